@@ -1,0 +1,11 @@
+//! Sluicegate runs event consumers that are declared instead of coded. Modules are listed in reading order.
+
+pub mod bus;
+pub mod clock;
+pub mod diagnostic;
+pub mod event;
+pub mod schema;
+pub mod script;
+pub mod spec;
+pub mod store;
+pub mod testkit;

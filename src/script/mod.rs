@@ -1,0 +1,154 @@
+//! Handlers, upcasters and filters: the only user of Rhai.
+//!
+//! A script is pure: (event, state) in, an [`Outcome`] out. It has no I/O, no clock and no randomness of its own,
+//! and it runs within a budget on a thread with a large stack ([`pool`]).
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::diagnostic::Diagnostic;
+use crate::event::{Event, Headers, Key, Millis};
+use crate::spec::program::Limits;
+
+/// What a script is for; decides what is in scope and which functions exist.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// `event`, `state`, `ctx`; may emit, retry, reject, skip.
+    Handler,
+    /// `event` (the old version); leaves `data` (the new).
+    Upcaster,
+    /// `event`, `state`, `ctx`; one expression that yields a boolean.
+    Filter,
+}
+
+/// A script text and where it stands.
+#[derive(Clone, Debug)]
+pub struct Source<'a> {
+    /// Relative to the project: the file errors name.
+    pub file: &'a str,
+    pub text: &'a str,
+    /// Lines before the script's first line in that file (a `script: |` block in a pipeline file); 0 for a file
+    /// of its own.
+    pub line_offset: usize,
+}
+
+/// What a handler run is told besides event and state.
+#[derive(Clone, Debug)]
+pub struct Context {
+    /// 1 for the first run of this event.
+    pub attempt: u32,
+    /// When the broker stored the event.
+    pub time: Millis,
+    pub pipeline: Arc<str>,
+}
+
+/// How a handler run ended, other than by an error.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Outcome {
+    /// `state` is `None` after `delete_state()`.
+    Done {
+        state: Option<Value>,
+        emitted: Vec<Emitted>,
+    },
+    Retry {
+        why: String,
+        delay: Option<Duration>,
+    },
+    Reject {
+        why: String,
+    },
+    Skip {
+        why: String,
+    },
+}
+
+/// One call of `emit`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Emitted {
+    pub kind: String,
+    pub version: Option<u32>,
+    /// `None`: the key of the event being handled.
+    pub key: Option<Key>,
+    pub headers: Headers,
+    pub data: Value,
+    /// Where `emit` was called, for errors about its data.
+    pub at: Place,
+}
+
+/// A place in a script, counted from 1; 0 when unknown.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Place {
+    pub file: String,
+    pub line: usize,
+    pub column: usize,
+}
+
+/// A run that failed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct ScriptError {
+    pub class: ErrorClass,
+    pub message: String,
+    pub at: Place,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ErrorClass {
+    /// A runtime error: pure, so the same event and state fail again.
+    Script,
+    /// The budget of the sandbox was used up.
+    Limit,
+}
+
+/// The shared engine. `Send + Sync`; compiled scripts run on it without a lock, each run with a fresh scope.
+pub struct Engine {
+    _todo: (),
+}
+
+impl Engine {
+    /// `root` is the project; `import` resolves below it only.
+    pub fn new(_limits: Limits, _root: &Path) -> Self {
+        todo!("script")
+    }
+
+    /// Compiles a script and checks what can be known without running it.
+    pub fn compile(&self, _kind: Kind, _source: &Source<'_>) -> Result<Script, Vec<Diagnostic>> {
+        todo!("script")
+    }
+}
+
+/// A compiled script with its engine. Cheap to clone behind `Arc`.
+#[derive(Debug)]
+pub struct Script {
+    _todo: (),
+}
+
+impl Script {
+    pub fn handle(
+        &self,
+        _event: &Event,
+        _key: &Key,
+        _state: Option<&Value>,
+        _context: &Context,
+    ) -> Result<Outcome, ScriptError> {
+        todo!("script")
+    }
+
+    /// The new version's `data`.
+    pub fn upcast(&self, _event: &Event) -> Result<Value, ScriptError> {
+        todo!("script")
+    }
+
+    pub fn matches(
+        &self,
+        _event: &Event,
+        _key: &Key,
+        _state: Option<&Value>,
+        _context: &Context,
+    ) -> Result<bool, ScriptError> {
+        todo!("script")
+    }
+}

@@ -1,0 +1,231 @@
+//! What runs. A value of these types is valid: only [`compile`](super::compile) makes one.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use secrecy::SecretString;
+
+use crate::event::ChannelName;
+use crate::schema::Schema;
+use crate::script::Script;
+
+/// One loaded project: immutable, shared, swapped as a whole.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Program {
+    /// Hex digest over every input file; in logs and dead letters.
+    pub revision: Arc<str>,
+    pub root: PathBuf,
+    pub store: StoreConfig,
+    /// Every channel a pipeline names, listed in `sluice.yaml` or not.
+    pub channels: BTreeMap<ChannelName, Channel>,
+    pub connections: BTreeMap<Arc<str>, NatsConnection>,
+    pub pipelines: Vec<Arc<Pipeline>>,
+    pub admin: Option<Admin>,
+}
+
+/// `secret` values are never printed: not by `Debug`, not in errors.
+#[derive(Debug)]
+pub enum StoreConfig {
+    Memory,
+    Redis { url: SecretString, durability: DurabilityChoice },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DurabilityChoice {
+    /// As the server's settings say.
+    Auto,
+    /// Refuse to start unless a reply is durable.
+    Strict,
+    Relaxed,
+}
+
+#[derive(Debug)]
+pub struct NatsConnection {
+    pub url: SecretString,
+    pub auth: NatsAuth,
+    pub tls: NatsTls,
+}
+
+#[derive(Debug)]
+pub enum NatsAuth {
+    None,
+    Token(SecretString),
+    User {
+        user: String,
+        password: SecretString,
+    },
+    /// Path of a `.creds` file.
+    Creds(PathBuf),
+    /// An nkey seed.
+    NKey(SecretString),
+}
+
+#[derive(Debug, Default)]
+pub struct NatsTls {
+    pub required: bool,
+    /// PEM files.
+    pub ca: Option<PathBuf>,
+    pub cert: Option<PathBuf>,
+    pub key: Option<PathBuf>,
+}
+
+#[derive(Debug)]
+pub struct Channel {
+    pub name: ChannelName,
+    pub kind: ChannelKind,
+    pub envelope: Envelope,
+}
+
+#[derive(Clone, Debug)]
+pub enum ChannelKind {
+    /// Lives and dies with the process.
+    Memory,
+    Nats {
+        connection: Arc<str>,
+        stream: String,
+        /// At least one. Publishing needs exactly one, without wildcards; `{pipeline}`, `{type}` and `{key}` are replaced.
+        subjects: Vec<String>,
+        /// Make the stream when it is not there.
+        create: bool,
+    },
+}
+
+/// How bytes become an event, and an event bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Envelope {
+    /// Told apart per message on the way in; ours on the way out.
+    #[default]
+    Auto,
+    Sluice,
+    CloudEventsStructured,
+    CloudEventsBinary,
+}
+
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Pipeline {
+    pub name: Arc<str>,
+    pub description: Option<String>,
+    /// Path of its file, relative to the project.
+    pub file: String,
+    /// Fixed in the store with first use.
+    pub partitions: u16,
+    pub subscriptions: Vec<Arc<Subscription>>,
+    pub emits: Vec<Arc<Emit>>,
+    pub retain: Duration,
+    pub identity: IdentityBy,
+    pub retry: Retry,
+    pub dead_letter: Option<ChannelName>,
+    pub limits: Limits,
+    pub lag_slo: Option<Duration>,
+}
+
+impl Pipeline {
+    /// Every channel some subscription reads, once, in order of first mention.
+    pub fn inputs(&self) -> Vec<ChannelName> {
+        let mut inputs: Vec<ChannelName> = Vec::new();
+        for channel in self.subscriptions.iter().flat_map(|s| &s.from) {
+            if !inputs.contains(channel) {
+                inputs.push(channel.clone());
+            }
+        }
+        inputs
+    }
+
+    /// The subscription for an event type that came over a channel.
+    pub fn subscription(&self, channel: &ChannelName, kind: &str) -> Option<&Arc<Subscription>> {
+        self.subscriptions.iter().find(|s| s.event == kind && s.from.contains(channel))
+    }
+
+    pub fn emit(&self, kind: &str, version: Option<u32>) -> Option<&Arc<Emit>> {
+        self.emits
+            .iter()
+            .filter(|e| e.event == kind && version.is_none_or(|v| v == e.version))
+            .max_by_key(|e| e.version)
+    }
+}
+
+/// Which fields make an event's identity.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum IdentityBy {
+    SourceAndId,
+    Id,
+}
+
+#[derive(Debug)]
+pub struct Subscription {
+    pub event: String,
+    pub from: Vec<ChannelName>,
+    pub key: FieldPath,
+    /// Accepted versions with their schemas, upcast scripts keyed by the version they start from.
+    pub versions: BTreeMap<u32, Arc<Schema>>,
+    pub upcasts: HashMap<u32, Upcast>,
+    /// The version handlers see.
+    pub newest: u32,
+    pub filter: Option<Arc<Script>>,
+    pub handler: Arc<Script>,
+}
+
+#[derive(Debug)]
+pub struct Upcast {
+    pub to: u32,
+    pub script: Arc<Script>,
+}
+
+#[derive(Debug)]
+pub struct Emit {
+    pub event: String,
+    pub version: u32,
+    pub to: Vec<ChannelName>,
+    pub schema: Arc<Schema>,
+}
+
+/// `data.order.id`: `data`, `id`, `source` or `headers` first, then members.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FieldPath(pub Vec<String>);
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Retry {
+    /// Runs of the handler in all, the first included.
+    pub attempts: u32,
+    pub first: Duration,
+    pub factor: f64,
+    pub max: Duration,
+}
+
+/// Limits on what comes in and on one run of a script.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    pub payload_bytes: usize,
+    pub depth: usize,
+    pub operations: u64,
+    pub call_depth: usize,
+    pub string_bytes: usize,
+    pub collection_items: usize,
+    pub wall: Duration,
+    pub state_bytes: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            payload_bytes: 1 << 20,
+            depth: 64,
+            operations: 1_000_000,
+            call_depth: 32,
+            string_bytes: 1 << 20,
+            collection_items: 65_536,
+            wall: Duration::from_secs(1),
+            state_bytes: 1 << 20,
+        }
+    }
+}
+
+#[derive(Debug)]
+pub struct Admin {
+    pub listen: std::net::SocketAddr,
+    pub token: Option<SecretString>,
+}
