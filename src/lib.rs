@@ -4,6 +4,8 @@ pub mod bus;
 pub mod clock;
 pub mod diagnostic;
 pub mod event;
+pub mod flow;
+mod mutant;
 pub mod schema;
 pub mod script;
 pub mod spec;

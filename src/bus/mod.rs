@@ -40,12 +40,12 @@ pub enum Answer {
 
 /// The way back to the broker for one delivery. Dropping it hands the event back.
 pub struct Responder {
-    answer: Option<Box<dyn FnOnce(Answer) + Send>>,
+    answer: Option<Box<dyn FnOnce(Answer) + Send + Sync>>,
 }
 
 impl Responder {
     /// `answer` is called exactly once. It must not block; a source queues the answer and confirms it apart.
-    pub fn new(answer: impl FnOnce(Answer) + Send + 'static) -> Self {
+    pub fn new(answer: impl FnOnce(Answer) + Send + Sync + 'static) -> Self {
         Self { answer: Some(Box::new(answer)) }
     }
 
@@ -124,7 +124,7 @@ pub enum BusError {
 }
 
 /// A consumer's side of a channel. One object a (pipeline, channel).
-pub trait Source: Send {
+pub trait Source: Send + Sync {
     /// Waits for deliveries: at least one, at most `demand`. Cancel safe: a delivery is either returned or
     /// handed back.
     fn next(&mut self, demand: Demand) -> BoxFuture<'_, Result<Vec<Delivery>, BusError>>;
@@ -175,4 +175,13 @@ pub trait Sink: Send + Sync {
 
     /// Largest payload with headers in bytes that the destination takes, as far as known.
     fn max_bytes(&self) -> usize;
+}
+
+/// Opens the ends of channels by name; what a running pipeline sees of all brokers together.
+pub trait Channels: Send + Sync {
+    /// Connects this pipeline's consumer, creating it when it is not there.
+    fn source(&self, spec: ConsumerSpec) -> BoxFuture<'_, Result<Box<dyn Source>, BusError>>;
+
+    /// The publishing end. Does no I/O: the first publish connects.
+    fn sink(&self, channel: &ChannelName) -> Result<Arc<dyn Sink>, BusError>;
 }

@@ -229,3 +229,9 @@ pub struct Admin {
     pub listen: std::net::SocketAddr,
     pub token: Option<SecretString>,
 }
+
+impl std::fmt::Display for FieldPath {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0.join("."))
+    }
+}

@@ -1,1 +1,344 @@
-//! A key record's bytes: what the flow keeps per key beside the nonce.
+//! The bytes that the flow keeps in a store, and what they mean. The store itself treats them as opaque.
+//!
+//! Every value is a frame: a big-endian `u32` length, that many bytes of JSON header, and the payload after it.
+
+use bytes::{BufMut as _, Bytes, BytesMut};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::event::{ChannelName, Headers, Millis, Position, RawEvent};
+use crate::schema::Violation;
+use crate::script::Place;
+
+/// A value in the store that this version cannot read.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a {what} in the store cannot be read ({why}); was it written by another version of sluice?")]
+pub struct Unreadable {
+    what: &'static str,
+    why: String,
+}
+
+fn frame(header: &impl Serialize, payload: &[u8]) -> Bytes {
+    let header = serde_json::to_vec(header).expect("headers are plain structs, which serialize");
+    let mut out = BytesMut::with_capacity(4 + header.len() + payload.len());
+    out.put_u32(u32::try_from(header.len()).expect("headers are far below 4 GiB"));
+    out.put_slice(&header);
+    out.put_slice(payload);
+    out.freeze()
+}
+
+fn unframe<H: DeserializeOwned>(what: &'static str, bytes: &Bytes) -> Result<(H, Bytes), Unreadable> {
+    let unreadable = |why: String| Unreadable { what, why };
+    let length = bytes.get(..4).ok_or_else(|| unreadable("too short".to_owned()))?;
+    let length = u32::from_be_bytes([length[0], length[1], length[2], length[3]]) as usize;
+    let header =
+        bytes.get(4..).and_then(|rest| rest.get(..length)).ok_or_else(|| unreadable("too short".to_owned()))?;
+    let header = serde_json::from_slice(header).map_err(|error| unreadable(error.to_string()))?;
+    Ok((header, bytes.slice(4 + length..)))
+}
+
+/// A key's record: its bookkeeping of order, and its state.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct KeyRecord {
+    pub book: Book,
+    pub state: Option<Value>,
+}
+
+/// What order needs to know of a key between events.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Book {
+    /// Parked events in the key's line.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub parked: u64,
+    /// The next place in the line.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub next_order: u64,
+    /// The head of the line waits until then; what comes after it waits behind.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub blocked_until: Option<Millis>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_zero(n: &u64) -> bool {
+    *n == 0
+}
+
+impl KeyRecord {
+    pub fn encode(&self) -> Bytes {
+        let state = self.state.as_ref().map(|state| serde_json::to_vec(state).expect("JSON values serialize"));
+        frame(&self.book, state.as_deref().unwrap_or_default())
+    }
+
+    /// Empty bytes are the record of a key that was never touched.
+    pub fn decode(bytes: &Bytes) -> Result<Self, Unreadable> {
+        if bytes.is_empty() {
+            return Ok(Self::default());
+        }
+        let (book, state) = unframe("key record", bytes)?;
+        let state = if state.is_empty() {
+            None
+        } else {
+            let parsed = serde_json::from_slice(&state);
+            Some(parsed.map_err(|error| Unreadable { what: "state", why: error.to_string() })?)
+        };
+        Ok(Self { book, state })
+    }
+}
+
+/// A parked event: its bytes as received, and why it waits.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ParkedBody {
+    pub raw: RawEvent,
+    pub wait: Wait,
+    /// Runs of the handler so far.
+    pub attempts: u32,
+    /// When it was first parked.
+    pub since: Millis,
+}
+
+/// Why an event is parked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Wait {
+    /// For its next attempt.
+    Retry { why: String, due: Millis },
+    /// Behind an earlier event of its key.
+    Behind,
+}
+
+#[derive(Serialize, Deserialize)]
+struct ParkedHeader {
+    position: Position,
+    stored_at: Millis,
+    headers: Headers,
+    wait: Wait,
+    attempts: u32,
+    since: Millis,
+}
+
+impl ParkedBody {
+    pub fn encode(&self) -> Bytes {
+        let header = ParkedHeader {
+            position: self.raw.position.clone(),
+            stored_at: self.raw.stored_at,
+            headers: self.raw.headers.clone(),
+            wait: self.wait.clone(),
+            attempts: self.attempts,
+            since: self.since,
+        };
+        frame(&header, &self.raw.payload)
+    }
+
+    pub fn decode(bytes: &Bytes) -> Result<Self, Unreadable> {
+        let (header, payload): (ParkedHeader, _) = unframe("parked event", bytes)?;
+        let raw = RawEvent { position: header.position, stored_at: header.stored_at, headers: header.headers, payload };
+        Ok(Self { raw, wait: header.wait, attempts: header.attempts, since: header.since })
+    }
+}
+
+/// An emitted event on its way out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OutboxBody {
+    pub to: ChannelName,
+    /// Emissions of one key to one destination leave in order.
+    pub order_key: String,
+    pub dedupe_id: String,
+    pub subject: String,
+    pub headers: Headers,
+    pub payload: Bytes,
+}
+
+#[derive(Serialize, Deserialize)]
+struct OutboxHeader {
+    to: ChannelName,
+    order_key: String,
+    dedupe_id: String,
+    subject: String,
+    headers: Headers,
+}
+
+impl OutboxBody {
+    pub fn encode(&self) -> Bytes {
+        let header = OutboxHeader {
+            to: self.to.clone(),
+            order_key: self.order_key.clone(),
+            dedupe_id: self.dedupe_id.clone(),
+            subject: self.subject.clone(),
+            headers: self.headers.clone(),
+        };
+        frame(&header, &self.payload)
+    }
+
+    pub fn decode(bytes: &Bytes) -> Result<Self, Unreadable> {
+        let (OutboxHeader { to, order_key, dedupe_id, subject, headers }, payload) = unframe("outbox entry", bytes)?;
+        Ok(Self { to, order_key, dedupe_id, subject, headers, payload })
+    }
+}
+
+/// How an event failed. The classes are those of the failure table in the architecture doc.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Class {
+    Permanent,
+    Script,
+    Transient,
+    Limit,
+    CrashSuspect,
+}
+
+impl Class {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Permanent => "permanent",
+            Self::Script => "script",
+            Self::Transient => "transient",
+            Self::Limit => "limit",
+            Self::CrashSuspect => "crash_suspect",
+        }
+    }
+}
+
+/// Why an event is set aside. Never holds values of the event: those may be personal or secret.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failure {
+    pub class: Class,
+    /// A stable word: `schema`, `no_key`, `unknown_version`…
+    pub reason: String,
+    pub message: String,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub violations: Vec<Violation>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at: Option<Place>,
+}
+
+impl Failure {
+    pub fn permanent(reason: &str, message: impl Into<String>) -> Self {
+        Self {
+            class: Class::Permanent,
+            reason: reason.to_owned(),
+            message: message.into(),
+            violations: Vec::new(),
+            at: None,
+        }
+    }
+}
+
+/// A dead letter's record, without the raw payload, which follows it in the frame.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeadRecord {
+    pub pipeline: String,
+    /// Revision of the program that gave up on it.
+    pub revision: String,
+    pub position: Position,
+    pub stored_at: Millis,
+    pub headers: Headers,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub event: Option<EventHead>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
+    pub failure: Failure,
+    /// Equal for dead letters of one cause: what `--group` groups by.
+    pub fingerprint: String,
+    /// Runs of the handler since the event arrived or was last replayed.
+    pub attempts: u32,
+    pub first_dead_at: Millis,
+    pub dead_at: Millis,
+    /// How it was closed; absent while open.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub resolution: Option<Resolution>,
+}
+
+/// An event's envelope as far as it could be read.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EventHead {
+    pub id: String,
+    #[serde(rename = "type")]
+    pub kind: String,
+    pub version: u32,
+    pub source: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub time: Option<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub struct Resolution {
+    pub how: How,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
+    pub at: Millis,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum How {
+    /// A replay handled it.
+    Replayed,
+    /// A replay parked it for another attempt.
+    Parked,
+    Discarded,
+}
+
+impl DeadRecord {
+    pub fn encode(&self, payload: &[u8]) -> Bytes {
+        frame(self, payload)
+    }
+
+    /// The record and the raw payload.
+    pub fn decode(bytes: &Bytes) -> Result<(Self, Bytes), Unreadable> {
+        unframe("dead letter", bytes)
+    }
+
+    /// The event as it was received.
+    pub fn raw(&self, payload: Bytes) -> RawEvent {
+        RawEvent { position: self.position.clone(), stored_at: self.stored_at, headers: self.headers.clone(), payload }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn key_records_round_trip_with_and_without_state() {
+        for state in [None, Some(json!({"total": 3, "long": "ü\u{0}"}))] {
+            let book = Book { parked: 2, next_order: 9, blocked_until: Some(Millis(5)) };
+            let record = KeyRecord { book, state };
+            assert_eq!(KeyRecord::decode(&record.encode()), Ok(record));
+        }
+        assert_eq!(KeyRecord::decode(&Bytes::new()), Ok(KeyRecord::default()));
+    }
+
+    #[test]
+    fn exact_numbers_survive_in_state() {
+        let state: Value = serde_json::from_str(r#"{"n":123456789012345678901234567890.123456789}"#).expect("json");
+        let record = KeyRecord { book: Book::default(), state: Some(state.clone()) };
+        assert_eq!(KeyRecord::decode(&record.encode()).expect("readable").state, Some(state));
+    }
+
+    #[test]
+    fn foreign_bytes_are_an_error() {
+        for bytes in [&b"\0"[..], b"\0\0\0\xff{}", b"\0\0\0\x02[]", b"garbage here"] {
+            assert!(KeyRecord::decode(&Bytes::copy_from_slice(bytes)).is_err());
+        }
+    }
+
+    #[test]
+    fn parked_events_keep_their_bytes() {
+        let raw = RawEvent {
+            position: Position { channel: "orders".into(), seq: 3 },
+            stored_at: Millis(7),
+            headers: Headers(vec![("a".into(), "b".into())]),
+            payload: Bytes::from_static(b"\xff\x00not json"),
+        };
+        let body = ParkedBody {
+            raw,
+            wait: Wait::Retry { why: "later".into(), due: Millis(9) },
+            attempts: 2,
+            since: Millis(8),
+        };
+        assert_eq!(ParkedBody::decode(&body.encode()), Ok(body));
+    }
+}

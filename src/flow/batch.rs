@@ -1,0 +1,288 @@
+//! A batch: jobs by key, in arrival order, with what is held for each.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use tokio::sync::oneshot;
+
+use super::context::Context;
+use super::decide::{Decision, Env, Item, KeyWork, Outcome, Remembered, decide};
+use super::held::{Held, Settled};
+use super::route::Subject;
+use super::worker::Job;
+use crate::event::{Key, MarkId, Millis, Partition};
+use crate::store::record::{Failure, ParkedBody, Unreadable, Wait};
+use crate::store::{Found, FoundKey, KeyLookup, Lookup};
+
+/// How many parked events of a key are looked at in one round.
+const RELEASE: usize = 64;
+
+#[derive(Default)]
+pub struct Batch {
+    keys: Vec<KeyJobs>,
+}
+
+/// What is to be done for one key, or for one event without a key.
+struct KeyJobs {
+    partition: Partition,
+    key: Option<Key>,
+    attention: bool,
+    suspect: bool,
+    /// Parked events to look at when the key wants attention.
+    release: usize,
+    members: Vec<Member>,
+}
+
+struct Member {
+    item: Box<Item>,
+    /// `None` once settled.
+    held: Option<Held>,
+    suspect: bool,
+    report: Option<oneshot::Sender<Outcome>>,
+}
+
+#[derive(PartialEq, Eq, Hash)]
+enum GroupBy {
+    Key(Partition, Key),
+    Keyless(MarkId),
+}
+
+impl Batch {
+    pub fn new(jobs: Vec<Job>) -> Self {
+        let mut batch = Self::default();
+        let mut places: HashMap<GroupBy, usize> = HashMap::new();
+        for job in jobs {
+            let partition = job.partition();
+            let (by, key) = match &job {
+                Job::Event { item, .. } => match &item.routed.subject {
+                    Subject::Keyed { key, .. } => (GroupBy::Key(partition, key.clone()), Some(key.clone())),
+                    Subject::Keyless { .. } => (GroupBy::Keyless(item.routed.mark), None),
+                },
+                Job::Attention { key, .. } => (GroupBy::Key(partition, key.clone()), Some(key.clone())),
+            };
+            let place = *places.entry(by).or_insert_with(|| {
+                batch.keys.push(KeyJobs {
+                    partition,
+                    key,
+                    attention: false,
+                    suspect: false,
+                    release: RELEASE,
+                    members: Vec::new(),
+                });
+                batch.keys.len() - 1
+            });
+            let jobs = &mut batch.keys[place];
+            match job {
+                Job::Event { item, held, suspect, report } => jobs.members.push(Member { item, held, suspect, report }),
+                Job::Attention { suspect, .. } => {
+                    jobs.attention = true;
+                    jobs.suspect |= suspect;
+                }
+            }
+        }
+        batch
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.keys.is_empty()
+    }
+
+    pub fn partition(&self, index: usize) -> Partition {
+        self.keys[index].partition
+    }
+
+    pub fn key(&self, index: usize) -> Option<&Key> {
+        self.keys[index].key.as_ref()
+    }
+
+    pub fn attention(&self, index: usize) -> bool {
+        self.keys[index].attention
+    }
+
+    /// Every partition once, in order of first mention.
+    pub fn partitions(&self) -> Vec<Partition> {
+        let mut partitions = Vec::new();
+        for jobs in &self.keys {
+            if !partitions.contains(&jobs.partition) {
+                partitions.push(jobs.partition);
+            }
+        }
+        partitions
+    }
+
+    /// One lookup a partition. From the second round on, an event is also asked for under its position: it may
+    /// be an id conflict that was set aside before.
+    pub fn lookups(&self, round: u32) -> Vec<(Partition, Lookup)> {
+        let partitions = self.partitions();
+        let mut lookups: Vec<(Partition, Lookup)> = partitions.into_iter().map(|p| (p, Lookup::default())).collect();
+        for jobs in &self.keys {
+            let Some((_, lookup)) = lookups.iter_mut().find(|(partition, _)| *partition == jobs.partition) else {
+                continue;
+            };
+            for member in &jobs.members {
+                lookup.marks.push(member.item.routed.mark);
+                if round > 0 {
+                    lookup.marks.push(MarkId::of_position(&member.item.routed.raw.position));
+                }
+            }
+            if let Some(key) = &jobs.key {
+                let parked = if jobs.attention { jobs.release } else { 0 };
+                lookup.keys.push(KeyLookup { key: key.clone(), parked });
+            }
+        }
+        lookups
+    }
+
+    /// What the store found, by key group: the key's record and what it remembers of each member.
+    fn found<'f>(&self, found: &'f [Found], round: u32) -> Vec<(Option<&'f FoundKey>, Vec<Remembered>)> {
+        let partitions = self.partitions();
+        // Next unread (mark, key) of each partition's answer: the lookup asked in this very order.
+        let mut next = vec![(0, 0); partitions.len()];
+        self.keys
+            .iter()
+            .map(|jobs| {
+                let at =
+                    partitions.iter().position(|p| *p == jobs.partition).expect("every group's partition is listed");
+                let (marks, keys) = &mut next[at];
+                let mut take = || {
+                    *marks += 1;
+                    found[at].marks.get(*marks - 1).copied().flatten()
+                };
+                let remembered = jobs
+                    .members
+                    .iter()
+                    .map(|_| Remembered { event: take(), position: if round > 0 { take() } else { None } })
+                    .collect();
+                let key = jobs.key.as_ref().and_then(|_| {
+                    *keys += 1;
+                    found[at].keys.get(*keys - 1)
+                });
+                (key, remembered)
+            })
+            .collect()
+    }
+
+    /// Suspects that the store remembers are no suspects.
+    pub fn clear_remembered_suspects(&mut self, found: &[Found]) {
+        let remembered: Vec<Vec<Remembered>> =
+            self.found(found, 0).into_iter().map(|(_, remembered)| remembered).collect();
+        for (jobs, remembered) in self.keys.iter_mut().zip(remembered) {
+            for (member, remembered) in jobs.members.iter_mut().zip(remembered) {
+                member.suspect &= remembered.event.is_none();
+            }
+        }
+    }
+
+    /// A suspect runs alone: of a line of parked events only the head.
+    pub fn alone(&mut self) {
+        for jobs in &mut self.keys {
+            jobs.release = 1;
+        }
+    }
+
+    /// The event that a batch of one suspect would run, if it would run any.
+    pub fn about_to_run(&self, found: &[Found], now: Millis) -> Option<(Partition, MarkId)> {
+        let (key, remembered) = self.found(found, 0).into_iter().next()?;
+        let jobs = self.keys.first()?;
+        if jobs.attention {
+            let head = key?.parked.first()?;
+            let due = match ParkedBody::decode(&head.body).ok()?.wait {
+                Wait::Retry { due, .. } => due <= now,
+                Wait::Behind => true,
+            };
+            return due.then_some((jobs.partition, head.mark));
+        }
+        let member = jobs.members.first()?;
+        remembered.first()?.event.is_none().then_some((jobs.partition, member.item.routed.mark))
+    }
+
+    /// Back to jobs, keys in order of first mention, each key's events in arrival order.
+    pub fn into_jobs(self) -> Vec<Job> {
+        let mut out = Vec::new();
+        for jobs in self.keys {
+            if let (true, Some(key)) = (jobs.attention, &jobs.key) {
+                out.push(Job::Attention { partition: jobs.partition, key: key.clone(), suspect: jobs.suspect });
+            }
+            for Member { item, held, suspect, report } in jobs.members {
+                out.push(Job::Event { item, held, suspect, report });
+            }
+        }
+        out
+    }
+
+    /// Counts an item's outcome, once; what is returned is acked when its emissions are confirmed.
+    pub fn settle(&mut self, index: usize, item: usize, outcome: Outcome) -> Option<Settled> {
+        let member = &mut self.keys[index].members[item];
+        if let Some(report) = member.report.take() {
+            // Whoever asked may have gone.
+            let _ = report.send(outcome);
+        }
+        let subscription = match &member.item.routed.subject {
+            Subject::Keyed { subscription, .. } => Some(subscription.event.as_str()),
+            Subject::Keyless { .. } => None,
+        };
+        member.held.take().map(|held| held.settle(subscription, outcome))
+    }
+
+    /// Keeps the key groups that `wanted` names, in order.
+    pub fn keep(mut self, mut wanted: impl FnMut(usize) -> bool) -> Self {
+        let mut index = 0;
+        self.keys.retain(|_| {
+            index += 1;
+            wanted(index - 1)
+        });
+        self
+    }
+
+    /// Mutant: acks everything in hand.
+    pub fn ack_all(&mut self) {
+        for member in self.keys.iter_mut().flat_map(|jobs| &mut jobs.members) {
+            if let Some(held) = member.held.take() {
+                held.settle(None, Outcome::Done).ack();
+            }
+        }
+    }
+}
+
+/// A batch on its way to a script thread.
+pub struct Deciding {
+    pub context: Arc<Context>,
+    pub batch: Batch,
+    pub found: Vec<Found>,
+    pub round: u32,
+    pub forced: Option<(MarkId, Failure)>,
+}
+
+impl Deciding {
+    pub fn run(self) -> (Batch, Result<Vec<Decision>, Unreadable>) {
+        let context = &self.context;
+        let envelope = |channel: &str| context.envelope(channel);
+        let env = Env {
+            pipeline: &context.pipeline,
+            destinations: &context.destinations,
+            revision: &context.revision,
+            envelope: &envelope,
+            now: context.clock.now(),
+            entropy: context.entropy.as_ref(),
+        };
+        let untouched = FoundKey::default();
+        let decisions = self
+            .batch
+            .found(&self.found, self.round)
+            .into_iter()
+            .zip(&self.batch.keys)
+            .map(|((found, remembered), jobs)| {
+                let items = jobs.members.iter().map(|member| &*member.item).zip(remembered).collect();
+                let work = KeyWork {
+                    key: jobs.key.as_ref(),
+                    found: found.unwrap_or(&untouched),
+                    attention: jobs.attention,
+                    items,
+                    forced: self.forced.as_ref(),
+                };
+                decide(&env, &work)
+            })
+            .collect();
+        (self.batch, decisions)
+    }
+}

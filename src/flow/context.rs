@@ -1,0 +1,94 @@
+//! What all parts of one running pipeline share.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use tokio::sync::watch;
+
+use super::emit::Destinations;
+use super::outbox::PublishCounts;
+use super::tally::Tally;
+use crate::clock::{Clock, Entropy};
+use crate::event::ChannelName;
+use crate::script::pool::Pool;
+use crate::spec::program::{Envelope, Pipeline};
+use crate::store::{Store, WriterId};
+
+pub struct Context {
+    pub pipeline: Arc<Pipeline>,
+    /// Revision of the program this pipeline belongs to.
+    pub revision: Arc<str>,
+    pub envelopes: BTreeMap<ChannelName, Envelope>,
+    pub destinations: Destinations,
+    pub store: Arc<dyn Store>,
+    pub clock: Arc<dyn Clock>,
+    pub entropy: Arc<dyn Entropy>,
+    pub scripts: Scripts,
+    /// This process, to the store: who is at work, who started an event.
+    pub runner: WriterId,
+    pub tally: Arc<Tally>,
+    pub published: PublishCounts,
+    pub phase: watch::Sender<Phase>,
+}
+
+/// Where a running pipeline stands; what `/readyz` tells.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// Waiting for a store or a broker, and what it said.
+    Connecting(String),
+    /// Running again what was delivered before and has no outcome.
+    Recovering,
+    Running,
+    /// The store does not take commits; nothing is pulled.
+    Holding,
+    Stopping,
+    Stopped,
+}
+
+impl Phase {
+    pub fn ready(&self) -> bool {
+        matches!(self, Self::Running)
+    }
+}
+
+impl std::fmt::Display for Phase {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Connecting(why) => write!(f, "connecting: {why}"),
+            Self::Recovering => f.write_str("recovering"),
+            Self::Running => f.write_str("running"),
+            Self::Holding => f.write_str("holding: the store does not take commits"),
+            Self::Stopping => f.write_str("stopping"),
+            Self::Stopped => f.write_str("stopped"),
+        }
+    }
+}
+
+impl Context {
+    pub fn envelope(&self, channel: &str) -> Envelope {
+        self.envelopes.get(channel).copied().unwrap_or_default()
+    }
+}
+
+/// Where scripts run.
+#[derive(Clone)]
+pub enum Scripts {
+    /// On threads of their own, with large stacks.
+    Pool(Arc<Pool>),
+    /// On the caller's thread: for the simulator, which must not depend on how threads are scheduled.
+    Inline,
+}
+
+/// A job that panicked; its thread goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a script thread failed; this is a bug in sluice, please report it")]
+pub struct Lost;
+
+impl Scripts {
+    pub async fn run<T: Send + 'static>(&self, job: impl FnOnce() -> T + Send + 'static) -> Result<T, Lost> {
+        match self {
+            Self::Pool(pool) => pool.run(job).await.map_err(|_| Lost),
+            Self::Inline => Ok(job()),
+        }
+    }
+}

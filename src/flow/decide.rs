@@ -1,0 +1,440 @@
+//! The decision: (events of one key, snapshot of that key, program) → one atomic group of writes.
+//!
+//! Pure. Time, nonces and jitter come in; nothing goes out but the [`Decision`]. Everything a batch does to one
+//! key is committed as a whole or not at all, so event *n+1* may build on what event *n* left behind.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::dead;
+use super::emit::{Destinations, dead_letter_entry};
+use super::handle::{Handled, Run};
+use super::retry;
+use super::route::{Route, Routed, Subject, route};
+use crate::clock::Entropy;
+use crate::event::{ContentDigest, Event, Key, MarkId, Millis, RawEvent};
+use crate::mutant::{self, Mutant};
+use crate::spec::program::{Envelope, Pipeline, Subscription};
+use crate::store::record::{
+    Class, DeadRecord, Failure, How, KeyRecord, OutboxBody, ParkedBody, Resolution, Unreadable, Wait,
+};
+use crate::store::{Condition, FoundKey, Group, Mark, MarkStatus, Nonce, ParkedEvent, Touch, Write};
+
+/// How one delivery ended. `Ignored` and `Returned` never reach a decision.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Outcome {
+    Done,
+    /// Filtered by `where`, or the handler said `skip`.
+    Skipped,
+    Duplicate,
+    Parked,
+    Dead,
+    /// No subscription for its type; acked without a write.
+    Ignored,
+    /// Handed back at shutdown, or when the store lost its tail.
+    Returned,
+}
+
+/// Where an event comes from, which decides what must still be true when it commits.
+#[derive(Debug)]
+pub enum Origin {
+    /// A channel, by delivery or by recovery: it must not be remembered.
+    Source,
+    /// A dead letter: its record must be open at this generation.
+    Replay { id: MarkId, generation: u64, record: Box<DeadRecord> },
+}
+
+/// An event to be decided on.
+#[derive(Debug)]
+pub struct Item {
+    pub origin: Origin,
+    pub routed: Routed,
+}
+
+/// What the store remembers of an item.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Remembered {
+    pub event: Option<Mark>,
+    /// Under its position: an id conflict that was dead-lettered before. Asked from the second round on.
+    pub position: Option<Mark>,
+}
+
+/// All that a batch holds for one key, in arrival order. Without a key there is exactly one item.
+pub struct KeyWork<'a> {
+    pub key: Option<&'a Key>,
+    pub found: &'a FoundKey,
+    /// Its timer fired: see whether parked events are due.
+    pub attention: bool,
+    pub items: Vec<(&'a Item, Remembered)>,
+    /// An event that must not run, and why (it killed the process before).
+    pub forced: Option<&'a (MarkId, Failure)>,
+}
+
+/// What surrounds a decision.
+pub struct Env<'a> {
+    pub pipeline: &'a Pipeline,
+    pub destinations: &'a Destinations,
+    pub revision: &'a str,
+    pub envelope: &'a (dyn Fn(&str) -> Envelope + Sync),
+    pub now: Millis,
+    pub entropy: &'a dyn Entropy,
+}
+
+/// An emission in the order of the group's [`Write::Emit`]s.
+#[derive(Debug)]
+pub struct Emission {
+    /// Index of the item that must not be acked before this is confirmed; `None` for a released event.
+    pub owner: Option<usize>,
+    pub entry: OutboxBody,
+}
+
+#[derive(Debug, Default)]
+pub struct Decision {
+    /// `None`: nothing to write (duplicates only).
+    pub group: Option<Group>,
+    /// One per item, in order.
+    pub outcomes: Vec<Outcome>,
+    /// Events that left the park, and how.
+    pub unparked: Vec<Outcome>,
+    pub emissions: Vec<Emission>,
+    /// When this key next needs attention.
+    pub timer: Option<Millis>,
+}
+
+pub fn decide(env: &Env<'_>, work: &KeyWork<'_>) -> Result<Decision, Unreadable> {
+    let record = KeyRecord::decode(&work.found.record)?;
+    let mut draft =
+        Draft { env, work, record, group: Group::default(), seen: HashMap::new(), decision: Decision::default() };
+    if work.attention {
+        draft.release()?;
+    }
+    for (index, (item, remembered)) in work.items.iter().enumerate() {
+        let outcome = draft.arrive(index, item, *remembered);
+        draft.decision.outcomes.push(outcome);
+    }
+    Ok(draft.finish())
+}
+
+/// One run of one event: what it is remembered as, and what committing it takes.
+struct Turn<'a> {
+    mark: MarkId,
+    content: ContentDigest,
+    raw: &'a RawEvent,
+    subject: Result<(&'a Event, &'a Arc<Subscription>), (Option<&'a Event>, Failure)>,
+    entry: Entry<'a>,
+    /// Runs before this one.
+    attempts: u32,
+    owner: Option<usize>,
+}
+
+#[derive(Clone, Copy)]
+enum Entry<'a> {
+    Arrival,
+    Release { order: u64, since: Millis },
+    Replay { generation: u64, record: &'a DeadRecord },
+}
+
+struct Draft<'a> {
+    env: &'a Env<'a>,
+    work: &'a KeyWork<'a>,
+    record: KeyRecord,
+    group: Group,
+    /// Events of this batch that will be remembered when it commits.
+    seen: HashMap<MarkId, ContentDigest>,
+    decision: Decision,
+}
+
+impl<'a> Draft<'a> {
+    /// Runs the line of parked events from its head, as far as they are due.
+    fn release(&mut self) -> Result<(), Unreadable> {
+        self.record.book.blocked_until = None;
+        for parked in &self.work.found.parked {
+            let body = ParkedBody::decode(&parked.body)?;
+            if let Wait::Retry { due, .. } = body.wait
+                && due > self.env.now
+            {
+                self.record.book.blocked_until = Some(due);
+                break;
+            }
+            let envelope = (self.env.envelope)(&body.raw.position.channel);
+            let entry = Entry::Release { order: parked.order, since: body.since };
+            let outcome = match route(body.raw.clone(), self.env.pipeline, envelope) {
+                Route::Ignore => {
+                    self.wait_for_handler(parked, body);
+                    break;
+                }
+                Route::Handle(routed) => self.turn(Turn {
+                    mark: parked.mark,
+                    content: parked.content,
+                    raw: &body.raw,
+                    subject: self.subject(&routed, parked.mark),
+                    entry,
+                    attempts: body.attempts,
+                    owner: None,
+                }),
+            };
+            if outcome == Outcome::Parked {
+                break;
+            }
+            self.decision.unparked.push(outcome);
+        }
+        Ok(())
+    }
+
+    /// A parked event whose subscription is gone stays, and is looked at again later.
+    fn wait_for_handler(&mut self, parked: &ParkedEvent, mut body: ParkedBody) {
+        let due = self.env.now.plus(std::time::Duration::from_secs(60));
+        body.wait = Wait::Retry { why: "no subscription handles its type any more".to_owned(), due };
+        self.group.conditions.push(Condition::Parked(parked.mark));
+        self.group.writes.push(Write::Park(ParkedEvent { body: body.encode(), ..parked.clone() }));
+        self.record.book.blocked_until = Some(due);
+    }
+
+    fn arrive(&mut self, index: usize, item: &Item, remembered: Remembered) -> Outcome {
+        let routed = &item.routed;
+        let mut turn = Turn {
+            mark: routed.mark,
+            content: routed.content,
+            raw: &routed.raw,
+            subject: self.subject(routed, routed.mark),
+            entry: Entry::Arrival,
+            attempts: 0,
+            owner: Some(index),
+        };
+        if let Origin::Replay { id, generation, record } = &item.origin {
+            turn.mark = *id;
+            turn.entry = Entry::Replay { generation: *generation, record };
+            return self.turn(turn);
+        }
+        if remembered.position.is_some() {
+            return Outcome::Duplicate;
+        }
+        let known = match remembered.event {
+            Some(Mark::Finished { content, .. } | Mark::Parked { content }) => Some(content),
+            None if mutant::on(Mutant::NoBatchDedupe) => None,
+            None => self.seen.get(&routed.mark).copied(),
+        };
+        match known {
+            Some(content) if content == routed.content => return Outcome::Duplicate,
+            Some(_) => return self.conflict(turn),
+            None => {}
+        }
+        let retain = self.env.pipeline.retain;
+        if self.env.now.since(routed.raw.stored_at) > retain && turn.subject.is_ok() {
+            let message = format!(
+                "the event is older than `idempotency.retain` ({}s), so whether it was handled is no longer known",
+                retain.as_secs()
+            );
+            turn.subject = Err((event_of(routed), Failure::permanent("beyond_retain", message)));
+        }
+        if self.record.book.parked > 0 && turn.subject.is_ok() {
+            return self.park(&turn, Wait::Behind, 0);
+        }
+        self.turn(turn)
+    }
+
+    /// What there is to run, or why it must not.
+    fn subject<'r>(
+        &self,
+        routed: &'r Routed,
+        mark: MarkId,
+    ) -> Result<(&'r Event, &'r Arc<Subscription>), (Option<&'r Event>, Failure)> {
+        match (&routed.subject, self.work.forced) {
+            (Subject::Keyless { event, failure }, _) => Err((event.as_deref(), failure.clone())),
+            (Subject::Keyed { event, .. }, Some((forced, failure))) if *forced == mark => {
+                Err((Some(&**event), failure.clone()))
+            }
+            (Subject::Keyed { event, subscription, .. }, _) => Ok((&**event, subscription)),
+        }
+    }
+
+    /// The same identity with other content: a dead letter of its own, remembered by its position.
+    fn conflict(&mut self, mut turn: Turn<'_>) -> Outcome {
+        let event = match turn.subject {
+            Ok((event, _)) => Some(event),
+            Err((event, _)) => event,
+        };
+        let message = "an event with the same id, source and key but another type, version or data was seen before";
+        turn.subject = Err((event, Failure::permanent("id_conflict", message)));
+        turn.mark = MarkId::of_position(&turn.raw.position);
+        if self.seen.contains_key(&turn.mark) {
+            return Outcome::Duplicate;
+        }
+        self.turn(turn)
+    }
+
+    fn turn(&mut self, turn: Turn<'_>) -> Outcome {
+        let handled = match (&turn.subject, self.work.key) {
+            (Err((_, failure)), _) => Handled::Failed(failure.clone()),
+            (Ok((event, subscription)), Some(key)) => {
+                let run = Run {
+                    pipeline: self.env.pipeline,
+                    destinations: self.env.destinations,
+                    key,
+                    state: self.record.state.as_ref(),
+                    attempt: turn.attempts + 1,
+                };
+                run.handle(turn.raw, event, subscription)
+            }
+            (Ok(_), None) => Handled::Failed(Failure::permanent("no_key", "the event has no key")),
+        };
+        let attempts = turn.attempts + u32::from(turn.subject.is_ok());
+        let policy = &self.env.pipeline.retry;
+        match handled {
+            Handled::Done { state, emissions } => {
+                self.record.state = state;
+                self.settle(&turn, MarkStatus::Done);
+                for entry in emissions.0 {
+                    self.emit(turn.owner, entry);
+                }
+                Outcome::Done
+            }
+            Handled::Skipped => {
+                self.settle(&turn, MarkStatus::Done);
+                Outcome::Skipped
+            }
+            Handled::Retry { why, delay } if attempts < policy.attempts => {
+                let delay = delay.unwrap_or_else(|| retry::delay(policy, attempts, self.env.entropy.fraction()));
+                self.park(&turn, Wait::Retry { why, due: self.env.now.plus(delay) }, attempts)
+            }
+            Handled::Retry { why, .. } => {
+                let message = format!("gave up after {attempts} attempts: {why}");
+                let failure = Failure { class: Class::Transient, ..Failure::permanent("attempts", message) };
+                self.bury(&turn, failure, attempts)
+            }
+            Handled::Failed(failure) if failure.class == Class::Limit && attempts == 1 => {
+                let delay = retry::delay(policy, attempts, self.env.entropy.fraction());
+                self.park(&turn, Wait::Retry { why: failure.message, due: self.env.now.plus(delay) }, attempts)
+            }
+            Handled::Failed(failure) => self.bury(&turn, failure, attempts),
+        }
+    }
+
+    /// What must still hold for this turn when it commits.
+    fn condition(&mut self, turn: &Turn<'_>) {
+        self.group.conditions.push(match turn.entry {
+            Entry::Arrival => Condition::Unmarked(turn.mark),
+            Entry::Release { .. } => Condition::Parked(turn.mark),
+            Entry::Replay { generation, .. } => Condition::DeadOpen { id: turn.mark, generation },
+        });
+    }
+
+    /// The event is finished: remember it, and close where it came from.
+    fn settle(&mut self, turn: &Turn<'_>, status: MarkStatus) {
+        self.condition(turn);
+        self.seen.insert(turn.mark, turn.content);
+        self.group.writes.push(Write::Mark { id: turn.mark, status, content: turn.content });
+        match turn.entry {
+            Entry::Arrival => {}
+            Entry::Release { .. } => {
+                self.record.book.parked = self.record.book.parked.saturating_sub(1);
+                self.group.writes.push(Write::Unpark { mark: turn.mark });
+            }
+            Entry::Replay { record, .. } if status == MarkStatus::Done => self.close(turn, record, How::Replayed),
+            // A replay that died again re-opens its record.
+            Entry::Replay { .. } => {}
+        }
+    }
+
+    fn close(&mut self, turn: &Turn<'_>, record: &DeadRecord, how: How) {
+        let mut record = record.clone();
+        record.resolution = Some(Resolution { how, why: None, at: self.env.now });
+        let body = record.encode(&turn.raw.payload);
+        self.group.writes.push(Write::CloseDead { id: turn.mark, body });
+    }
+
+    /// Parks the event durably; the mark is the parking entry.
+    fn park(&mut self, turn: &Turn<'_>, wait: Wait, attempts: u32) -> Outcome {
+        self.condition(turn);
+        self.seen.insert(turn.mark, turn.content);
+        let book = &mut self.record.book;
+        let (order, since) = match turn.entry {
+            Entry::Release { order, since } => (order, since),
+            Entry::Arrival | Entry::Replay { .. } => {
+                book.parked += 1;
+                book.next_order += 1;
+                (book.next_order, self.env.now)
+            }
+        };
+        if let Wait::Retry { due, .. } = &wait {
+            // The earliest of the line decides when to look again; its head is checked then.
+            book.blocked_until = Some(book.blocked_until.map_or(*due, |until| until.min(*due)));
+        }
+        if let Entry::Replay { record, .. } = turn.entry {
+            self.close(turn, record, How::Parked);
+        }
+        if mutant::on(Mutant::ParkInMemory) {
+            let id = turn.mark;
+            self.group.writes.push(Write::Mark { id, status: MarkStatus::Done, content: turn.content });
+            return Outcome::Parked;
+        }
+        let body = ParkedBody { raw: turn.raw.clone(), wait, attempts, since }.encode();
+        self.group.writes.push(Write::Park(ParkedEvent { mark: turn.mark, content: turn.content, order, body }));
+        Outcome::Parked
+    }
+
+    /// Sets the event aside with its reason, in the ledger and on the dead-letter channel.
+    fn bury(&mut self, turn: &Turn<'_>, failure: Failure, attempts: u32) -> Outcome {
+        let event = match turn.subject {
+            Ok((event, _)) => Some(event),
+            Err((event, _)) => event,
+        };
+        let first_dead_at = match turn.entry {
+            Entry::Replay { record, .. } => record.first_dead_at,
+            Entry::Arrival | Entry::Release { .. } => self.env.now,
+        };
+        let record = dead::record(self.env, self.work.key, turn.raw, event, failure, attempts, first_dead_at);
+        self.settle(turn, MarkStatus::Dead);
+        self.group.writes.push(Write::Dead { id: turn.mark, body: record.encode(&turn.raw.payload) });
+        let id = turn.mark.hex();
+        if let Some(entry) =
+            dead_letter_entry(self.env.pipeline, self.env.destinations, &id, &record, &turn.raw.payload)
+        {
+            self.emit(turn.owner, entry);
+        }
+        Outcome::Dead
+    }
+
+    fn emit(&mut self, owner: Option<usize>, entry: OutboxBody) {
+        self.group.writes.push(Write::Emit(entry.encode()));
+        self.decision.emissions.push(Emission { owner, entry });
+    }
+
+    fn finish(mut self) -> Decision {
+        let book = &mut self.record.book;
+        if book.parked == 0 {
+            book.blocked_until = None;
+        }
+        // A line whose head is not waiting for a time wants attention at once.
+        let timer = (book.parked > 0).then(|| book.blocked_until.unwrap_or(self.env.now));
+        self.decision.timer = timer;
+        if self.group.writes.is_empty() {
+            return self.decision;
+        }
+        if let Some(key) = self.work.key {
+            let parks = self.group.writes.iter().any(|write| matches!(write, Write::Park(_)));
+            let new = match self.work.found.nonce {
+                Some(old) if parks && mutant::on(Mutant::ParkWithoutTouch) => old,
+                old if mutant::on(Mutant::CounterVersions) => counted(old),
+                _ => Nonce(self.env.entropy.fresh()),
+            };
+            let expected = self.work.found.nonce;
+            self.group.touch = Some(Touch { key: key.clone(), expected, new, record: self.record.encode(), timer });
+        }
+        self.decision.group = Some(self.group);
+        self.decision
+    }
+}
+
+fn event_of(routed: &Routed) -> Option<&Event> {
+    match &routed.subject {
+        Subject::Keyed { event, .. } => Some(event),
+        Subject::Keyless { event, .. } => event.as_deref(),
+    }
+}
+
+/// Only for the mutant that counts versions.
+fn counted(old: Option<Nonce>) -> Nonce {
+    let number = old.map_or(0, |nonce| u128::from_be_bytes(nonce.0));
+    Nonce((number + 1).to_be_bytes())
+}

@@ -1,0 +1,460 @@
+//! Publishes what was committed, in order, until the broker confirms it.
+//!
+//! ```text
+//! commit reply ─▶ lines, one per (partition, destination, key) ─▶ publish the head ─▶ confirmed ─▶ ack the source,
+//! sweep of the store ─▶   at most one unconfirmed a line                                        └▶ clear by number
+//! ```
+//!
+//! The store's outbox is the truth; here is a view of it. A gap in the numbers a commit returns means that another
+//! runner emitted in between: the view is then read anew before anything more of that partition is published.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use futures_util::StreamExt as _;
+use futures_util::future::BoxFuture;
+use futures_util::stream::FuturesUnordered;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
+
+use super::context::Context;
+use super::held::Settled;
+use crate::bus::{Outgoing, PublishError};
+use crate::event::{ChannelName, Partition};
+use crate::mutant::{self, Mutant};
+use crate::store::record::OutboxBody;
+
+/// Unconfirmed publishes per destination.
+const WINDOW: usize = 512;
+/// How long a line waits after its destination refused its head for good.
+const REFUSED_PAUSE: Duration = Duration::from_secs(30);
+const BACKOFF_FIRST: Duration = Duration::from_millis(100);
+const BACKOFF_MAX: Duration = Duration::from_secs(5);
+const RELOAD_PAUSE: Duration = Duration::from_millis(200);
+/// How often the store is asked whether it owes more than is known here.
+const SWEEP: Duration = Duration::from_secs(5);
+
+/// Numbers that are confirmed but still stand in the store, per partition.
+#[derive(Debug, Default)]
+pub struct Confirmed(Mutex<HashMap<Partition, BTreeSet<u64>>>);
+
+impl Confirmed {
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<Partition, BTreeSet<u64>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn add(&self, partition: Partition, number: u64) {
+        self.lock().entry(partition).or_default().insert(number);
+    }
+
+    /// What a commit to this partition may clear. It stays listed until [`Self::forget`].
+    pub fn of(&self, partition: Partition) -> Vec<u64> {
+        self.lock().get(&partition).map(|numbers| numbers.iter().copied().collect()).unwrap_or_default()
+    }
+
+    pub fn partitions(&self) -> Vec<Partition> {
+        self.lock().iter().filter(|(_, numbers)| !numbers.is_empty()).map(|(partition, _)| *partition).collect()
+    }
+
+    /// These no longer stand in the store.
+    pub fn forget(&self, partition: Partition, numbers: &[u64]) {
+        if let Some(known) = self.lock().get_mut(&partition) {
+            for number in numbers {
+                known.remove(number);
+            }
+        }
+    }
+}
+
+/// What a worker tells.
+pub enum Message {
+    Committed {
+        partition: Partition,
+        /// Number of the entry before the first one here.
+        before: u64,
+        /// In order of their numbers, with the index into `owners` of who waits for each.
+        entries: Vec<(OutboxBody, Option<usize>)>,
+        owners: Vec<Settled>,
+    },
+    /// A duplicate: acked when its key owes nothing.
+    Owed { partition: Partition, order_key: String, settled: Settled },
+    /// Nobody knows whether a commit to this partition happened: read what it owes.
+    Reload { partition: Partition, done: oneshot::Sender<()> },
+}
+
+#[derive(Debug, Default)]
+pub struct PublishCounts {
+    pub confirmed: AtomicU64,
+    pub errors: AtomicU64,
+    /// Entries known and not confirmed.
+    pub waiting: AtomicU64,
+}
+
+#[derive(Clone, PartialEq, Eq, Hash)]
+struct LineId {
+    partition: Partition,
+    to: ChannelName,
+    order_key: String,
+}
+
+#[derive(Default)]
+struct Line {
+    waiting: BTreeMap<u64, Entry>,
+    publishing: bool,
+    /// In its destination's ready queue already.
+    queued: bool,
+}
+
+struct Entry {
+    body: OutboxBody,
+    waiters: Vec<u64>,
+}
+
+struct Waiter {
+    remaining: usize,
+    settled: Option<Settled>,
+}
+
+#[derive(Default)]
+struct Lane {
+    ready: VecDeque<LineId>,
+    unconfirmed: usize,
+    /// Set while the destination does not confirm: when to try again, and the pause after that.
+    down: Option<(Instant, Duration)>,
+}
+
+pub struct Outbox {
+    context: Arc<Context>,
+    messages: mpsc::Receiver<Message>,
+    confirmed: Arc<Confirmed>,
+    lines: HashMap<LineId, Line>,
+    lanes: BTreeMap<ChannelName, Lane>,
+    known: HashMap<Partition, HashMap<u64, LineId>>,
+    waiters: HashMap<u64, Waiter>,
+    next_waiter: u64,
+    /// The last number seen assigned, per partition.
+    tails: HashMap<Partition, u64>,
+    /// Partitions whose view is out of date: nothing of them is published before it was read.
+    outdated: HashSet<Partition>,
+    reload_at: Instant,
+    refused: Vec<(Instant, LineId)>,
+    short: HashSet<Partition>,
+    publishing: FuturesUnordered<BoxFuture<'static, (LineId, u64, Result<(), PublishError>)>>,
+}
+
+impl Outbox {
+    pub fn new(context: Arc<Context>, messages: mpsc::Receiver<Message>, confirmed: Arc<Confirmed>) -> Self {
+        let all = (0..context.pipeline.partitions).map(Partition).collect();
+        Self {
+            context,
+            messages,
+            confirmed,
+            lines: HashMap::new(),
+            lanes: BTreeMap::new(),
+            known: HashMap::new(),
+            waiters: HashMap::new(),
+            next_waiter: 0,
+            tails: HashMap::new(),
+            outdated: all,
+            reload_at: Instant::now(),
+            refused: Vec::new(),
+            short: HashSet::new(),
+            publishing: FuturesUnordered::new(),
+        }
+    }
+
+    /// Runs until all workers are gone and nothing is owed any more.
+    pub async fn run(mut self) {
+        let mut sweep = tokio::time::interval_at(Instant::now() + SWEEP, SWEEP);
+        sweep.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut open = true;
+        self.reload().await;
+        while open || !self.lines.is_empty() || !self.outdated.is_empty() {
+            self.publish_ready();
+            let wake = self.next_wake();
+            tokio::select! {
+                message = self.messages.recv(), if open => match message {
+                    Some(message) => self.receive(message).await,
+                    None => open = false,
+                },
+                Some((line, number, result)) = self.publishing.next() => self.answered(line, number, result),
+                () = sleep_until(wake) => self.wake().await,
+                _ = sweep.tick() => self.sweep().await,
+            }
+            self.context.published.waiting.store(self.known.values().map(HashMap::len).sum::<usize>() as u64, Relaxed);
+        }
+    }
+
+    async fn receive(&mut self, message: Message) {
+        match message {
+            Message::Committed { partition, before, entries, owners } => {
+                let unknown_between = self.tails.get(&partition) != Some(&before);
+                let mut ids: Vec<Option<u64>> = Vec::with_capacity(owners.len());
+                for settled in owners {
+                    ids.push(Some(self.waiter(settled)));
+                }
+                let mut number = before;
+                for (body, owner) in entries {
+                    number += 1;
+                    let waiter = owner.and_then(|index| ids.get(index).copied().flatten());
+                    self.insert(partition, number, body, waiter);
+                }
+                self.tails.insert(partition, number);
+                for id in ids.into_iter().flatten() {
+                    self.release(id);
+                }
+                if unknown_between {
+                    self.outdated.insert(partition);
+                    self.reload().await;
+                }
+            }
+            Message::Owed { partition, order_key, settled } => {
+                let id = self.waiter(settled);
+                for (line, entries) in &mut self.lines {
+                    if line.partition == partition && line.order_key == order_key {
+                        for entry in entries.waiting.values_mut() {
+                            entry.waiters.push(id);
+                            if let Some(waiter) = self.waiters.get_mut(&id) {
+                                waiter.remaining += 1;
+                            }
+                        }
+                    }
+                }
+                self.release(id);
+            }
+            Message::Reload { partition, done } => {
+                self.outdated.insert(partition);
+                self.reload().await;
+                let _ = done.send(());
+            }
+        }
+    }
+
+    /// Registers who waits. It holds one count of its own until [`Self::release`], so that it cannot be acked
+    /// while its entries are still being added.
+    fn waiter(&mut self, settled: Settled) -> u64 {
+        self.next_waiter += 1;
+        self.waiters.insert(self.next_waiter, Waiter { remaining: 1, settled: Some(settled) });
+        self.next_waiter
+    }
+
+    fn release(&mut self, id: u64) {
+        let Some(waiter) = self.waiters.get_mut(&id) else { return };
+        waiter.remaining -= 1;
+        if waiter.remaining == 0 {
+            if let Some(settled) = waiter.settled.take() {
+                settled.ack();
+            }
+            self.waiters.remove(&id);
+        }
+    }
+
+    fn insert(&mut self, partition: Partition, number: u64, body: OutboxBody, waiter: Option<u64>) {
+        let id = LineId { partition, to: body.to.clone(), order_key: body.order_key.clone() };
+        if let Some(waiter) = waiter.and_then(|id| self.waiters.get_mut(&id)) {
+            waiter.remaining += 1;
+        }
+        self.known.entry(partition).or_default().insert(number, id.clone());
+        let line = self.lines.entry(id.clone()).or_default();
+        line.waiting.insert(number, Entry { body, waiters: waiter.into_iter().collect() });
+        self.queue(id);
+    }
+
+    fn queue(&mut self, id: LineId) {
+        let Some(line) = self.lines.get_mut(&id) else { return };
+        if !line.publishing && !line.queued && !line.waiting.is_empty() {
+            line.queued = true;
+            self.lanes.entry(id.to.clone()).or_default().ready.push_back(id);
+        }
+    }
+
+    fn publish_ready(&mut self) {
+        let now = Instant::now();
+        for (channel, lane) in &mut self.lanes {
+            let window = match lane.down {
+                Some((until, _)) if until > now => 0,
+                Some(_) => 1,
+                None => WINDOW,
+            };
+            let mut look = lane.ready.len();
+            while lane.unconfirmed < window && look > 0 {
+                look -= 1;
+                let Some(id) = lane.ready.pop_front() else { break };
+                if self.outdated.contains(&id.partition) {
+                    lane.ready.push_back(id);
+                    continue;
+                }
+                let Some(line) = self.lines.get_mut(&id) else { continue };
+                line.queued = false;
+                let Some((number, entry)) = line.waiting.first_key_value() else { continue };
+                let Some(destination) = self.context.destinations.0.get(channel) else {
+                    tracing::error!(%channel, "the store owes an event to a channel that is not open; add it to `sluice.yaml`");
+                    self.refused.push((now + REFUSED_PAUSE, id));
+                    continue;
+                };
+                line.publishing = true;
+                lane.unconfirmed += 1;
+                let number = *number;
+                let publish = destination.sink.publish(outgoing(&entry.body));
+                self.publishing.push(Box::pin(async move { (id, number, publish.await) }));
+            }
+        }
+    }
+
+    fn answered(&mut self, id: LineId, number: u64, result: Result<(), PublishError>) {
+        let counts = &self.context.published;
+        let lane = self.lanes.entry(id.to.clone()).or_default();
+        lane.unconfirmed = lane.unconfirmed.saturating_sub(1);
+        if let Some(line) = self.lines.get_mut(&id) {
+            line.publishing = false;
+        }
+        match result {
+            Ok(()) => {
+                if lane.down.take().is_some() {
+                    tracing::info!(channel = %id.to, "publishing goes on");
+                }
+                counts.confirmed.fetch_add(1, Relaxed);
+                if mutant::on(Mutant::ClearByRange) {
+                    let known = self.known.get(&id.partition).into_iter().flat_map(HashMap::keys);
+                    known.filter(|n| **n <= number).for_each(|n| self.confirmed.add(id.partition, *n));
+                }
+                self.confirmed.add(id.partition, number);
+                self.remove(id.partition, number);
+                self.queue(id);
+            }
+            Err(PublishError::Unconfirmed(why)) => {
+                counts.errors.fetch_add(1, Relaxed);
+                let pause = match lane.down {
+                    None => {
+                        tracing::warn!(channel = %id.to, %why, "a publish was not confirmed; trying again until it is");
+                        BACKOFF_FIRST
+                    }
+                    // Many fail together: only the one that probes lengthens the pause.
+                    Some((until, pause)) if until > Instant::now() => pause,
+                    Some((_, pause)) => (pause * 2).min(BACKOFF_MAX),
+                };
+                lane.down = Some((Instant::now() + pause, pause));
+                self.queue(id);
+            }
+            Err(PublishError::Refused(why)) => {
+                counts.errors.fetch_add(1, Relaxed);
+                tracing::error!(
+                    channel = %id.to, key = %id.order_key, %why,
+                    "the destination refuses an event; emissions of this key to this channel wait behind it"
+                );
+                self.refused.push((Instant::now() + REFUSED_PAUSE, id));
+            }
+        }
+    }
+
+    /// An entry is confirmed, or another runner confirmed and cleared it.
+    fn remove(&mut self, partition: Partition, number: u64) {
+        let Some(id) = self.known.get_mut(&partition).and_then(|known| known.remove(&number)) else { return };
+        let Some(line) = self.lines.get_mut(&id) else { return };
+        let entry = line.waiting.remove(&number);
+        if line.waiting.is_empty() && !line.publishing {
+            self.lines.remove(&id);
+        }
+        for waiter in entry.into_iter().flat_map(|entry| entry.waiters) {
+            self.release(waiter);
+        }
+    }
+
+    fn next_wake(&self) -> Option<Instant> {
+        let lanes = self.lanes.values().filter(|lane| !lane.ready.is_empty()).filter_map(|lane| lane.down);
+        let reload = (!self.outdated.is_empty()).then_some(self.reload_at);
+        lanes.map(|(until, _)| until).chain(self.refused.iter().map(|(until, _)| *until)).chain(reload).min()
+    }
+
+    async fn wake(&mut self) {
+        let now = Instant::now();
+        let (due, later) = std::mem::take(&mut self.refused).into_iter().partition(|(until, _)| *until <= now);
+        self.refused = later;
+        let due: Vec<(Instant, LineId)> = due;
+        for (_, id) in due {
+            self.queue(id);
+        }
+        if !self.outdated.is_empty() && self.reload_at <= now {
+            self.reload().await;
+        }
+    }
+
+    /// Reads the outbox of every partition whose view is out of date.
+    async fn reload(&mut self) {
+        for partition in self.outdated.clone() {
+            // Before the read: what is confirmed now may be cleared while we read.
+            let confirmed: HashSet<u64> = self.confirmed.of(partition).into_iter().collect();
+            let entries = match self.context.store.outbox(partition).await {
+                Ok(entries) => entries,
+                Err(error) => {
+                    tracing::debug!(%error, "cannot read the outbox");
+                    self.reload_at = Instant::now() + RELOAD_PAUSE;
+                    return;
+                }
+            };
+            let stored: HashSet<u64> = entries.iter().map(|entry| entry.number).collect();
+            let known: Vec<(u64, LineId)> =
+                self.known.get(&partition).into_iter().flatten().map(|(number, id)| (*number, id.clone())).collect();
+            for (number, id) in known {
+                let head_in_flight = self
+                    .lines
+                    .get(&id)
+                    .is_some_and(|line| line.publishing && line.waiting.keys().next() == Some(&number));
+                if !stored.contains(&number) && !head_in_flight {
+                    self.remove(partition, number);
+                }
+            }
+            for entry in entries {
+                let known = self.known.get(&partition).is_some_and(|known| known.contains_key(&entry.number));
+                if known || confirmed.contains(&entry.number) {
+                    continue;
+                }
+                match OutboxBody::decode(&entry.body) {
+                    Ok(body) => self.insert(partition, entry.number, body, None),
+                    Err(error) => tracing::error!(%error, number = entry.number, "an outbox entry stays where it is"),
+                }
+                let tail = self.tails.entry(partition).or_default();
+                *tail = (*tail).max(entry.number);
+            }
+            self.outdated.remove(&partition);
+        }
+    }
+
+    /// Does the store owe what nobody here knows of, twice in a row? Then its runner is gone: it is ours to send.
+    async fn sweep(&mut self) {
+        let Ok(lens) = self.context.store.outbox_lens().await else { return };
+        for (index, len) in lens.into_iter().enumerate() {
+            let partition = Partition(u16::try_from(index).unwrap_or(u16::MAX));
+            let known = self.known.get(&partition).map_or(0, HashMap::len) + self.confirmed.of(partition).len();
+            if len > known as u64 {
+                if !self.short.insert(partition) {
+                    self.short.remove(&partition);
+                    self.outdated.insert(partition);
+                }
+            } else {
+                self.short.remove(&partition);
+            }
+        }
+        if !self.outdated.is_empty() {
+            self.reload().await;
+        }
+    }
+}
+
+fn outgoing(body: &OutboxBody) -> Outgoing {
+    Outgoing {
+        dedupe_id: body.dedupe_id.clone(),
+        subject: body.subject.clone(),
+        headers: body.headers.clone(),
+        payload: body.payload.clone(),
+    }
+}
+
+async fn sleep_until(wake: Option<Instant>) {
+    match wake {
+        Some(wake) => tokio::time::sleep_until(wake).await,
+        None => std::future::pending().await,
+    }
+}

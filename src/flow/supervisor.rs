@@ -1,0 +1,501 @@
+//! Starts, recovers and stops one pipeline. The only place that spawns.
+//!
+//! A *generation* is one life between two openings of the store: open, recover, pull, drain. When the store may
+//! have lost its tail the generation ends, everything in hand is handed back, and the next one recovers exactly as
+//! after a crash: there is one recovery, not two.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use super::budget::Budget;
+use super::context::{Context, Phase};
+use super::intake::{Backoff, IN_FLIGHT, Intake, Workers};
+use super::outbox::{Confirmed, Outbox};
+use super::timers::{HORIZON, SWEEP, SWEEP_LIMIT, Timers};
+use super::worker::{BATCH_EVENTS, Fatal, Job, Worker};
+use crate::bus::{BusError, Channels, ConsumerSpec, Progress, Source};
+use crate::event::{ChannelName, Partition};
+use crate::mutant::{self, Mutant};
+use crate::store::{Durability, Opened, StoreError};
+
+/// What to do when the store knows no position although the consumer has acked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, clap::ValueEnum)]
+pub enum UnknownPosition {
+    /// Refuse to start: it may be the wrong, an emptied or an old store.
+    #[default]
+    Refuse,
+    /// Take the broker's ack floor as the position: what was acked before stays handled, by another store's word.
+    Continue,
+    /// Read the whole stream again from its beginning.
+    Replay,
+}
+
+#[derive(Clone, Debug)]
+pub struct Options {
+    pub workers: usize,
+    pub unknown_position: UnknownPosition,
+    /// How long a shutdown may take to drain.
+    pub grace: Duration,
+    /// Most events and bytes a source has in flight.
+    pub in_flight: crate::bus::Demand,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        let workers = std::thread::available_parallelism().map_or(2, usize::from);
+        Self {
+            workers,
+            unknown_position: UnknownPosition::Refuse,
+            grace: Duration::from_secs(25),
+            in_flight: IN_FLIGHT,
+        }
+    }
+}
+
+/// A pipeline that cannot run until a person does something.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("pipeline `{pipeline}`: {why}")]
+pub struct CannotRun {
+    pub pipeline: String,
+    pub why: String,
+}
+
+/// Runs a pipeline until `stop`, through as many generations as it takes.
+pub async fn run(
+    context: Arc<Context>,
+    channels: Arc<dyn Channels>,
+    options: Options,
+    stop: CancellationToken,
+) -> Result<(), CannotRun> {
+    let mut backoff = Backoff::default();
+    while !stop.is_cancelled() {
+        let generation =
+            Generation { context: Arc::clone(&context), channels: &*channels, options: &options, stop: &stop };
+        match generation.live().await {
+            Ok(()) => break,
+            Err(Ended::CannotRun(why)) => {
+                context.phase.send_replace(Phase::Stopped);
+                return Err(CannotRun { pipeline: context.pipeline.name.to_string(), why });
+            }
+            Err(Ended::Again(why)) => {
+                tracing::warn!(pipeline = %context.pipeline.name, %why, "starting over from the stored position");
+                context.phase.send_replace(Phase::Connecting(why));
+                tokio::select! {
+                    () = stop.cancelled() => {}
+                    () = tokio::time::sleep(backoff.next()) => {}
+                }
+            }
+        }
+    }
+    context.phase.send_replace(Phase::Stopped);
+    Ok(())
+}
+
+enum Ended {
+    Again(String),
+    CannotRun(String),
+}
+
+impl From<Fatal> for Ended {
+    fn from(fatal: Fatal) -> Self {
+        Self::Again(fatal.to_string())
+    }
+}
+
+struct Generation<'a> {
+    context: Arc<Context>,
+    channels: &'a dyn Channels,
+    options: &'a Options,
+    stop: &'a CancellationToken,
+}
+
+/// Where a source starts.
+struct Start {
+    channel: ChannelName,
+    source: Box<dyn Source>,
+    position: u64,
+    /// Sequences to read again, when there are any.
+    span: Option<(u64, u64)>,
+}
+
+impl Generation<'_> {
+    async fn live(self) -> Result<(), Ended> {
+        let Some(opened) = self.open().await? else { return Ok(()) };
+        let mut starts = Vec::new();
+        for channel in self.context.pipeline.inputs() {
+            let Some(start) = self.start(channel, &opened).await? else { return Ok(()) };
+            starts.push(start);
+        }
+        let crew = self.hire(opened.unclean);
+        self.work(crew, starts, opened.unclean).await
+    }
+
+    /// Opens the store, waiting for it as long as it takes. `None`: told to stop meanwhile.
+    async fn open(&self) -> Result<Option<Opened>, Ended> {
+        let mut backoff = Backoff::default();
+        loop {
+            match self.context.store.open(self.context.runner).await {
+                Ok(opened) => {
+                    let pipeline = &self.context.pipeline.name;
+                    let durability = match opened.durability {
+                        Durability::Strict => "strict",
+                        Durability::Relaxed => "relaxed",
+                        Durability::None => "none",
+                    };
+                    tracing::info!(%pipeline, durability, fresh = opened.fresh, "store open");
+                    for warning in &opened.warnings {
+                        tracing::warn!(%pipeline, "{warning}");
+                    }
+                    return Ok(Some(opened));
+                }
+                Err(StoreError::Refused(why)) => return Err(Ended::CannotRun(why)),
+                Err(error) => {
+                    if !self.wait("store", &error.to_string(), &mut backoff).await {
+                        return Ok(None);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Says what is missing, once an outage, and waits; `false` when told to stop.
+    async fn wait(&self, what: &str, why: &str, backoff: &mut Backoff) -> bool {
+        let phase = Phase::Connecting(format!("{what}: {why}"));
+        if self.context.phase.send_replace(phase.clone()) != phase {
+            tracing::warn!(pipeline = %self.context.pipeline.name, %why, "waiting for the {what}");
+        }
+        tokio::select! {
+            () = self.stop.cancelled() => false,
+            () = tokio::time::sleep(backoff.next()) => true,
+        }
+    }
+
+    /// Connects a source and finds out from where on events may have no outcome.
+    async fn start(&self, channel: ChannelName, opened: &Opened) -> Result<Option<Start>, Ended> {
+        let mut backoff = Backoff::default();
+        loop {
+            match self.connect(&channel, opened).await {
+                Ok(start) => return Ok(Some(start)),
+                Err(Connect::CannotRun(why)) => return Err(Ended::CannotRun(why)),
+                Err(Connect::Wait(what, why)) => {
+                    if !self.wait(&what, &why, &mut backoff).await {
+                        return Ok(None);
+                    }
+                }
+            }
+        }
+    }
+
+    async fn connect(&self, channel: &ChannelName, opened: &Opened) -> Result<Start, Connect> {
+        let store = &self.context.store;
+        let stored = store.position(channel).await.map_err(Connect::store)?;
+        let spec = ConsumerSpec {
+            pipeline: Arc::clone(&self.context.pipeline.name),
+            channel: channel.clone(),
+            start_after: stored,
+        };
+        let bus = |error| Connect::bus(channel, error);
+        let source = self.channels.source(spec).await.map_err(bus)?;
+        let progress = source.progress().await.map_err(bus)?;
+        let position = match stored {
+            Some(position) => position,
+            None => self.first_position(channel, &progress)?,
+        };
+        if position > progress.last {
+            return Err(Connect::CannotRun(format!(
+                "the store stands at {position} in channel `{channel}`, but its stream ends at {}: the stream was made anew, or this is another \
+                 stream's store; use another store, or run once with `--unknown-position replay` after deleting this pipeline's keys",
+                progress.last
+            )));
+        }
+        if stored.is_none() {
+            store.advance(channel, position).await.map_err(Connect::store)?;
+        }
+        if opened.durability != Durability::Strict && progress.deletes_on_ack {
+            tracing::warn!(
+                pipeline = %self.context.pipeline.name, %channel,
+                "this stream deletes events when they are acked and the store is not strict: what Redis loses in a power failure or \
+                 failover is lost; set `appendfsync always`, or let the stream keep its events"
+            );
+        }
+        let from = position.min(progress.ack_floor) + 1;
+        let span = (progress.delivered >= from).then_some((from, progress.delivered));
+        if let Some((from, to)) = span
+            && progress.first > from
+            && !progress.deletes_on_ack
+        {
+            tracing::error!(
+                %channel, from, until = progress.first.min(to + 1),
+                "the stream no longer holds events that were delivered before and may have no outcome: its retention is shorter than the outage was"
+            );
+        }
+        Ok(Start { channel: channel.clone(), source, position, span })
+    }
+
+    /// The position of a channel that the store has never heard of.
+    fn first_position(&self, channel: &ChannelName, progress: &Progress) -> Result<u64, Connect> {
+        match (progress.ack_floor, self.options.unknown_position) {
+            (0, _) | (_, UnknownPosition::Replay) => Ok(0),
+            (floor, UnknownPosition::Continue) => Ok(floor),
+            (floor, UnknownPosition::Refuse) => Err(Connect::CannotRun(format!(
+                "the store knows no position for channel `{channel}`, but its consumer has acked up to {floor}: this looks like an emptied, an old or \
+                 another store; point `store` at the right one, or run once with `--unknown-position continue` (what was acked stays as it is) or \
+                 `--unknown-position replay` (everything still in the stream is handled again)"
+            ))),
+        }
+    }
+
+    /// Outbox, workers and timers, at work but without input.
+    fn hire(&self, unclean: bool) -> Crew {
+        let (outbox, messages) = mpsc::channel(1_024);
+        let confirmed = Arc::new(Confirmed::default());
+        let timers = Arc::new(Timers::default());
+        let (store_up, store_up_seen) = watch::channel(true);
+        let store_up = Arc::new(store_up);
+        let count = self.options.workers.clamp(1, usize::from(self.context.pipeline.partitions));
+        let mut tasks = JoinSet::new();
+        let mut inputs = Vec::new();
+        for index in 0..count {
+            let (input, jobs) = mpsc::channel(BATCH_EVENTS * 4);
+            inputs.push(input);
+            let partitions = (0..self.context.pipeline.partitions)
+                .map(Partition)
+                .filter(|partition| Workers::index(*partition, count) == index)
+                .collect();
+            let worker = Worker::new(
+                Arc::clone(&self.context),
+                partitions,
+                outbox.clone(),
+                Arc::clone(&confirmed),
+                Arc::clone(&timers),
+                Arc::clone(&store_up),
+            );
+            tasks.spawn(worker.run(jobs));
+        }
+        let mut publisher = JoinSet::new();
+        publisher.spawn(Outbox::new(Arc::clone(&self.context), messages, Arc::clone(&confirmed)).run());
+        let workers = Workers(inputs);
+        let mut clockwork = JoinSet::new();
+        clockwork.spawn(keep_time(Arc::clone(&self.context), Arc::clone(&timers), workers.clone(), unclean));
+        Crew { workers, tasks, publisher, clockwork, outbox, confirmed, timers, store_up, store_up_seen }
+    }
+
+    async fn work(&self, mut crew: Crew, starts: Vec<Start>, unclean: bool) -> Result<(), Ended> {
+        self.context.phase.send_replace(Phase::Recovering);
+        let phase = PhaseKeeper { context: Arc::clone(&self.context), store_up: crew.store_up_seen.clone() };
+        let mut intakes = JoinSet::new();
+        for start in starts {
+            let intake = Intake {
+                context: Arc::clone(&self.context),
+                channel: start.channel,
+                source: start.source,
+                workers: crew.workers.clone(),
+                budget: Budget::new(self.options.in_flight),
+                unclean,
+                store_up: crew.store_up_seen.clone(),
+                position: start.position,
+            };
+            let span = start.span.filter(|_| !mutant::on(Mutant::NoRecovery));
+            intakes.spawn(take_in(intake, span, self.stop.clone(), phase.clone()));
+        }
+        let mut watched = JoinSet::new();
+        watched.spawn(phase.clone().follow());
+        let mut stopped: Vec<Intake> = Vec::new();
+        while !intakes.is_empty() {
+            tokio::select! {
+                Some(intake) = intakes.join_next() => stopped.push(joined(intake)??),
+                Some(worker) = crew.tasks.join_next() => {
+                    joined(worker)??;
+                    return Err(Ended::Again("a worker stopped early".to_owned()));
+                }
+                Some(_) = crew.publisher.join_next() => return Err(Ended::Again("the outbox stopped early".to_owned())),
+                Some(_) = crew.clockwork.join_next() => return Err(Ended::Again("the timers stopped early".to_owned())),
+            }
+        }
+        watched.abort_all();
+        self.context.phase.send_replace(Phase::Stopping);
+        self.drain(crew, stopped).await
+    }
+
+    /// After the last pull: commit what is in hand, confirm what is owed, ack, clear, say goodbye.
+    async fn drain(&self, crew: Crew, mut intakes: Vec<Intake>) -> Result<(), Ended> {
+        let Crew { workers, mut tasks, mut publisher, mut clockwork, outbox, confirmed, timers, store_up, .. } = crew;
+        let deadline = tokio::time::Instant::now() + self.options.grace;
+        let drained = tokio::time::timeout_at(deadline, async {
+            clockwork.shutdown().await;
+            for intake in &mut intakes {
+                // Their clones of the workers' inputs would keep the workers waiting.
+                intake.workers = Workers(Vec::new());
+            }
+            drop(workers);
+            while let Some(worker) = tasks.join_next().await {
+                joined(worker)??;
+            }
+            let all = (0..self.context.pipeline.partitions).map(Partition).collect();
+            // The outbox ends when it owes nothing and the last sender is gone.
+            drop(outbox);
+            while publisher.join_next().await.is_some() {}
+            // Nobody listens to this one's messages: it only clears.
+            let (unheard, _) = mpsc::channel(1);
+            let mut last = Worker::new(Arc::clone(&self.context), all, unheard, confirmed, timers, store_up);
+            last.clear().await?;
+            Ok::<_, Ended>(())
+        })
+        .await;
+        match drained {
+            Ok(result) => result?,
+            Err(_) => tracing::warn!(
+                pipeline = %self.context.pipeline.name,
+                "could not finish everything in hand within {:?}; the rest is handed back and will be delivered again",
+                self.options.grace
+            ),
+        }
+        tasks.shutdown().await;
+        publisher.shutdown().await;
+        for intake in &mut intakes {
+            let unconfirmed = intake.source.settle(Duration::from_secs(5)).await;
+            if unconfirmed > 0 {
+                tracing::warn!(channel = %intake.channel, unconfirmed, "the broker did not confirm all acks; these events will come again as duplicates");
+            }
+            intake.beat().await?;
+        }
+        if let Err(error) = self.context.store.close(self.context.runner).await {
+            tracing::warn!(%error, "could not say goodbye to the store; the next start will be careful");
+        }
+        Ok(())
+    }
+}
+
+enum Connect {
+    Wait(String, String),
+    CannotRun(String),
+}
+
+impl Connect {
+    fn store(error: StoreError) -> Self {
+        match error {
+            StoreError::Refused(why) => Self::CannotRun(why),
+            error => Self::Wait("store".to_owned(), error.to_string()),
+        }
+    }
+
+    fn bus(channel: &str, error: BusError) -> Self {
+        match error {
+            BusError::Refused(why) => Self::CannotRun(format!("channel `{channel}`: {why}")),
+            BusError::Unavailable(why) => Self::Wait(format!("source `{channel}`"), why),
+        }
+    }
+}
+
+struct Crew {
+    workers: Workers,
+    tasks: JoinSet<Result<(), Fatal>>,
+    publisher: JoinSet<()>,
+    clockwork: JoinSet<()>,
+    outbox: mpsc::Sender<super::outbox::Message>,
+    confirmed: Arc<Confirmed>,
+    timers: Arc<Timers>,
+    store_up: Arc<watch::Sender<bool>>,
+    store_up_seen: watch::Receiver<bool>,
+}
+
+async fn take_in(
+    mut intake: Intake,
+    span: Option<(u64, u64)>,
+    stop: CancellationToken,
+    phase: PhaseKeeper,
+) -> Result<Intake, Fatal> {
+    if let Some((from, to)) = span {
+        intake.recover(from, to, &stop).await?;
+    }
+    phase.recovered();
+    intake.pull(&stop).await?;
+    Ok(intake)
+}
+
+fn joined<T>(result: Result<T, tokio::task::JoinError>) -> Result<T, Ended> {
+    result.map_err(|error| Ended::Again(format!("a task failed ({error}); this is a bug in sluice, please report it")))
+}
+
+/// Keeps the phase true while the pipeline works.
+#[derive(Clone)]
+struct PhaseKeeper {
+    context: Arc<Context>,
+    store_up: watch::Receiver<bool>,
+}
+
+impl PhaseKeeper {
+    fn recovered(&self) {
+        self.context.phase.send_if_modified(|phase| {
+            let recovering = *phase == Phase::Recovering;
+            if recovering {
+                *phase = Phase::Running;
+            }
+            recovering
+        });
+    }
+
+    async fn follow(mut self) {
+        while self.store_up.changed().await.is_ok() {
+            let up = *self.store_up.borrow_and_update();
+            self.context.phase.send_if_modified(|phase| match (&*phase, up) {
+                (Phase::Running, false) => {
+                    *phase = Phase::Holding;
+                    true
+                }
+                (Phase::Holding, true) => {
+                    *phase = Phase::Running;
+                    true
+                }
+                _ => false,
+            });
+        }
+    }
+}
+
+/// Hands keys to their workers when their time has come, and looks into the store for timers nobody here set.
+async fn keep_time(context: Arc<Context>, timers: Arc<Timers>, workers: Workers, unclean: bool) {
+    // What was waiting before an unclean stop may be what caused it.
+    let born = context.clock.now();
+    let mut sweep = tokio::time::interval(SWEEP);
+    sweep.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut first = true;
+    let mut suspects = std::collections::HashSet::new();
+    loop {
+        let now = context.clock.now();
+        let wait = match timers.take_due(now, BATCH_EVENTS) {
+            Ok(due) => {
+                for (partition, key) in due {
+                    let suspect = suspects.remove(&(partition, key.clone()));
+                    if workers.send(Job::Attention { partition, key, suspect }).await.is_err() {
+                        return;
+                    }
+                }
+                continue;
+            }
+            Err(Some(next)) => next.since(now).max(Duration::from_millis(1)),
+            Err(None) => SWEEP,
+        };
+        tokio::select! {
+            () = tokio::time::sleep(wait) => {}
+            () = timers.changed() => {}
+            _ = sweep.tick() => {
+                let until = context.clock.now().plus(HORIZON);
+                match context.store.timers(until, SWEEP_LIMIT).await {
+                    Ok(found) => {
+                        if unclean && first {
+                            suspects.extend(found.iter().filter(|t| t.due <= born.plus(HORIZON)).map(|t| (t.partition, t.key.clone())));
+                        }
+                        first = false;
+                        timers.found(found);
+                    }
+                    Err(error) => tracing::debug!(%error, "cannot read timers"),
+                }
+            }
+        }
+    }
+}

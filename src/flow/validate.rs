@@ -1,0 +1,67 @@
+//! Event → an event in the newest version its subscription accepts, valid by every schema it passed.
+
+use std::sync::Arc;
+
+use crate::event::Event;
+use crate::schema::Violation;
+use crate::script::{ErrorClass, ScriptError};
+use crate::spec::program::Subscription;
+use crate::store::record::{Class, Failure};
+
+/// A valid event in its subscription's newest version.
+#[derive(Debug)]
+pub struct Valid {
+    pub event: Event,
+}
+
+/// Validates, then upcasts step by step, validating after each.
+pub fn validate(mut event: Event, subscription: &Arc<Subscription>) -> Result<Valid, Failure> {
+    loop {
+        let version = event.version;
+        let Some(schema) = subscription.versions.get(&version) else {
+            let accepted: Vec<String> = subscription.versions.keys().map(u32::to_string).collect();
+            let message =
+                format!("`{}` version {version} is not accepted (accepted: {})", event.kind, accepted.join(", "));
+            return Err(Failure::permanent("unknown_version", message));
+        };
+        let violations = schema.validate(&event.data);
+        if !violations.is_empty() {
+            return Err(violation(&event.kind, version, violations));
+        }
+        if version == subscription.newest {
+            return Ok(Valid { event });
+        }
+        let Some(upcast) = subscription.upcasts.get(&version) else {
+            // The loader refuses chains with holes; an event must not pass should it ever miss one.
+            return Err(Failure::permanent(
+                "unknown_version",
+                format!("`{}` version {version} has no upcast", event.kind),
+            ));
+        };
+        event.data = upcast.script.upcast(&event).map_err(|error| script_failure(&error))?;
+        event.version = upcast.to;
+    }
+}
+
+fn violation(kind: &str, version: u32, violations: Vec<Violation>) -> Failure {
+    let first = &violations[0];
+    let place = if first.path.is_empty() { "the data" } else { first.path.as_str() };
+    let more = if violations.len() > 1 { format!(" (and {} more)", violations.len() - 1) } else { String::new() };
+    let message = format!("`{kind}` version {version} does not match its schema: {place}: {}{more}", first.message);
+    Failure { class: Class::Permanent, reason: "schema".to_owned(), message, violations, at: None }
+}
+
+/// A script that failed, as the reason of a dead letter.
+pub fn script_failure(error: &ScriptError) -> Failure {
+    let (class, reason) = match error.class {
+        ErrorClass::Script => (Class::Script, "script_error"),
+        ErrorClass::Limit => (Class::Limit, "limit"),
+    };
+    Failure {
+        class,
+        reason: reason.to_owned(),
+        message: error.message.clone(),
+        violations: Vec::new(),
+        at: Some(error.at.clone()),
+    }
+}

@@ -1,0 +1,494 @@
+//! Batches: one lookup, one decision, one commit round trip, whatever waits.
+//!
+//! A worker owns some partitions; no other task of this process writes to them. It keeps what it holds until the
+//! outcome is committed: when the store does not answer it waits, probes and runs the batch again. Nobody knows
+//! whether an unanswered commit happened, and nobody needs to: the conditions tell when it is run again.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot, watch};
+
+use super::batch::{Batch, Deciding};
+use super::context::Context;
+use super::decide::{Decision, Item, Origin, Outcome};
+use super::held::Held;
+use super::outbox::{Confirmed, Message};
+use super::route::Subject;
+use super::timers::Timers;
+use crate::event::{Key, MarkId, Partition};
+use crate::mutant::{self, Mutant};
+use crate::store::record::{Class, Failure};
+use crate::store::{Commit, Committed, Found, StoreError, Verdict, WriterId};
+
+/// Most events and payload bytes in a batch.
+pub const BATCH_EVENTS: usize = 256;
+const BATCH_BYTES: usize = 4 << 20;
+/// How long confirmed entries may stand in the outbox when nothing else is committed.
+const CLEAR_AFTER: Duration = Duration::from_millis(500);
+const PROBE_FIRST: Duration = Duration::from_millis(50);
+const PROBE_MAX: Duration = Duration::from_secs(1);
+/// Runners that may start an event and never see it return before it is set aside.
+const STARTS: u32 = 3;
+
+/// What a worker is asked to do.
+pub enum Job {
+    Event {
+        item: Box<Item>,
+        held: Option<Held>,
+        /// It may have killed the process: runs alone, behind a durable start mark.
+        suspect: bool,
+        /// Told the outcome when it is committed.
+        report: Option<oneshot::Sender<Outcome>>,
+    },
+    /// The timer of a key fired.
+    Attention { partition: Partition, key: Key, suspect: bool },
+}
+
+impl Job {
+    pub fn partition(&self) -> Partition {
+        match self {
+            Self::Event { item, .. } => item.routed.partition,
+            Self::Attention { partition, .. } => *partition,
+        }
+    }
+
+    fn weight(&self) -> usize {
+        match self {
+            Self::Event { item, .. } => item.routed.raw.weight(),
+            Self::Attention { .. } => 0,
+        }
+    }
+
+    fn suspect(&self) -> bool {
+        match self {
+            Self::Event { suspect, .. } | Self::Attention { suspect, .. } => *suspect,
+        }
+    }
+}
+
+/// Why a worker stopped before its input ended.
+#[derive(Debug, thiserror::Error)]
+pub enum Fatal {
+    /// The store may have lost its tail: recover before anything else is handled.
+    #[error("{0}")]
+    Recover(StoreError),
+    #[error("{0}")]
+    Broken(String),
+}
+
+pub struct Worker {
+    context: Arc<Context>,
+    outbox: mpsc::Sender<Message>,
+    confirmed: Arc<Confirmed>,
+    timers: Arc<Timers>,
+    /// Whether the store answers; sources stop pulling while it does not.
+    store_up: Arc<watch::Sender<bool>>,
+    partitions: Vec<Partition>,
+    writer: WriterId,
+    /// Acknowledged commits of this writer.
+    numbers: HashMap<Partition, u64>,
+}
+
+impl Worker {
+    pub fn new(
+        context: Arc<Context>,
+        partitions: Vec<Partition>,
+        outbox: mpsc::Sender<Message>,
+        confirmed: Arc<Confirmed>,
+        timers: Arc<Timers>,
+        store_up: Arc<watch::Sender<bool>>,
+    ) -> Self {
+        let writer = WriterId(context.entropy.fresh());
+        Self { context, outbox, confirmed, timers, store_up, partitions, writer, numbers: HashMap::new() }
+    }
+
+    /// Works until the input is closed and empty.
+    pub async fn run(mut self, mut jobs: mpsc::Receiver<Job>) -> Result<(), Fatal> {
+        loop {
+            let first = tokio::select! {
+                biased;
+                job = jobs.recv() => match job {
+                    Some(job) => job,
+                    None => return Ok(()),
+                },
+                () = tokio::time::sleep(CLEAR_AFTER) => {
+                    self.clear().await?;
+                    continue;
+                }
+            };
+            let mut weight = first.weight();
+            let mut batch = VecDeque::from([first]);
+            while batch.len() < BATCH_EVENTS && weight < BATCH_BYTES {
+                let Ok(job) = jobs.try_recv() else { break };
+                weight += job.weight();
+                batch.push_back(job);
+            }
+            self.process(batch).await?;
+        }
+    }
+
+    /// Brings every job of a batch to its outcome, in order.
+    async fn process(&mut self, mut jobs: VecDeque<Job>) -> Result<(), Fatal> {
+        if jobs.iter().any(Job::suspect) {
+            self.sift(&mut jobs).await?;
+        }
+        while let Some(first) = jobs.pop_front() {
+            if first.suspect() {
+                self.settle_alone(first).await?;
+                continue;
+            }
+            let mut together = vec![first];
+            while let Some(job) = jobs.pop_front_if(|job| !job.suspect()) {
+                together.push(job);
+            }
+            self.settle(Batch::new(together), None).await?;
+        }
+        Ok(())
+    }
+
+    /// Suspects that are already remembered never ran unfinished: they need no start mark.
+    async fn sift(&mut self, jobs: &mut VecDeque<Job>) -> Result<(), Fatal> {
+        let mut batch = Batch::new(std::mem::take(jobs).into());
+        let found = self.lookup(&batch, 0).await?;
+        batch.clear_remembered_suspects(&found);
+        *jobs = batch.into_jobs().into();
+        Ok(())
+    }
+
+    /// Runs one suspect behind a durable start mark. Three starts in different runners without a return mean
+    /// that it kills whoever runs it.
+    async fn settle_alone(&mut self, job: Job) -> Result<(), Fatal> {
+        let mut batch = Batch::new(vec![job]);
+        batch.alone();
+        let found = self.lookup(&batch, 0).await?;
+        let Some((partition, mark)) = batch.about_to_run(&found, self.context.clock.now()) else {
+            return self.settle(batch, None).await;
+        };
+        let starts = loop {
+            match self.context.store.start(partition, mark, self.context.runner).await {
+                Ok(starts) => break starts,
+                Err(error) => self.wait_for_store(error).await?,
+            }
+        };
+        let forced = (starts > STARTS).then(|| (mark, crash_suspect(starts - 1)));
+        self.settle(batch, Some(Alone { partition, mark, forced })).await
+    }
+
+    async fn settle(&mut self, mut batch: Batch, alone: Option<Alone>) -> Result<(), Fatal> {
+        let (mut round, mut refusals) = (0_u32, 0_u32);
+        while !batch.is_empty() {
+            match self.attempt(batch, round, alone.as_ref()).await? {
+                Attempt::Settled(stale) => batch = stale,
+                Attempt::Unavailable(whole, error) => {
+                    // A store that answers probes but refuses this very commit must not be hammered.
+                    tokio::time::sleep(PROBE_FIRST.saturating_mul(refusals).min(PROBE_MAX)).await;
+                    refusals = refusals.saturating_mul(2).max(1);
+                    self.wait_for_store(error).await?;
+                    self.resynchronize(&whole).await?;
+                    batch = whole;
+                }
+            }
+            round = round.saturating_add(1);
+        }
+        Ok(())
+    }
+
+    /// One round: look up, decide, commit. What was stale comes back to be run again.
+    async fn attempt(&mut self, batch: Batch, round: u32, alone: Option<&Alone>) -> Result<Attempt, Fatal> {
+        let found = match self.context.store.lookup(batch.lookups(round)).await {
+            Ok(found) => found,
+            Err(error) => return Ok(Attempt::Unavailable(batch, error)),
+        };
+        let forced = alone.and_then(|alone| alone.forced.clone());
+        let deciding = Deciding { context: Arc::clone(&self.context), batch, found, round, forced };
+        let decided = self.context.scripts.run(move || deciding.run()).await;
+        let (batch, decisions) = decided.map_err(|lost| Fatal::Broken(lost.to_string()))?;
+        let decisions = decisions.map_err(|unreadable| Fatal::Broken(unreadable.to_string()))?;
+        if let Some(alone) = alone {
+            // The script returned: it did not kill us. Said before the commit, so that a crash between the two
+            // does not count against the event.
+            if let Err(error) = self.context.store.returned(vec![(alone.partition, alone.mark)]).await {
+                return Ok(Attempt::Unavailable(batch, error));
+            }
+        }
+        let mut batch = batch;
+        if mutant::on(Mutant::AckBeforeCommit) {
+            batch.ack_all();
+        }
+        self.commit(batch, decisions).await
+    }
+
+    async fn commit(&mut self, mut batch: Batch, mut decisions: Vec<Decision>) -> Result<Attempt, Fatal> {
+        let mut commits: Vec<Commit> = Vec::new();
+        // Which key groups of the batch each commit holds, in the order of its groups.
+        let mut members: Vec<Vec<usize>> = Vec::new();
+        let mut verdicts: Vec<Option<Verdict>> = vec![Some(Verdict::Committed); decisions.len()];
+        for (index, decision) in decisions.iter_mut().enumerate() {
+            let Some(group) = decision.group.take() else { continue };
+            verdicts[index] = None;
+            let partition = batch.partition(index);
+            let at = commits.iter().position(|commit| commit.partition == partition).unwrap_or_else(|| {
+                commits.push(self.commit_to(partition));
+                members.push(Vec::new());
+                commits.len() - 1
+            });
+            commits[at].groups.push(group);
+            members[at].push(index);
+        }
+        if mutant::on(Mutant::MarkBefore) {
+            self.mark_before(&mut commits).await?;
+        }
+        let marks_after = mutant::on(Mutant::MarkAfter).then(|| take_marks(&mut commits));
+        let cleared: Vec<(Partition, Vec<u64>)> =
+            commits.iter().map(|commit| (commit.partition, commit.cleared.clone())).collect();
+        let answers = if commits.is_empty() { Vec::new() } else { self.context.store.commit(commits).await };
+        let mut trouble = None;
+        for ((answer, (partition, cleared)), members) in answers.into_iter().zip(cleared).zip(members) {
+            match answer {
+                Ok(committed) => {
+                    *self.numbers.entry(partition).or_default() += 1;
+                    self.confirmed.forget(partition, &cleared);
+                    for (member, verdict) in members.iter().zip(&committed.verdicts) {
+                        verdicts[*member] = Some(*verdict);
+                    }
+                    self.hand_over(&mut batch, &mut decisions, partition, &committed, &members).await?;
+                }
+                Err(error) => trouble = Some(error),
+            }
+        }
+        if let Some(marks) = marks_after {
+            self.commit_marks(marks).await?;
+        }
+        for (index, decision) in decisions.iter().enumerate() {
+            if verdicts[index] == Some(Verdict::Committed) {
+                self.settled(&mut batch, index, decision).await?;
+            }
+        }
+        let rest = batch.keep(|index| verdicts[index] != Some(Verdict::Committed));
+        Ok(match trouble {
+            Some(error) => Attempt::Unavailable(rest, error),
+            None => Attempt::Settled(rest),
+        })
+    }
+
+    /// Gives the emissions of one partition's commit to the outbox, with the deliveries that wait for them.
+    async fn hand_over(
+        &mut self,
+        batch: &mut Batch,
+        decisions: &mut [Decision],
+        partition: Partition,
+        committed: &Committed,
+        members: &[usize],
+    ) -> Result<(), Fatal> {
+        let (mut entries, mut owners) = (Vec::new(), Vec::new());
+        for (member, verdict) in members.iter().zip(&committed.verdicts) {
+            if *verdict != Verdict::Committed {
+                continue;
+            }
+            let decision = &mut decisions[*member];
+            let mut waiting: HashMap<usize, usize> = HashMap::new();
+            for emission in std::mem::take(&mut decision.emissions) {
+                let owner = emission.owner.and_then(|item| match waiting.get(&item) {
+                    Some(owner) => Some(*owner),
+                    None => {
+                        let settled = batch.settle(*member, item, decision.outcomes[item])?;
+                        owners.push(settled);
+                        waiting.insert(item, owners.len() - 1);
+                        Some(owners.len() - 1)
+                    }
+                });
+                entries.push((emission.entry, owner));
+            }
+        }
+        if entries.is_empty() {
+            return Ok(());
+        }
+        self.tell_outbox(Message::Committed { partition, before: committed.outbox_before, entries, owners }).await
+    }
+
+    /// Acks what emitted nothing, and sets the key's timer.
+    async fn settled(&mut self, batch: &mut Batch, index: usize, decision: &Decision) -> Result<(), Fatal> {
+        let partition = batch.partition(index);
+        let key = batch.key(index).cloned();
+        for (item, outcome) in decision.outcomes.iter().enumerate() {
+            let Some(settled) = batch.settle(index, item, *outcome) else { continue };
+            match &key {
+                Some(key) if *outcome == Outcome::Duplicate => {
+                    let order_key = key.as_str().to_owned();
+                    self.tell_outbox(Message::Owed { partition, order_key, settled }).await?;
+                }
+                _ => settled.ack(),
+            }
+        }
+        for outcome in &decision.unparked {
+            self.context.tally.unpark(*outcome);
+        }
+        if let Some(key) = &key {
+            if batch.attention(index) {
+                self.timers.done(partition, key);
+            }
+            self.timers.set(partition, key, decision.timer, self.context.clock.now());
+        }
+        Ok(())
+    }
+
+    async fn tell_outbox(&self, message: Message) -> Result<(), Fatal> {
+        self.outbox.send(message).await.map_err(|_| Fatal::Broken("the outbox stopped".to_owned()))
+    }
+
+    fn commit_to(&self, partition: Partition) -> Commit {
+        Commit {
+            partition,
+            writer: self.writer,
+            expected_number: self.numbers.get(&partition).copied().unwrap_or(0),
+            now: self.context.clock.now(),
+            groups: Vec::new(),
+            cleared: self.confirmed.of(partition),
+            returned: Vec::new(),
+        }
+    }
+
+    /// Clears what is confirmed in this worker's partitions.
+    pub async fn clear(&mut self) -> Result<(), Fatal> {
+        let owed = self.confirmed.partitions();
+        let commits: Vec<Commit> =
+            self.partitions.iter().filter(|p| owed.contains(p)).map(|p| self.commit_to(*p)).collect();
+        if commits.is_empty() {
+            return Ok(());
+        }
+        let cleared: Vec<(Partition, Vec<u64>)> = commits.iter().map(|c| (c.partition, c.cleared.clone())).collect();
+        for (answer, (partition, cleared)) in self.context.store.commit(commits).await.into_iter().zip(cleared) {
+            match answer {
+                Ok(_) => {
+                    *self.numbers.entry(partition).or_default() += 1;
+                    self.confirmed.forget(partition, &cleared);
+                }
+                // The list stays, and clearing twice is clearing once.
+                Err(error) => {
+                    self.wait_for_store(error).await?;
+                    self.writer = WriterId(self.context.entropy.fresh());
+                    self.numbers.clear();
+                    return Ok(());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn lookup(&mut self, batch: &Batch, round: u32) -> Result<Vec<Found>, Fatal> {
+        loop {
+            match self.context.store.lookup(batch.lookups(round)).await {
+                Ok(found) => return Ok(found),
+                Err(error) => self.wait_for_store(error).await?,
+            }
+        }
+    }
+
+    /// Waits until the store answers again. What is held stays held; nothing counts as an attempt.
+    async fn wait_for_store(&mut self, error: StoreError) -> Result<(), Fatal> {
+        let mut error = error;
+        let mut pause = PROBE_FIRST;
+        loop {
+            match &error {
+                StoreError::TailLost(_) => return Err(Fatal::Recover(error)),
+                StoreError::Unavailable(why) | StoreError::Refused(why) => {
+                    if self.store_up.send_if_modified(|up| std::mem::replace(up, false)) {
+                        tracing::error!(pipeline = %self.context.pipeline.name, %why, "the store does not take commits; holding what is in hand until it does");
+                    }
+                }
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(PROBE_MAX);
+            match self.context.store.probe().await {
+                Ok(()) => break,
+                Err(again) => error = again,
+            }
+        }
+        if self.store_up.send_if_modified(|up| !std::mem::replace(up, true)) {
+            tracing::info!(pipeline = %self.context.pipeline.name, "the store answers again");
+        }
+        Ok(())
+    }
+
+    /// After an unanswered commit: write under a new name, and learn what the lost answers would have told.
+    async fn resynchronize(&mut self, batch: &Batch) -> Result<(), Fatal> {
+        self.writer = WriterId(self.context.entropy.fresh());
+        self.numbers.clear();
+        for partition in batch.partitions() {
+            let (done, told) = oneshot::channel();
+            self.tell_outbox(Message::Reload { partition, done }).await?;
+            told.await.map_err(|_| Fatal::Broken("the outbox stopped".to_owned()))?;
+        }
+        Ok(())
+    }
+
+    /// Mutant: the marks are written first, on their own.
+    async fn mark_before(&mut self, commits: &mut [Commit]) -> Result<(), Fatal> {
+        let marks = take_marks(commits);
+        for group in commits.iter_mut().flat_map(|commit| &mut commit.groups) {
+            group.conditions.clear();
+        }
+        self.commit_marks(marks).await?;
+        for commit in commits {
+            commit.expected_number = self.numbers.get(&commit.partition).copied().unwrap_or(0);
+        }
+        Ok(())
+    }
+
+    /// Mutants: writes marks that were taken out of their groups.
+    async fn commit_marks(&mut self, marks: Vec<(Partition, crate::store::Group)>) -> Result<(), Fatal> {
+        for (partition, group) in marks {
+            let commit = Commit { groups: vec![group], cleared: Vec::new(), ..self.commit_to(partition) };
+            for answer in self.context.store.commit(vec![commit]).await {
+                answer.map_err(|error| Fatal::Broken(error.to_string()))?;
+                *self.numbers.entry(partition).or_default() += 1;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Mutants: takes the mark writes out of all groups, one group a partition.
+fn take_marks(commits: &mut [Commit]) -> Vec<(Partition, crate::store::Group)> {
+    let mut taken = Vec::new();
+    for commit in commits {
+        let mut writes = Vec::new();
+        for group in &mut commit.groups {
+            let (marks, rest) = std::mem::take(&mut group.writes)
+                .into_iter()
+                .partition::<Vec<_>, _>(|write| matches!(write, crate::store::Write::Mark { .. }));
+            group.writes = rest;
+            writes.extend(marks);
+        }
+        taken.push((commit.partition, crate::store::Group { writes, ..crate::store::Group::default() }));
+    }
+    taken
+}
+
+/// A suspect at work.
+struct Alone {
+    partition: Partition,
+    mark: MarkId,
+    forced: Option<(MarkId, Failure)>,
+}
+
+enum Attempt {
+    /// What must be run again.
+    Settled(Batch),
+    /// What has no outcome yet, and why.
+    Unavailable(Batch, StoreError),
+}
+
+fn crash_suspect(starts: u32) -> Failure {
+    let message = format!("handling it was started by {starts} runners and none of them came back");
+    Failure { class: Class::CrashSuspect, ..Failure::permanent("crash_suspect", message) }
+}
+
+/// A job for an event from a source.
+pub fn source_job(routed: super::route::Routed, held: Held, suspect: bool) -> Job {
+    // An event that has no key is set aside without running anything.
+    let suspect = suspect && matches!(routed.subject, Subject::Keyed { .. });
+    Job::Event { item: Box::new(Item { origin: Origin::Source, routed }), held: Some(held), suspect, report: None }
+}

@@ -1,0 +1,60 @@
+//! Known ways to get this wrong, kept runnable: each is one place where the algorithm asks whether it should be
+//! broken. Outside unit tests the answer is a constant `false` and the compiler removes the question. The tests
+//! in `testkit::mutants` show that the suite catches every one of them.
+
+/// A way to break the algorithm.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mutant {
+    /// Remember the event in a commit of its own before handling it.
+    MarkBefore,
+    /// Remember the event in a commit of its own after its effects.
+    MarkAfter,
+    /// Ack when the handler returned, before the commit.
+    AckBeforeCommit,
+    /// Commit without comparing the key's nonce.
+    NoVersionCheck,
+    /// Versions count up instead of being fresh.
+    CounterVersions,
+    /// Two copies of an event in one batch are both handled.
+    NoBatchDedupe,
+    /// Clear the outbox up to the highest confirmed number instead of by explicit number.
+    ClearByRange,
+    /// Parking leaves the key's nonce as it was.
+    ParkWithoutTouch,
+    /// A parked event waits in memory; the store only remembers that it was seen.
+    ParkInMemory,
+    /// Pull again after a crash without reading the span behind the position first.
+    NoRecovery,
+}
+
+#[cfg(not(test))]
+#[inline(always)]
+pub fn on(_: Mutant) -> bool {
+    false
+}
+
+#[cfg(test)]
+pub use switch::{on, with};
+
+#[cfg(test)]
+mod switch {
+    use std::cell::Cell;
+
+    use super::Mutant;
+
+    thread_local! {
+        static ACTIVE: Cell<Option<Mutant>> = const { Cell::new(None) };
+    }
+
+    pub fn on(mutant: Mutant) -> bool {
+        ACTIVE.get() == Some(mutant)
+    }
+
+    /// Runs `body` on this thread with a mutant switched on.
+    pub fn with<T>(mutant: Option<Mutant>, body: impl FnOnce() -> T) -> T {
+        ACTIVE.set(mutant);
+        let result = body();
+        ACTIVE.set(None);
+        result
+    }
+}
