@@ -10,7 +10,7 @@ use super::outbox::PublishCounts;
 use super::tally::Tally;
 use crate::clock::{Clock, Entropy};
 use crate::event::ChannelName;
-use crate::script::pool::Pool;
+use crate::script::pool::{Lost, Pool};
 use crate::spec::program::{Envelope, Pipeline};
 use crate::store::{Store, WriterId};
 
@@ -79,15 +79,10 @@ pub enum Scripts {
     Inline,
 }
 
-/// A job that panicked; its thread goes on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a script thread failed; this is a bug in sluice, please report it")]
-pub struct Lost;
-
 impl Scripts {
     pub async fn run<T: Send + 'static>(&self, job: impl FnOnce() -> T + Send + 'static) -> Result<T, Lost> {
         match self {
-            Self::Pool(pool) => pool.run(job).await.map_err(|_| Lost),
+            Self::Pool(pool) => pool.run(job).await,
             Self::Inline => Ok(job()),
         }
     }

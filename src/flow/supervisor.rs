@@ -7,12 +7,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::budget::Budget;
 use super::context::{Context, Phase};
+use super::decide::{Item, Outcome};
 use super::intake::{Backoff, IN_FLIGHT, Intake, Workers};
 use super::outbox::{Confirmed, Outbox};
 use super::timers::{HORIZON, SWEEP, SWEEP_LIMIT, Timers};
@@ -95,6 +96,37 @@ pub async fn run(
     Ok(())
 }
 
+/// Sends events through the gate once, without any source: what a person replays. One outcome an item, `None`
+/// where the event was changed by somebody else meanwhile or time ran out.
+pub async fn run_items(
+    context: Arc<Context>,
+    items: Vec<Item>,
+    options: &Options,
+) -> Result<Vec<Option<Outcome>>, CannotRun> {
+    let crew = hire(&context, options, false);
+    let mut told = Vec::new();
+    for item in items {
+        let (report, outcome) = oneshot::channel();
+        let job = Job::Event { item: Box::new(item), held: None, suspect: false, report: Some(report) };
+        let sent = crew.workers.send(job).await;
+        told.push(sent.is_ok().then_some(outcome));
+    }
+    let drained = drain(&context, options, crew, &mut []).await;
+    let mut outcomes = Vec::new();
+    for outcome in told {
+        outcomes.push(match outcome {
+            Some(mut outcome) => outcome.try_recv().ok(),
+            None => None,
+        });
+    }
+    match drained {
+        Ok(()) => Ok(outcomes),
+        Err(Ended::Again(why) | Ended::CannotRun(why)) => {
+            Err(CannotRun { pipeline: context.pipeline.name.to_string(), why })
+        }
+    }
+}
+
 enum Ended {
     Again(String),
     CannotRun(String),
@@ -130,7 +162,7 @@ impl Generation<'_> {
             let Some(start) = self.start(channel, &opened).await? else { return Ok(()) };
             starts.push(start);
         }
-        let crew = self.hire(opened.unclean);
+        let crew = hire(&self.context, self.options, opened.unclean);
         self.work(crew, starts, opened.unclean).await
     }
 
@@ -249,41 +281,6 @@ impl Generation<'_> {
         }
     }
 
-    /// Outbox, workers and timers, at work but without input.
-    fn hire(&self, unclean: bool) -> Crew {
-        let (outbox, messages) = mpsc::channel(1_024);
-        let confirmed = Arc::new(Confirmed::default());
-        let timers = Arc::new(Timers::default());
-        let (store_up, store_up_seen) = watch::channel(true);
-        let store_up = Arc::new(store_up);
-        let count = self.options.workers.clamp(1, usize::from(self.context.pipeline.partitions));
-        let mut tasks = JoinSet::new();
-        let mut inputs = Vec::new();
-        for index in 0..count {
-            let (input, jobs) = mpsc::channel(BATCH_EVENTS * 4);
-            inputs.push(input);
-            let partitions = (0..self.context.pipeline.partitions)
-                .map(Partition)
-                .filter(|partition| Workers::index(*partition, count) == index)
-                .collect();
-            let worker = Worker::new(
-                Arc::clone(&self.context),
-                partitions,
-                outbox.clone(),
-                Arc::clone(&confirmed),
-                Arc::clone(&timers),
-                Arc::clone(&store_up),
-            );
-            tasks.spawn(worker.run(jobs));
-        }
-        let mut publisher = JoinSet::new();
-        publisher.spawn(Outbox::new(Arc::clone(&self.context), messages, Arc::clone(&confirmed)).run());
-        let workers = Workers(inputs);
-        let mut clockwork = JoinSet::new();
-        clockwork.spawn(keep_time(Arc::clone(&self.context), Arc::clone(&timers), workers.clone(), unclean));
-        Crew { workers, tasks, publisher, clockwork, outbox, confirmed, timers, store_up, store_up_seen }
-    }
-
     async fn work(&self, mut crew: Crew, starts: Vec<Start>, unclean: bool) -> Result<(), Ended> {
         self.context.phase.send_replace(Phase::Recovering);
         let phase = PhaseKeeper { context: Arc::clone(&self.context), store_up: crew.store_up_seen.clone() };
@@ -318,56 +315,92 @@ impl Generation<'_> {
         }
         watched.abort_all();
         self.context.phase.send_replace(Phase::Stopping);
-        self.drain(crew, stopped).await
-    }
-
-    /// After the last pull: commit what is in hand, confirm what is owed, ack, clear, say goodbye.
-    async fn drain(&self, crew: Crew, mut intakes: Vec<Intake>) -> Result<(), Ended> {
-        let Crew { workers, mut tasks, mut publisher, mut clockwork, outbox, confirmed, timers, store_up, .. } = crew;
-        let deadline = tokio::time::Instant::now() + self.options.grace;
-        let drained = tokio::time::timeout_at(deadline, async {
-            clockwork.shutdown().await;
-            for intake in &mut intakes {
-                // Their clones of the workers' inputs would keep the workers waiting.
-                intake.workers = Workers(Vec::new());
-            }
-            drop(workers);
-            while let Some(worker) = tasks.join_next().await {
-                joined(worker)??;
-            }
-            let all = (0..self.context.pipeline.partitions).map(Partition).collect();
-            // The outbox ends when it owes nothing and the last sender is gone.
-            drop(outbox);
-            while publisher.join_next().await.is_some() {}
-            // Nobody listens to this one's messages: it only clears.
-            let (unheard, _) = mpsc::channel(1);
-            let mut last = Worker::new(Arc::clone(&self.context), all, unheard, confirmed, timers, store_up);
-            last.clear().await?;
-            Ok::<_, Ended>(())
-        })
-        .await;
-        match drained {
-            Ok(result) => result?,
-            Err(_) => tracing::warn!(
-                pipeline = %self.context.pipeline.name,
-                "could not finish everything in hand within {:?}; the rest is handed back and will be delivered again",
-                self.options.grace
-            ),
-        }
-        tasks.shutdown().await;
-        publisher.shutdown().await;
-        for intake in &mut intakes {
-            let unconfirmed = intake.source.settle(Duration::from_secs(5)).await;
-            if unconfirmed > 0 {
-                tracing::warn!(channel = %intake.channel, unconfirmed, "the broker did not confirm all acks; these events will come again as duplicates");
-            }
-            intake.beat().await?;
-        }
+        drain(&self.context, self.options, crew, &mut stopped).await?;
         if let Err(error) = self.context.store.close(self.context.runner).await {
             tracing::warn!(%error, "could not say goodbye to the store; the next start will be careful");
         }
         Ok(())
     }
+}
+
+/// Outbox, workers and timers, at work but without input.
+fn hire(context: &Arc<Context>, options: &Options, unclean: bool) -> Crew {
+    let (outbox, messages) = mpsc::channel(1_024);
+    let confirmed = Arc::new(Confirmed::default());
+    let timers = Arc::new(Timers::default());
+    let (store_up, store_up_seen) = watch::channel(true);
+    let store_up = Arc::new(store_up);
+    let count = options.workers.clamp(1, usize::from(context.pipeline.partitions));
+    let mut tasks = JoinSet::new();
+    let mut inputs = Vec::new();
+    for index in 0..count {
+        let (input, jobs) = mpsc::channel(BATCH_EVENTS * 4);
+        inputs.push(input);
+        let partitions = (0..context.pipeline.partitions)
+            .map(Partition)
+            .filter(|partition| Workers::index(*partition, count) == index)
+            .collect();
+        let worker = Worker::new(
+            Arc::clone(context),
+            partitions,
+            outbox.clone(),
+            Arc::clone(&confirmed),
+            Arc::clone(&timers),
+            Arc::clone(&store_up),
+        );
+        tasks.spawn(worker.run(jobs));
+    }
+    let mut publisher = JoinSet::new();
+    publisher.spawn(Outbox::new(Arc::clone(context), messages, Arc::clone(&confirmed)).run());
+    let workers = Workers(inputs);
+    let mut clockwork = JoinSet::new();
+    clockwork.spawn(keep_time(Arc::clone(context), Arc::clone(&timers), workers.clone(), unclean));
+    Crew { workers, tasks, publisher, clockwork, outbox, confirmed, timers, store_up, store_up_seen }
+}
+
+/// After the last pull: commit what is in hand, confirm what is owed, ack, clear, say goodbye.
+async fn drain(context: &Arc<Context>, options: &Options, crew: Crew, intakes: &mut [Intake]) -> Result<(), Ended> {
+    let Crew { workers, mut tasks, mut publisher, mut clockwork, outbox, confirmed, timers, store_up, .. } = crew;
+    let deadline = tokio::time::Instant::now() + options.grace;
+    let drained = tokio::time::timeout_at(deadline, async {
+        clockwork.shutdown().await;
+        for intake in intakes.iter_mut() {
+            // Their clones of the workers' inputs would keep the workers waiting.
+            intake.workers = Workers(Vec::new());
+        }
+        drop(workers);
+        while let Some(worker) = tasks.join_next().await {
+            joined(worker)??;
+        }
+        let all = (0..context.pipeline.partitions).map(Partition).collect();
+        // The outbox ends when it owes nothing and the last sender is gone.
+        drop(outbox);
+        while publisher.join_next().await.is_some() {}
+        // Nobody listens to this one's messages: it only clears.
+        let (unheard, _) = mpsc::channel(1);
+        let mut last = Worker::new(Arc::clone(context), all, unheard, confirmed, timers, store_up);
+        last.clear().await?;
+        Ok::<_, Ended>(())
+    })
+    .await;
+    match drained {
+        Ok(result) => result?,
+        Err(_) => tracing::warn!(
+            pipeline = %context.pipeline.name,
+            "could not finish everything in hand within {:?}; the rest is handed back and will be delivered again",
+            options.grace
+        ),
+    }
+    tasks.shutdown().await;
+    publisher.shutdown().await;
+    for intake in intakes.iter_mut() {
+        let unconfirmed = intake.source.settle(Duration::from_secs(5)).await;
+        if unconfirmed > 0 {
+            tracing::warn!(channel = %intake.channel, unconfirmed, "the broker did not confirm all acks; these events will come again as duplicates");
+        }
+        intake.beat().await?;
+    }
+    Ok(())
 }
 
 enum Connect {
