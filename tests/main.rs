@@ -1,1 +1,5 @@
+//! Black-box tests, one binary: a module per capability, on real servers that the tests start themselves.
+#![allow(clippy::unwrap_used)]
 
+mod servers;
+mod support;

@@ -6,6 +6,7 @@
 //! Safety needs no lock, lease or clock: each key record carries a fresh nonce, each commit names the nonce it
 //! read, and a group whose conditions do not hold writes nothing. Whoever comes late is refused and reads again.
 
+mod contract;
 pub mod memory;
 pub mod record;
 pub mod redis;
