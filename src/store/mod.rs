@@ -255,7 +255,7 @@ pub enum StoreError {
     Refused(String),
 }
 
-type Answer<'a, T> = BoxFuture<'a, Result<T, StoreError>>;
+pub type Answer<'a, T> = BoxFuture<'a, Result<T, StoreError>>;
 
 /// The store of one pipeline. Every call is complete in itself; a dropped future may still be carried out.
 pub trait Store: Send + Sync {

@@ -1,1 +1,3 @@
-//! What tests share.
+//! What tests share: one conformance suite a trait, and models of nasty brokers and stores.
+
+pub mod faulty_store;
