@@ -297,7 +297,7 @@ fn hash_json(hasher: &mut Sha256, value: &Value) {
 }
 
 /// `1.0`, `10e-1` and `1` are one number: sign, digits without zeros at either end, and a power of ten.
-fn canonical_number(text: &str) -> String {
+pub(crate) fn canonical_number(text: &str) -> String {
     let (negative, text) = text.strip_prefix('-').map_or((false, text), |rest| (true, rest));
     let (mantissa, exponent) = match text.split_once(['e', 'E']) {
         Some((m, e)) => (m, e.parse::<i64>().ok()),

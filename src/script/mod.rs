@@ -3,6 +3,19 @@
 //! A script is pure: (event, state) in, an [`Outcome`] out. It has no I/O, no clock and no randomness of its own,
 //! and it runs within a budget on a thread with a large stack ([`pool`]).
 
+mod budget;
+mod check;
+mod convert;
+mod engine;
+mod errors;
+mod execute;
+mod host;
+mod modules;
+mod natives;
+mod number;
+pub mod pool;
+mod run;
+
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -104,51 +117,57 @@ pub enum ErrorClass {
 }
 
 /// The shared engine. `Send + Sync`; compiled scripts run on it without a lock, each run with a fresh scope.
-pub struct Engine {
-    _todo: (),
-}
+#[derive(Clone, Debug)]
+pub struct Engine(Arc<engine::Inner>);
 
 impl Engine {
     /// `root` is the project; `import` resolves below it only.
-    pub fn new(_limits: Limits, _root: &Path) -> Self {
-        todo!("script")
+    pub fn new(limits: Limits, root: &Path) -> Self {
+        Self(Arc::new(engine::Inner::new(limits, root)))
     }
 
-    /// Compiles a script and checks what can be known without running it.
-    pub fn compile(&self, _kind: Kind, _source: &Source<'_>) -> Result<Script, Vec<Diagnostic>> {
-        todo!("script")
+    /// Compiles a script and checks what can be known without running it. Reads the files it imports.
+    pub fn compile(&self, kind: Kind, source: &Source<'_>) -> Result<Script, Vec<Diagnostic>> {
+        Ok(Script { engine: self.clone(), compiled: self.0.compile(kind, source)? })
     }
 }
 
 /// A compiled script with its engine. Cheap to clone behind `Arc`.
+///
+/// Run it on a thread of a [`pool::Pool`]: what a hostile script builds can be nested so deeply that dropping it
+/// needs the large stack of these threads.
 #[derive(Debug)]
 pub struct Script {
-    _todo: (),
+    engine: Engine,
+    compiled: engine::Compiled,
 }
 
 impl Script {
     pub fn handle(
         &self,
-        _event: &Event,
-        _key: &Key,
-        _state: Option<&Value>,
-        _context: &Context,
+        event: &Event,
+        key: &Key,
+        state: Option<&Value>,
+        context: &Context,
     ) -> Result<Outcome, ScriptError> {
-        todo!("script")
+        execute::handle(&self.engine.0, &self.compiled, event, key, state, context)
     }
 
     /// The new version's `data`.
-    pub fn upcast(&self, _event: &Event) -> Result<Value, ScriptError> {
-        todo!("script")
+    pub fn upcast(&self, event: &Event) -> Result<Value, ScriptError> {
+        execute::upcast(&self.engine.0, &self.compiled, event)
     }
 
     pub fn matches(
         &self,
-        _event: &Event,
-        _key: &Key,
-        _state: Option<&Value>,
-        _context: &Context,
+        event: &Event,
+        key: &Key,
+        state: Option<&Value>,
+        context: &Context,
     ) -> Result<bool, ScriptError> {
-        todo!("script")
+        execute::matches(&self.engine.0, &self.compiled, event, key, state, context)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,168 @@
+//! One execution: JSON in, the script on a fresh scope, JSON out — all on the calling thread, which also drops
+//! what the script built.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use rhai::{Dynamic, ImmutableString, Map, Scope};
+use serde_json::Value;
+
+use super::convert::{self, Unconvertible};
+use super::engine::{CTX, Compiled, DATA, EVENT, Inner, STATE};
+use super::run::{Ending, Run, Subject};
+use super::{Context, ErrorClass, Outcome, Place, ScriptError, errors};
+use crate::event::{Event, Key};
+
+pub(super) fn handle(
+    engine: &Inner,
+    script: &Compiled,
+    event: &Event,
+    key: &Key,
+    state: Option<&Value>,
+    context: &Context,
+) -> Result<Outcome, ScriptError> {
+    let Finished { mut run, scope, .. } = of_key(engine, script, event, key, state, context)?;
+    match run.ending.take() {
+        Some(Ending::Retry { why, delay }) => return Ok(Outcome::Retry { why, delay }),
+        Some(Ending::Reject { why }) => return Ok(Outcome::Reject { why }),
+        Some(Ending::Skip { why }) => return Ok(Outcome::Skip { why }),
+        None => {}
+    }
+    let state = if run.state_deleted { None } else { Some(state_left(&mut run, scope)?) };
+    Ok(Outcome::Done { state, emitted: run.emitted })
+}
+
+/// The document the script leaves: `event`, `ctx` and `state` are the first three of the scope.
+fn state_left(run: &mut Run, mut scope: Scope<'_>) -> Result<Value, ScriptError> {
+    let state = variable(&mut scope, 3, STATE);
+    if !state.is_map() {
+        let kind = state.type_name();
+        let kind = kind.rsplit("::").next().unwrap_or(kind);
+        return Err(failed(run, ErrorClass::Script, format!("`state` must be a map when the script ends, not {kind}")));
+    }
+    run.allowance.to_json(state).map_err(|why| errors::of_result(run, &why, STATE))
+}
+
+pub(super) fn matches(
+    engine: &Inner,
+    script: &Compiled,
+    event: &Event,
+    key: &Key,
+    state: Option<&Value>,
+    context: &Context,
+) -> Result<bool, ScriptError> {
+    let Finished { run, result, .. } = of_key(engine, script, event, key, state, context)?;
+    result.as_bool().map_err(|kind| {
+        failed(&run, ErrorClass::Script, format!("the filter yields {kind}; it must yield true or false"))
+    })
+}
+
+pub(super) fn upcast(engine: &Inner, script: &Compiled, event: &Event) -> Result<Value, ScriptError> {
+    let event_map = event_map(event, None, engine.limits.depth);
+    let data = convert::to_dynamic(&event.data, engine.limits.depth);
+    let mut scope = Scope::new();
+    scope.push_constant_dynamic(EVENT, event_map.map_err(|why| unreadable(script, &why, EVENT))?);
+    scope.push_dynamic(DATA, data.map_err(|why| unreadable(script, &why, DATA))?);
+    let Finished { mut run, mut scope, .. } = execute(engine, script, event, "".into(), scope)?;
+    let data = variable(&mut scope, 2, DATA);
+    run.allowance.to_json(data).map_err(|why| errors::of_result(&run, &why, DATA))
+}
+
+struct Finished<'a> {
+    run: Run,
+    scope: Scope<'a>,
+    result: Dynamic,
+}
+
+fn of_key<'a>(
+    engine: &Inner,
+    script: &Compiled,
+    event: &Event,
+    key: &Key,
+    state: Option<&Value>,
+    context: &Context,
+) -> Result<Finished<'a>, ScriptError> {
+    let depth = engine.limits.depth;
+    let event_map = event_map(event, Some(key), depth).map_err(|why| unreadable(script, &why, EVENT))?;
+    let state = match state {
+        Some(state) => convert::to_dynamic(state, depth).map_err(|why| unreadable(script, &why, STATE))?,
+        None => Dynamic::from_map(Map::new()),
+    };
+    let mut ctx = Map::new();
+    ctx.insert("attempt".into(), i64::from(context.attempt).into());
+    ctx.insert("time".into(), context.time.rfc3339().into());
+    ctx.insert("pipeline".into(), (&*context.pipeline).into());
+    let mut scope = Scope::with_capacity(8);
+    scope.push_constant_dynamic(EVENT, event_map);
+    scope.push_constant_dynamic(CTX, Dynamic::from_map(ctx));
+    scope.push_dynamic(STATE, state);
+    execute(engine, script, event, context.pipeline.clone(), scope)
+}
+
+fn execute<'a>(
+    engine: &Inner,
+    script: &Compiled,
+    event: &Event,
+    pipeline: std::sync::Arc<str>,
+    mut scope: Scope<'a>,
+) -> Result<Finished<'a>, ScriptError> {
+    let subject = Subject {
+        pipeline,
+        source: event.source.as_str().into(),
+        id: event.id.as_str().into(),
+        file: script.file.clone(),
+    };
+    let mut run = Run::new(Some(script.kind), subject, script.imports.clone(), &engine.limits);
+    run.line_offset = script.line_offset;
+    let evaluate = || {
+        run.around(|| {
+            catch_unwind(AssertUnwindSafe(|| engine.rhai.eval_ast_with_scope::<Dynamic>(&mut scope, &script.ast)))
+        })
+    };
+    let (result, run) = evaluate();
+    if run.ending.is_some() && run.overrun.is_none() {
+        return Ok(Finished { run, scope, result: Dynamic::UNIT });
+    }
+    match result {
+        Ok(Ok(result)) if run.overrun.is_none() => Ok(Finished { run, scope, result }),
+        Ok(Ok(_)) => Err(failed(&run, ErrorClass::Limit, errors::overrun(&run, &engine.limits))),
+        Ok(Err(error)) => Err(errors::of_run(&run, &error, &engine.limits)),
+        Err(_) => Err(failed(
+            &run,
+            ErrorClass::Script,
+            "the script engine panicked, which is a bug of Sluicegate; please report it with the script".to_owned(),
+        )),
+    }
+}
+
+/// Takes one of the variables the script was given, `given` in all. Later ones of the same name are its own.
+fn variable(scope: &mut Scope<'_>, given: usize, name: &str) -> Dynamic {
+    scope.rewind(given);
+    scope.get_mut(name).map(std::mem::take).unwrap_or_default().flatten()
+}
+
+fn event_map(event: &Event, key: Option<&Key>, depth: usize) -> Result<Dynamic, Unconvertible> {
+    let mut headers = Map::new();
+    for (name, value) in &event.headers.0 {
+        headers.entry(name.as_str().into()).or_insert_with(|| value.as_str().into());
+    }
+    let text = |text: &str| Dynamic::from(ImmutableString::from(text));
+    let mut map = Map::new();
+    map.insert("id".into(), text(&event.id));
+    map.insert("type".into(), text(&event.kind));
+    map.insert("version".into(), i64::from(event.version).into());
+    map.insert("source".into(), text(&event.source));
+    map.insert("time".into(), event.time.as_deref().map_or(Dynamic::UNIT, text));
+    map.insert("key".into(), key.map_or(Dynamic::UNIT, |key| text(key.as_str())));
+    map.insert("headers".into(), Dynamic::from_map(headers));
+    map.insert("data".into(), convert::to_dynamic(&event.data, depth)?);
+    Ok(Dynamic::from_map(map))
+}
+
+fn unreadable(script: &Compiled, why: &Unconvertible, name: &str) -> ScriptError {
+    let at = Place { file: script.file.to_string(), line: 0, column: 0 };
+    ScriptError { class: why.class, message: why.message(name), at }
+}
+
+fn failed(run: &Run, class: ErrorClass, message: String) -> ScriptError {
+    ScriptError { class, message, at: Place { file: run.subject.file.to_string(), line: 0, column: 0 } }
+}

@@ -1,0 +1,168 @@
+//! `import`: files below the project, found and compiled with the script that imports them.
+//!
+//! A path is looked up beside the importing file, then below the project. Nothing is read while a script runs:
+//! the resolver hands out what compiling put there.
+
+use std::path::{Component, Path, PathBuf};
+use std::sync::Arc;
+
+use rhai::{Engine, EvalAltResult, Expr, Module, ModuleResolver, Position, Scope, Shared, Stmt};
+
+use super::run::{Imports, Run, Subject};
+use super::{Source, check, errors};
+use crate::diagnostic::Diagnostic;
+use crate::spec::program::Limits;
+
+/// Answers from the imports of the run on this thread.
+pub(super) struct Prepared;
+
+impl ModuleResolver for Prepared {
+    fn resolve(
+        &self,
+        _: &Engine,
+        source: Option<&str>,
+        path: &str,
+        at: Position,
+    ) -> Result<Shared<Module>, Box<EvalAltResult>> {
+        let key = (source.unwrap_or_default().to_owned(), path.to_owned());
+        Run::with(|run| run.imports.get(&key).cloned())
+            .flatten()
+            .ok_or_else(|| EvalAltResult::ErrorModuleNotFound(path.to_owned(), at).into())
+    }
+}
+
+/// Compiles what a script imports, and what that imports.
+pub(super) struct Loader<'a> {
+    pub(super) engine: &'a Engine,
+    /// Canonical.
+    pub(super) root: &'a Path,
+    pub(super) limits: &'a Limits,
+    /// Files being loaded, from the script down, relative to the project: an import of one of them is a cycle.
+    chain: Vec<String>,
+    /// Compiled files by path relative to the project.
+    done: std::collections::HashMap<String, Shared<Module>>,
+    imports: Imports,
+}
+
+impl<'a> Loader<'a> {
+    pub(super) fn new(engine: &'a Engine, root: &'a Path, limits: &'a Limits) -> Self {
+        Self { engine, root, limits, chain: Vec::new(), done: Default::default(), imports: Imports::new() }
+    }
+
+    pub(super) fn into_imports(self) -> Imports {
+        self.imports
+    }
+
+    /// Loads everything `ast`, compiled from `source`, imports.
+    pub(super) fn load(&mut self, source: &Source<'_>, ast: &rhai::AST) -> Result<(), Vec<Diagnostic>> {
+        self.chain.push(source.file.to_owned());
+        let mut problems = Vec::new();
+        for (path, position) in imports_of(ast) {
+            let outcome = match path {
+                Some(path) => self.import(source, &path, position),
+                None => Err(vec![errors::at(source, position, "`import` needs a literal path")]),
+            };
+            problems.extend(outcome.err().unwrap_or_default());
+        }
+        self.chain.pop();
+        if problems.is_empty() { Ok(()) } else { Err(problems) }
+    }
+
+    fn import(&mut self, source: &Source<'_>, path: &str, position: Position) -> Result<(), Vec<Diagnostic>> {
+        let refuse = |message: String| vec![errors::at(source, position, message)];
+        let file = self.find(source.file, path).map_err(refuse)?;
+        if self.chain.contains(&file) {
+            let cycle = self.chain.join("` → `");
+            return Err(refuse(format!("`{path}` imports itself: `{cycle}` → `{file}`")));
+        }
+        let key = (source.file.to_owned(), path.to_owned());
+        if let Some(module) = self.done.get(&file) {
+            self.imports.insert(key, module.clone());
+            return Ok(());
+        }
+        let text = std::fs::read_to_string(self.root.join(&file))
+            .map_err(|error| refuse(format!("cannot read `{file}`: {error}")))?;
+        let module: Shared<Module> = self.compile(&Source { file: &file, text: &text, line_offset: 0 })?.into();
+        self.done.insert(file, module.clone());
+        self.imports.insert(key, module);
+        Ok(())
+    }
+
+    fn compile(&mut self, source: &Source<'_>) -> Result<Module, Vec<Diagnostic>> {
+        let mut ast = self
+            .engine
+            .compile_with_scope(&Scope::new(), source.text)
+            .map_err(|error| vec![errors::of_parse(source, &error)])?;
+        ast.set_source(source.file);
+        self.load(source, &ast)?;
+        let problems = check::module(self.engine, source, &ast);
+        if !problems.is_empty() {
+            return Err(problems);
+        }
+        let subject = Subject { file: source.file.into(), ..Subject::default() };
+        let run = Run::new(None, subject, Arc::new(self.imports.clone()), self.limits);
+        let (module, run) = run.around(|| Module::eval_ast_as_new(Scope::new(), &ast, self.engine));
+        module.map_err(|error| {
+            let failed = errors::of_run(&run, &error, self.limits);
+            let position = Position::new(
+                u16::try_from(failed.at.line.max(1)).unwrap_or(u16::MAX),
+                u16::try_from(failed.at.column).unwrap_or(u16::MAX),
+            );
+            vec![errors::at(source, position, format!("importing `{}` fails: {}", source.file, failed.message))]
+        })
+    }
+
+    /// The file meant by `path` in `importer`, relative to the project.
+    fn find(&self, importer: &str, path: &str) -> Result<String, String> {
+        let name = format!("{path}.rhai");
+        if path.is_empty() || Path::new(path).is_absolute() {
+            return Err(format!("`{path}` is no path below the project"));
+        }
+        let beside = Path::new(importer).parent().unwrap_or(Path::new(""));
+        for base in [beside, Path::new("")] {
+            let candidate = lexical(&base.join(&name))
+                .ok_or_else(|| format!("`{path}` leaves the project; imports are files below it"))?;
+            // Symbolic links are resolved, so one that leads out is found out.
+            if let Ok(found) = self.root.join(candidate).canonicalize() {
+                let below = found
+                    .strip_prefix(self.root)
+                    .map_err(|_| format!("`{path}` leaves the project; imports are files below it"))?;
+                return Ok(below.to_string_lossy().replace('\\', "/"));
+            }
+        }
+        Err(format!("no file `{name}` beside `{importer}` or below the project"))
+    }
+}
+
+/// `a/./b/../c` as `a/c`; `None` when it climbs out.
+fn lexical(path: &Path) -> Option<PathBuf> {
+    let mut out = PathBuf::new();
+    for part in path.components() {
+        match part {
+            Component::Normal(name) => out.push(name),
+            Component::CurDir => {}
+            Component::ParentDir => {
+                if !out.pop() {
+                    return None;
+                }
+            }
+            Component::RootDir | Component::Prefix(_) => return None,
+        }
+    }
+    Some(out)
+}
+
+/// Paths of the imports in an AST, `None` for one that is computed.
+fn imports_of(ast: &rhai::AST) -> Vec<(Option<String>, Position)> {
+    let mut found = Vec::new();
+    ast.walk(&mut |path| {
+        if let Some(rhai::ASTNode::Stmt(Stmt::Import(import, position))) = path.last() {
+            found.push(match &import.0 {
+                Expr::StringConstant(path, at) => (Some(path.to_string()), *at),
+                _ => (None, *position),
+            });
+        }
+        true
+    });
+    found
+}
