@@ -8,7 +8,9 @@ use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
 
-use serde::de::{DeserializeOwned, DeserializeSeed, Deserializer, EnumAccess, Error as _, MapAccess, SeqAccess, Visitor};
+use serde::de::{
+    DeserializeOwned, DeserializeSeed, Deserializer, EnumAccess, Error as _, MapAccess, SeqAccess, Visitor,
+};
 use serde_path_to_error::{Segment, Track};
 use serde_yaml::{Mapping, Value};
 
@@ -51,6 +53,11 @@ impl Document {
         locate::span(&self.name, &self.text, path, Target::Key(0))
     }
 
+    /// Nothing but white space and comments.
+    pub fn is_empty(&self) -> bool {
+        self.text.lines().all(|line| line.trim().is_empty() || line.trim_start().starts_with('#'))
+    }
+
     /// Something at this path, or around it, was wrong and told.
     pub fn is_damaged(&self, path: &NodePath) -> bool {
         (0..=path.0.len()).any(|length| self.damaged.contains(&NodePath(path.0[..length].to_vec())))
@@ -60,7 +67,8 @@ impl Document {
     pub fn parse(&mut self, problems: &mut Vec<Diagnostic>) -> Option<Value> {
         if let Some(line) = too_many_brackets(&self.text) {
             let error = Diagnostic::error(rules::INVALID, "nested too deeply");
-            problems.push(error.at(Span::on_line(&self.name, line, 1, 0)).help("close the brackets that are open here"));
+            problems
+                .push(error.at(Span::on_line(&self.name, line, 1, 0)).help("close the brackets that are open here"));
             return None;
         }
         let (duplicates, nodes) = (Cell::new(Vec::new()), Cell::new(0));
@@ -139,7 +147,8 @@ impl Document {
     fn shape_problem(&self, cause: &Cause, path: &NodePath) -> Diagnostic {
         match cause {
             Cause::Unknown { name, suggestion, known } => {
-                let error = Diagnostic::error(rules::UNKNOWN_KEY, format!("unknown key `{name}`")).at(self.at_key(path));
+                let error =
+                    Diagnostic::error(rules::UNKNOWN_KEY, format!("unknown key `{name}`")).at(self.at_key(path));
                 match suggestion {
                     Some(meant) => error.help(format!("did you mean `{meant}`?")),
                     None if known.is_empty() => error.help("there are no keys here"),
@@ -147,7 +156,8 @@ impl Document {
                 }
             }
             Cause::UnknownChoice { name, suggestion, known } => {
-                let error = Diagnostic::error(rules::BAD_VALUE, format!("`{name}` is not a choice here")).at(self.at(path));
+                let error =
+                    Diagnostic::error(rules::BAD_VALUE, format!("`{name}` is not a choice here")).at(self.at(path));
                 match suggestion {
                     Some(meant) => error.help(format!("did you mean `{meant}`?")),
                     None => error.help(format!("choose one of {}", backticked(known))),
@@ -175,7 +185,8 @@ impl Cause {
         for prefix in ["unknown field `", "unknown variant `"] {
             // The name is the user's and may hold anything, backticks and `, expected` too.
             let Some(rest) = text.strip_prefix(prefix) else { continue };
-            let (name, known) = rest.rsplit_once("`, expected ").or_else(|| rest.rsplit_once("`, there are ")).unwrap_or((rest, ""));
+            let (name, known) =
+                rest.rsplit_once("`, expected ").or_else(|| rest.rsplit_once("`, there are ")).unwrap_or((rest, ""));
             let known = quoted(known);
             let (name, suggestion) =
                 (name.to_owned(), did_you_mean(name, known.iter().map(String::as_str)).map(str::to_owned));
@@ -208,7 +219,9 @@ fn plain_words(words: &str) -> String {
         "sequence" | "a sequence" => "a list".into(),
         "unit value" => "nothing".into(),
         struct_name if struct_name.starts_with("struct ") || struct_name.starts_with("enum ") => "a mapping".into(),
-        other => other.replace("floating point", "number").replace("integer", "number").replace("boolean", "truth value"),
+        other => {
+            other.replace("floating point", "number").replace("integer", "number").replace("boolean", "truth value")
+        }
     }
 }
 

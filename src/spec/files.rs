@@ -30,7 +30,9 @@ impl Refused {
 
     fn io(error: &io::Error) -> Self {
         match error.kind() {
-            io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => Self { absent: true, why: "does not exist".into() },
+            io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => {
+                Self { absent: true, why: "does not exist".into() }
+            }
             io::ErrorKind::PermissionDenied => Self::because("may not be read (permission denied)"),
             _ => Self::because(format!("cannot be read: {error}")),
         }
@@ -165,7 +167,9 @@ impl Files {
 pub fn secret(path: &Path) -> Result<Option<String>, Refused> {
     const MAX_SECRET: u64 = 64 << 10;
     match read_bounded(path, MAX_SECRET).and_then(text) {
-        Ok(text) => Ok(Some(text.strip_suffix('\n').map_or(text.as_str(), |t| t.strip_suffix('\r').unwrap_or(t)).to_owned())),
+        Ok(text) => {
+            Ok(Some(text.strip_suffix('\n').map_or(text.as_str(), |t| t.strip_suffix('\r').unwrap_or(t)).to_owned()))
+        }
         Err(refused) if refused.absent => Ok(None),
         Err(refused) => Err(refused),
     }
@@ -248,8 +252,13 @@ mod tests {
     #[test]
     fn what_is_not_readable_text_is_refused_with_the_reason() {
         let big = vec![b'x'; (1 << 20) + 1];
-        let (_directory, mut files) =
-            project(&[("big", &big), ("utf16", b"\xff\xfea\0"), ("latin", b"ok\ncaf\xe9\n"), ("nul", b"a\0b"), ("d/x", b"")]);
+        let (_directory, mut files) = project(&[
+            ("big", &big),
+            ("utf16", b"\xff\xfea\0"),
+            ("latin", b"ok\ncaf\xe9\n"),
+            ("nul", b"a\0b"),
+            ("d/x", b""),
+        ]);
         assert_eq!(why(&mut files, "big"), "is larger than 1024 KiB");
         assert_eq!(why(&mut files, "utf16"), "is UTF-16 text; save it as UTF-8");
         assert_eq!(why(&mut files, "latin"), "is not UTF-8 text (line 2)");
@@ -294,7 +303,9 @@ mod tests {
         let base = revision(&[("a", b"1"), ("b", b"2")]);
         assert_eq!(base.len(), 12);
         assert_eq!(base, revision(&[("b", b"2"), ("a", b"1")]));
-        for other in [revision(&[("a", b"1"), ("b", b"3")]), revision(&[("a", b"1"), ("c", b"2")]), revision(&[("a", b"12")])] {
+        for other in
+            [revision(&[("a", b"1"), ("b", b"3")]), revision(&[("a", b"1"), ("c", b"2")]), revision(&[("a", b"12")])]
+        {
             assert_ne!(base, other);
         }
     }

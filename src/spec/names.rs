@@ -45,7 +45,8 @@ pub fn version(number: u64) -> Result<u32, String> {
 }
 
 pub fn stream(name: &str) -> Result<(), String> {
-    let fine = name.chars().all(|c| !c.is_whitespace() && !c.is_control() && !matches!(c, '.' | '*' | '>' | '/' | '\\'));
+    let fine =
+        name.chars().all(|c| !c.is_whitespace() && !c.is_control() && !matches!(c, '.' | '*' | '>' | '/' | '\\'));
     if fine && !name.is_empty() && name.len() <= MAX_SUBJECT {
         Ok(())
     } else {
@@ -56,7 +57,8 @@ pub fn stream(name: &str) -> Result<(), String> {
 /// A subject, or a template of one.
 pub fn subject(subject: &str) -> Result<(), String> {
     let usage = "a subject is tokens joined by dots, like `orders.eu`; `*` is one whole token, `>` all that follow";
-    if subject.is_empty() || subject.len() > MAX_SUBJECT || subject.chars().any(|c| c.is_whitespace() || c.is_control()) {
+    if subject.is_empty() || subject.len() > MAX_SUBJECT || subject.chars().any(|c| c.is_whitespace() || c.is_control())
+    {
         return Err(usage.into());
     }
     let tokens: Vec<&str> = subject.split('.').collect();

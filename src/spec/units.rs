@@ -29,12 +29,19 @@ pub fn duration(text: &str) -> Result<Duration, String> {
             _ => return Err(usage()),
         };
         let part = number.checked_mul(millis).map(Duration::from_millis);
-        total = part.and_then(|part| total.checked_add(part)).filter(|t| *t <= MAX).ok_or_else(|| {
-            format!("`{text}` is too long; the longest duration is `3650d`")
-        })?;
+        total = part
+            .and_then(|part| total.checked_add(part))
+            .filter(|t| *t <= MAX)
+            .ok_or_else(|| format!("`{text}` is too long; the longest duration is `3650d`"))?;
         rest = after;
     }
-    if text.trim().is_empty() { Err(usage()) } else if total.is_zero() { Err(format!("`{text}` is no time at all")) } else { Ok(total) }
+    if text.trim().is_empty() {
+        Err(usage())
+    } else if total.is_zero() {
+        Err(format!("`{text}` is no time at all"))
+    } else {
+        Ok(total)
+    }
 }
 
 /// `512`, `64KiB`, `1MB`, in bytes; positive.
@@ -54,7 +61,8 @@ pub fn size(text: &str) -> Result<usize, String> {
         "GiB" => 1 << 30,
         _ => return Err(usage()),
     };
-    let bytes = number.checked_mul(factor).filter(|bytes| *bytes <= 1 << 40).ok_or_else(|| format!("`{text}` is too large"))?;
+    let bytes =
+        number.checked_mul(factor).filter(|bytes| *bytes <= 1 << 40).ok_or_else(|| format!("`{text}` is too large"))?;
     if bytes == 0 { Err(format!("`{text}` leaves room for nothing")) } else { Ok(bytes) }
 }
 
