@@ -363,9 +363,12 @@ impl Outbox {
     }
 
     fn next_wake(&self) -> Option<Instant> {
+        let now = Instant::now();
         let lanes = self.lanes.values().filter(|lane| !lane.ready.is_empty()).filter_map(|lane| lane.down);
+        // A pause that is over is not waited for: its probe is under way.
+        let lanes = lanes.map(|(until, _)| until).filter(|until| *until > now);
         let reload = (!self.outdated.is_empty()).then_some(self.reload_at);
-        lanes.map(|(until, _)| until).chain(self.refused.iter().map(|(until, _)| *until)).chain(reload).min()
+        lanes.chain(self.refused.iter().map(|(until, _)| *until)).chain(reload).min()
     }
 
     async fn wake(&mut self) {

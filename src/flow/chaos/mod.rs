@@ -6,13 +6,15 @@ mod rig;
 
 use rig::{Plan, Trouble, run};
 
-/// Seeds of each plan in an ordinary test run; `SLUICE_SIM_SEEDS` asks for more.
+/// Seeds of each plan in an ordinary test run; `SLUICE_SIM_SEEDS` asks for more, `SLUICE_SIM_SEED` for one
+/// alone, `SLUICE_SIM_LOG` for its log.
 fn seeds() -> u64 {
     std::env::var("SLUICE_SIM_SEEDS").ok().and_then(|text| text.parse().ok()).unwrap_or(150)
 }
 
 fn hold(plan: &Plan) {
-    for seed in 0..seeds() {
+    let only = std::env::var("SLUICE_SIM_SEED").ok().and_then(|text| text.parse::<u64>().ok());
+    for seed in only.map_or(0..seeds(), |seed| seed..seed + 1) {
         if let Err(broken) = run(plan, seed) {
             panic!("seed {seed} of {plan:?}: {broken}");
         }

@@ -185,6 +185,9 @@ impl Sink for ShakySink {
 
 /// Runs a plan with a seed; what is broken, if anything.
 pub fn run(plan: &Plan, seed: u64) -> Result<(), String> {
+    if std::env::var_os("SLUICE_SIM_LOG").is_some() {
+        let _ = tracing_subscriber::fmt().with_max_level(tracing::Level::DEBUG).with_test_writer().try_init();
+    }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
     let runtime = runtime.map_err(|error| error.to_string())?;
     runtime.block_on(World::new(plan.clone(), seed).run())
@@ -277,6 +280,7 @@ impl World {
         let mut feed = expected.feed.clone().into_iter();
         let input = self.bus.sink("in".into());
         let mut runners: Vec<Runner> = (0..self.plan.runners).map(|_| self.start()).collect();
+        self.known().await?;
         // Stores of runners that crashed: what they sent late may still arrive.
         let mut ghosts: Vec<Arc<FaultyStore>> = Vec::new();
         let mut snapshots = Vec::new();
@@ -327,6 +331,18 @@ impl World {
             }
         }
         self.check(&expected).await
+    }
+
+    /// Waits until the store knows a position: one that lost even that is refused, by design.
+    async fn known(&self) -> Result<(), String> {
+        let store = MemoryStore::new(Arc::clone(&self.memory));
+        for _ in 0..1_000 {
+            if store.position(&"in".into()).await.map_err(|error| error.to_string())?.is_some() {
+                return Ok(());
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        Err("the store never learns a position".to_owned())
     }
 
     /// Waits, in virtual time, until nothing is left to do.
