@@ -255,7 +255,8 @@ pub enum StoreError {
     Refused(String),
 }
 
-type Answer<'a, T> = BoxFuture<'a, Result<T, StoreError>>;
+/// What a call of a [`Store`] gives back.
+pub type Answer<'a, T> = BoxFuture<'a, Result<T, StoreError>>;
 
 /// The store of one pipeline. Every call is complete in itself; a dropped future may still be carried out.
 pub trait Store: Send + Sync {

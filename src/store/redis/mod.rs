@@ -116,7 +116,10 @@ impl RedisStore {
                 reply::text(known.clone(), what)?
             ))),
             [Value::BulkString(head), Value::BulkString(verdicts), before, len] if head == b"OK" => Ok(Committed {
-                verdicts: verdicts.iter().map(|v| if *v == b'1' { Verdict::Committed } else { Verdict::Stale }).collect(),
+                verdicts: verdicts
+                    .iter()
+                    .map(|v| if *v == b'1' { Verdict::Committed } else { Verdict::Stale })
+                    .collect(),
                 outbox_before: reply::number(before, what)?,
                 outbox_len: reply::number(len, what)?,
             }),
