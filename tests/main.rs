@@ -2,4 +2,5 @@
 #![allow(clippy::unwrap_used)]
 
 mod servers;
+mod store_redis;
 mod support;
