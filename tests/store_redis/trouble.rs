@@ -227,3 +227,44 @@ async fn a_primary_that_became_a_replica_is_left() {
     raw.run::<()>(&["REPLICAOF", "NO", "ONE"]);
     send(&store, commit(0, vec![done(1)])).await.unwrap();
 }
+
+#[tokio::test]
+async fn calls_fail_while_nobody_answers_and_later_ones_connect_anew() {
+    let server = RedisServer::start();
+    let proxy = Proxy::start(server.port).await;
+    let store = store(proxy.port());
+    store.open(WRITER).await.unwrap();
+    proxy.refuse(true);
+    proxy.cut();
+    let calls = (0..20).map(|_| store.probe());
+    for answer in futures_util::future::join_all(calls).await {
+        assert!(matches!(answer, Err(StoreError::Unavailable(_))), "{answer:?}");
+    }
+    proxy.refuse(false);
+    store.probe().await.unwrap();
+    assert_eq!(proxy.connections(), 2);
+    send(&store, commit(0, vec![done(1)])).await.unwrap();
+}
+
+/// A proxy may keep a connection alive across a restart: then only the script itself can tell.
+#[test]
+fn a_position_is_not_raised_in_another_process_than_the_one_opened() {
+    let server = RedisServer::start();
+    let mut raw = Raw::new(&server);
+    let script = include_str!("../../src/store/redis/advance.lua");
+    let run_id: String = raw.run(&["EVAL", "return string.match(redis.call('INFO','server'), 'run_id:(%w+)')", "0"]);
+    let other = "0".repeat(40);
+    let answer: Vec<String> = raw.run(&["EVAL", script, "1", "{sluice:p:1}", &other, "pos:c", "5"]);
+    assert_eq!(answer, ["TAIL", &run_id]);
+    assert!(raw.dump().is_empty());
+    let answer: Vec<String> = raw.run(&["EVAL", script, "1", "{sluice:p:1}", &run_id, "pos:c", "5"]);
+    assert_eq!(answer, ["OK"]);
+}
+
+#[tokio::test]
+async fn tls_to_a_server_without_it_is_an_error_and_no_panic() {
+    let server = RedisServer::start();
+    let url = SecretString::from(format!("rediss://127.0.0.1:{}", server.port));
+    let store = RedisStore::new(RedisConfig { url, ..config(server.port, "p") }, Arc::new(SystemClock)).unwrap();
+    assert!(matches!(store.open(WRITER).await, Err(StoreError::Unavailable(_))));
+}

@@ -6,7 +6,7 @@ use redis::{Cmd, Pipeline};
 pub const COMMIT: &str = include_str!("commit.lua");
 
 /// Every command used after `open`, in scripts or beside them (that `EVALSHA` works is seen by using it): a user that may not use one is refused at start.
-pub const COMMANDS: &str = "INFO,GET,SET,GETRANGE,UNLINK,HGET,HSET,HDEL,HLEN,HMGET,HKEYS,HEXISTS,HGETALL,ZADD,\
+pub const COMMANDS: &str = "INFO,GET,MGET,SET,MSET,GETRANGE,UNLINK,HGET,HSET,HDEL,HLEN,HMGET,HKEYS,HEXISTS,HGETALL,ZADD,\
                             ZREM,ZCARD,ZRANGE,SADD,SREM,SCARD,SMEMBERS";
 
 pub struct Script {
