@@ -358,6 +358,11 @@ async fn thousands_of_events_are_read_again_quickly_enough_to_recover() {
     let read =
         timeout(SOON, read_all(&*source, 1, 5000, Demand { events: 512, bytes: 1 << 20 })).await.expect("in time");
     assert_eq!(read.iter().map(|e| e.position.seq).collect::<Vec<_>>(), (1..=5000).collect::<Vec<_>>());
+    eventually(SOON, "only our consumer is left", async || {
+        let mut stream = nats.js.get_stream("S").await.unwrap();
+        stream.info().await.unwrap().state.consumer_count == 1
+    })
+    .await;
 }
 
 #[tokio::test]
