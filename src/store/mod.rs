@@ -255,6 +255,7 @@ pub enum StoreError {
     Refused(String),
 }
 
+/// What a call of a [`Store`] gives back.
 pub type Answer<'a, T> = BoxFuture<'a, Result<T, StoreError>>;
 
 /// The store of one pipeline. Every call is complete in itself; a dropped future may still be carried out.

@@ -155,9 +155,7 @@ impl Store for MemoryStore {
     }
 
     fn lookup(&self, lookups: Vec<(Partition, Lookup)>) -> Answer<'_, Vec<Found>> {
-        self.now(|data| {
-            lookups.iter().map(|(partition, lookup)| Ok(data.at(*partition)?.lookup(lookup))).collect()
-        })
+        self.now(|data| lookups.iter().map(|(partition, lookup)| Ok(data.at(*partition)?.lookup(lookup))).collect())
     }
 
     fn commit(&self, commits: Vec<Commit>) -> BoxFuture<'_, Vec<Result<Committed, StoreError>>> {
@@ -179,10 +177,12 @@ impl Store for MemoryStore {
     }
 
     fn returned(&self, events: Vec<(Partition, MarkId)>) -> Answer<'_, ()> {
-        self.now(|data| events.iter().try_for_each(|(partition, event)| {
-            data.at(*partition)?.returned(event);
-            Ok(())
-        }))
+        self.now(|data| {
+            events.iter().try_for_each(|(partition, event)| {
+                data.at(*partition)?.returned(event);
+                Ok(())
+            })
+        })
     }
 
     fn position(&self, channel: &ChannelName) -> Answer<'_, Option<u64>> {
@@ -240,5 +240,38 @@ impl Store for MemoryStore {
             };
             Ok(data.each().map(|(_, data)| data.census()).fold(Census::default(), add))
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testkit::conformance::store::{Handles, PARTITIONS, RETAIN, Subject, failures};
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn conforms() {
+        let subject: Subject = Arc::new(|| -> Handles {
+            let memory = Memory::new(PARTITIONS, RETAIN);
+            Arc::new(move || Arc::new(MemoryStore::new(memory.clone())))
+        });
+        assert_eq!(failures(&subject).await, [""; 0]);
+    }
+
+    #[tokio::test]
+    async fn a_restart_that_lost_its_tail_is_told_until_the_store_is_opened_again() {
+        let memory = Memory::new(2, Duration::from_secs(60));
+        let store = MemoryStore::new(memory.clone());
+        let runner = WriterId([1; 16]);
+        let opened = store.open(runner).await.expect("it opens");
+        let channel: ChannelName = "orders".into();
+        store.advance(&channel, 5).await.expect("an advance");
+        let snapshot = memory.snapshot();
+        store.advance(&channel, 9).await.expect("an advance");
+        memory.restart_from(snapshot);
+        assert!(matches!(store.probe().await, Err(StoreError::TailLost(_))));
+        assert!(matches!(store.advance(&channel, 10).await, Err(StoreError::TailLost(_))));
+        let again = store.open(runner).await.expect("it opens");
+        assert_ne!(again.incarnation, opened.incarnation);
+        assert_eq!(store.position(&channel).await.expect("a position"), Some(5));
     }
 }

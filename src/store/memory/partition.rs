@@ -186,8 +186,7 @@ impl PartitionData {
 
     pub fn timers(&self, partition: Partition, until: Millis, limit: usize) -> Vec<Timer> {
         let due = self.timers.iter().filter(|(_, due)| **due <= until);
-        let mut timers: Vec<Timer> =
-            due.map(|(key, due)| Timer { partition, key: key.clone(), due: *due }).collect();
+        let mut timers: Vec<Timer> = due.map(|(key, due)| Timer { partition, key: key.clone(), due: *due }).collect();
         timers.sort_by_key(|timer| timer.due);
         timers.truncate(limit);
         timers

@@ -90,11 +90,7 @@ impl Settings {
     }
 
     /// What a reply of this server is worth, with one sentence a weakness.
-    pub fn durability(
-        &self,
-        choice: DurabilityChoice,
-        address: &str,
-    ) -> Result<(Durability, Vec<String>), StoreError> {
+    pub fn durability(&self, choice: DurabilityChoice, address: &str) -> Result<(Durability, Vec<String>), StoreError> {
         if choice == DurabilityChoice::Relaxed {
             return Ok((Durability::Relaxed, Vec::new()));
         }

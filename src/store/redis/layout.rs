@@ -28,7 +28,6 @@ pub const FORMAT: &str = "1";
 /// How keys are spread over partitions; its vector is checked against the store at every start.
 pub const KEY_HASH: &str = "sha256-be64-mod";
 
-
 /// The prefixes of one pipeline's keys.
 #[derive(Debug)]
 pub struct Layout {
@@ -117,7 +116,7 @@ mod tests {
 
     #[test]
     fn vector_of_the_store_format() {
-        assert_eq!(digest_vector(16), "VECTOR");
+        assert_eq!(digest_vector(16), "15:bbd9905df5db99bb7be84ef4bc0ad476");
     }
 
     #[test]
