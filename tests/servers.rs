@@ -32,6 +32,7 @@ fn redis_forgets_what_was_cut_from_its_append_only_file() {
     ask(&server, "SET a 1").unwrap();
     let before = server.aof_size();
     ask(&server, "SET b 2").unwrap();
+    assert!(server.aof_size() > before + 3);
     // Into the middle of the second command: the server drops the torn rest as after a power failure.
     server.kill9();
     server.truncate_aof(before + 3);
