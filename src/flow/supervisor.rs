@@ -212,7 +212,7 @@ impl Generation<'_> {
         loop {
             match self.connect(&channel, opened).await {
                 Ok(start) => return Ok(Some(start)),
-                Err(Connect::CannotRun(why)) => return Err(Ended::CannotRun(why)),
+                Err(Connect::End(ended)) => return Err(ended),
                 Err(Connect::Wait(what, why)) => {
                     if !self.wait(&what, &why, &mut backoff).await {
                         return Ok(None);
@@ -238,7 +238,7 @@ impl Generation<'_> {
             None => self.first_position(channel, &progress)?,
         };
         if position > progress.last {
-            return Err(Connect::CannotRun(format!(
+            return Err(Connect::cannot_run(format!(
                 "the store stands at {position} in channel `{channel}`, but its stream ends at {}: the stream was made anew, or this is another \
                  stream's store; use another store, or run once with `--unknown-position replay` after deleting this pipeline's keys",
                 progress.last
@@ -273,7 +273,7 @@ impl Generation<'_> {
         match (progress.ack_floor, self.options.unknown_position) {
             (0, _) | (_, UnknownPosition::Replay) => Ok(0),
             (floor, UnknownPosition::Continue) => Ok(floor),
-            (floor, UnknownPosition::Refuse) => Err(Connect::CannotRun(format!(
+            (floor, UnknownPosition::Refuse) => Err(Connect::cannot_run(format!(
                 "the store knows no position for channel `{channel}`, but its consumer has acked up to {floor}: this looks like an emptied, an old or \
                  another store; point `store` at the right one, or run once with `--unknown-position continue` (what was acked stays as it is) or \
                  `--unknown-position replay` (everything still in the stream is handled again)"
@@ -404,21 +404,28 @@ async fn drain(context: &Arc<Context>, options: &Options, crew: Crew, intakes: &
 }
 
 enum Connect {
+    /// For what, and what it said.
     Wait(String, String),
-    CannotRun(String),
+    End(Ended),
 }
 
 impl Connect {
+    fn cannot_run(why: String) -> Self {
+        Self::End(Ended::CannotRun(why))
+    }
+
     fn store(error: StoreError) -> Self {
         match error {
-            StoreError::Refused(why) => Self::CannotRun(why),
-            error => Self::Wait("store".to_owned(), error.to_string()),
+            StoreError::Refused(why) => Self::cannot_run(why),
+            // It restarted since it was opened: what `open` said no longer holds.
+            error @ StoreError::TailLost(_) => Self::End(Ended::Again(error.to_string())),
+            error @ StoreError::Unavailable(_) => Self::Wait("store".to_owned(), error.to_string()),
         }
     }
 
     fn bus(channel: &str, error: BusError) -> Self {
         match error {
-            BusError::Refused(why) => Self::CannotRun(format!("channel `{channel}`: {why}")),
+            BusError::Refused(why) => Self::cannot_run(format!("channel `{channel}`: {why}")),
             BusError::Unavailable(why) => Self::Wait(format!("source `{channel}`"), why),
         }
     }
