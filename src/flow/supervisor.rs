@@ -309,8 +309,14 @@ impl Generation<'_> {
                     joined(worker)??;
                     return Err(Ended::Again("a worker stopped early".to_owned()));
                 }
-                Some(_) = crew.publisher.join_next() => return Err(Ended::Again("the outbox stopped early".to_owned())),
-                Some(_) = crew.clockwork.join_next() => return Err(Ended::Again("the timers stopped early".to_owned())),
+                Some(outbox) = crew.publisher.join_next() => {
+                    joined(outbox)??;
+                    return Err(Ended::Again("the outbox stopped early".to_owned()));
+                }
+                Some(clock) = crew.clockwork.join_next() => {
+                    joined(clock)??;
+                    return Err(Ended::Again("the timers stopped early".to_owned()));
+                }
             }
         }
         watched.abort_all();
@@ -375,7 +381,9 @@ async fn drain(context: &Arc<Context>, options: &Options, crew: Crew, intakes: &
         let all = (0..context.pipeline.partitions).map(Partition).collect();
         // The outbox ends when it owes nothing and the last sender is gone.
         drop(outbox);
-        while publisher.join_next().await.is_some() {}
+        while let Some(outbox) = publisher.join_next().await {
+            joined(outbox)??;
+        }
         // Nobody listens to this one's messages: it only clears.
         let (unheard, _) = mpsc::channel(1);
         let mut last = Worker::new(Arc::clone(context), all, unheard, confirmed, timers, store_up);
@@ -434,8 +442,8 @@ impl Connect {
 struct Crew {
     workers: Workers,
     tasks: JoinSet<Result<(), Fatal>>,
-    publisher: JoinSet<()>,
-    clockwork: JoinSet<()>,
+    publisher: JoinSet<Result<(), Fatal>>,
+    clockwork: JoinSet<Result<(), Fatal>>,
     outbox: mpsc::Sender<super::outbox::Message>,
     confirmed: Arc<Confirmed>,
     timers: Arc<Timers>,
@@ -498,7 +506,7 @@ impl PhaseKeeper {
 }
 
 /// Hands keys to their workers when their time has come, and looks into the store for timers nobody here set.
-async fn keep_time(context: Arc<Context>, timers: Arc<Timers>, workers: Workers, unclean: bool) {
+async fn keep_time(context: Arc<Context>, timers: Arc<Timers>, workers: Workers, unclean: bool) -> Result<(), Fatal> {
     // What was waiting before an unclean stop may be what caused it.
     let born = context.clock.now();
     let mut sweep = tokio::time::interval(SWEEP);
@@ -511,9 +519,7 @@ async fn keep_time(context: Arc<Context>, timers: Arc<Timers>, workers: Workers,
             Ok(due) => {
                 for (partition, key) in due {
                     let suspect = suspects.remove(&(partition, key.clone()));
-                    if workers.send(Job::Attention { partition, key, suspect }).await.is_err() {
-                        return;
-                    }
+                    workers.send(Job::Attention { partition, key, suspect }).await?;
                 }
                 continue;
             }
@@ -533,6 +539,7 @@ async fn keep_time(context: Arc<Context>, timers: Arc<Timers>, workers: Workers,
                         first = false;
                         timers.found(found);
                     }
+                    Err(error @ StoreError::TailLost(_)) => return Err(Fatal::Recover(error)),
                     Err(error) => tracing::debug!(%error, "cannot read timers"),
                 }
             }
