@@ -27,10 +27,7 @@ impl Unconvertible {
     }
 
     fn within(mut self, step: Step) -> Self {
-        // A path this long helps nobody, and a hostile one would be long.
-        if self.steps.len() < 64 {
-            self.steps.push(step);
-        }
+        self.steps.push(step);
         self
     }
 
@@ -125,7 +122,7 @@ impl Allowance {
         depth.checked_sub(1).ok_or_else(too_deep)
     }
 
-    fn charge(&mut self, bytes: usize) -> Result<(), Unconvertible> {
+    pub(super) fn charge(&mut self, bytes: usize) -> Result<(), Unconvertible> {
         // Quotes, comma, colon.
         self.bytes = self.bytes.checked_sub(bytes.saturating_add(4)).ok_or_else(|| {
             self.bytes = 0;

@@ -65,6 +65,7 @@ impl<'a> Loader<'a> {
             problems.extend(outcome.err().unwrap_or_default());
         }
         self.chain.pop();
+        problems.extend(check::qualified(source, ast, &self.imports));
         if problems.is_empty() { Ok(()) } else { Err(problems) }
     }
 
