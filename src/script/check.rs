@@ -66,22 +66,6 @@ pub(super) fn qualified(source: &Source<'_>, ast: &AST, imports: &Imports) -> Ve
     problems
 }
 
-/// Variables that the parser could not place, how often each at each position.
-fn unresolved(ast: &AST) -> HashMap<(String, Position), usize> {
-    let mut found = HashMap::new();
-    ast.walk(&mut |path| {
-        if let Some(ASTNode::Expr(Expr::Variable(variable, index, at))) = path.last()
-            && index.is_none()
-            && variable.0.is_none()
-            && variable.2.path.is_empty()
-        {
-            *found.entry((variable.1.to_string(), *at)).or_default() += 1;
-        }
-        true
-    });
-    found
-}
-
 fn suggestion<'a>(known: impl Iterator<Item = &'a str>, name: &str) -> Option<String> {
     known
         .map(|known| (strsim::damerau_levenshtein(known, name), known))
@@ -140,7 +124,7 @@ impl<'a> Checker<'a> {
             }
             true
         });
-        for function in ast.iter_functions().filter(|function| rhai::is_valid_identifier(function.name)) {
+        for function in ast.iter_functions() {
             self.function(ast, function.name, &function.params);
         }
         for statement in ast.statements() {
@@ -181,20 +165,20 @@ impl<'a> Checker<'a> {
     /// Strict variables are not strict inside functions: there the parser takes what is in scope outside for
     /// known. In closures it does so for everything, but makes parameters of what they capture.
     fn function(&mut self, ast: &AST, name: &str, parameters: &[&str]) {
-        // A filtered clone keeps closures whatever the filter says, so theirs are taken off again. A capture
-        // stands twice, in the closure and where that is made, at one position.
-        let closures = unresolved(&ast.clone_functions_only_filtered(|_, _, _, _, _| false));
-        let with_closures = unresolved(
-            &ast.clone_functions_only_filtered(|_, _, _, other, arity| other == name && arity == parameters.len()),
-        );
-        for ((variable, at), count) in with_closures {
-            if count > closures.get(&(variable.clone(), at)).copied().unwrap_or(0)
-                && !parameters.contains(&variable.as_str())
+        let mut alone = ast.clone_functions_only();
+        alone.retain_functions(|_, _, other, arity| other == name && arity == parameters.len());
+        alone.walk(&mut |path| {
+            if let Some(ASTNode::Expr(Expr::Variable(variable, index, at))) = path.last()
+                && index.is_none()
+                && variable.0.is_none()
+                && variable.2.path.is_empty()
+                && !parameters.contains(&variable.1.as_str())
             {
-                let (message, help) = errors::unknown_variable(&variable);
-                self.problem(at, message, help);
+                let (message, help) = errors::unknown_variable(&variable.1);
+                self.problem(*at, message, help);
             }
-        }
+            true
+        });
     }
 
     fn variable(&mut self, variable: &rhai::Ident) {

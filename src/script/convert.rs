@@ -82,7 +82,8 @@ pub(super) struct Allowance {
 }
 
 impl Allowance {
-    pub(super) fn to_json(&mut self, value: Dynamic) -> Result<Value, Unconvertible> {
+    /// The JSON of `value`, charged to this allowance.
+    pub(super) fn take(&mut self, value: Dynamic) -> Result<Value, Unconvertible> {
         self.convert(value, self.depth)
     }
 

@@ -57,7 +57,8 @@ pub(super) fn of_run(run: &Run, error: &EvalAltResult, limits: &Limits) -> Scrip
 fn shorten(message: &mut String) {
     const MOST: usize = 1_000;
     if message.len() > MOST {
-        message.truncate(message.floor_char_boundary(MOST));
+        let end = (0..=MOST).rev().find(|at| message.is_char_boundary(*at)).unwrap_or(0);
+        message.truncate(end);
         message.push('…');
     }
 }
@@ -205,7 +206,9 @@ fn parse_sentence(error: &ParseErrorType) -> (String, Option<String>) {
 /// Message and help.
 pub(super) fn unknown_variable(name: &str) -> (String, Option<String>) {
     if [EVENT, STATE, CTX, DATA].contains(&name) {
-        let help = format!("functions do not see `{name}`: pass it, or what you need of it, as an argument");
+        let help = "handlers and filters see `event`, `state` and `ctx`, upcasters `event` and `data`; functions see \
+                    none of these: pass what they need as an argument"
+            .to_owned();
         return (format!("`{name}` is not in scope here"), Some(help));
     }
     (format!("unknown variable `{name}`"), None)

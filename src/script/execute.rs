@@ -39,7 +39,7 @@ fn state_left(run: &mut Run, mut scope: Scope<'_>) -> Result<Value, ScriptError>
         let kind = kind.rsplit("::").next().unwrap_or(kind);
         return Err(failed(run, ErrorClass::Script, format!("`state` must be a map when the script ends, not {kind}")));
     }
-    run.allowance.to_json(state).map_err(|why| errors::of_result(run, &why, STATE))
+    run.allowance.take(state).map_err(|why| errors::of_result(run, &why, STATE))
 }
 
 pub(super) fn matches(
@@ -64,7 +64,7 @@ pub(super) fn upcast(engine: &Inner, script: &Compiled, event: &Event) -> Result
     scope.push_dynamic(DATA, data.map_err(|why| unreadable(script, &why, DATA))?);
     let Finished { mut run, mut scope, .. } = execute(engine, script, event, "".into(), scope)?;
     let data = variable(&mut scope, DATA);
-    run.allowance.to_json(data).map_err(|why| errors::of_result(&run, &why, DATA))
+    run.allowance.take(data).map_err(|why| errors::of_result(&run, &why, DATA))
 }
 
 struct Finished<'a> {

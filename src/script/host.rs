@@ -60,9 +60,7 @@ pub(super) fn register(engine: &mut Engine) {
     });
     engine.register_fn("uuid", |context: NativeCallContext| -> Answer<ImmutableString> {
         let id = Run::with(|run| {
-            if run.kind.is_none() {
-                return None;
-            }
+            run.kind?;
             let subject = &run.subject;
             let id = derived_id(&subject.pipeline, &subject.source, &subject.id, "uuid", run.uuids);
             run.uuids += 1;
@@ -100,7 +98,7 @@ fn emit(context: &NativeCallContext<'_>, kind: &str, data: Dynamic, options: Opt
     let options = Options::read(context, options)?;
     let position = context.call_position();
     in_handler(context, "emit", |run| {
-        let data = run.allowance.charge(EMITTED_BYTES).and_then(|()| run.allowance.to_json(data));
+        let data = run.allowance.charge(EMITTED_BYTES).and_then(|()| run.allowance.take(data));
         let data = data.map_err(|why| errors::unconvertible(run, &why, "data", position))?;
         let at = Place {
             file: context.call_source().unwrap_or(&run.subject.file).to_owned(),

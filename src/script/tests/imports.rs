@@ -120,6 +120,9 @@ fn cycles_are_diagnostics() {
     let problems = refused(&files, "import \"a\" as a;");
     assert!(problems[0].message.contains("imports itself"), "{}", problems[0].message);
     assert_eq!(problems[0].span.as_ref().map(|span| span.file.as_str()), Some("b.rhai"));
+    let chain: Vec<_> = (0..40).map(|n| (format!("m{n}.rhai"), format!("import \"m{}\" as m;", n + 1))).collect();
+    let chain: Vec<_> = chain.iter().map(|(path, text)| (path.as_str(), text.as_str())).collect();
+    assert_eq!(refused(&chain, "import \"m0\" as m;")[0].message, "imports of imports, more than 32 deep");
     let own = refused(&[(FILE, "")], "import \"h\" as h;");
     assert!(own[0].message.contains("imports itself"), "{}", own[0].message);
 }
@@ -133,6 +136,8 @@ fn a_broken_module_is_reported_in_its_own_file() {
     assert_eq!(unknown[0].message, "no function `nothing`");
     let endless = refused(&[("lib.rhai", "loop {}")], "import \"lib\" as lib;");
     assert!(endless[0].message.contains("more than 1000000 operations"), "{}", endless[0].message);
+    let deep = "let f = || 0; loop { let g = f; f = || g.call(); }";
+    assert!(refused(&[("lib.rhai", deep)], "import \"lib\" as lib;")[0].message.contains("operations"));
     let effects = refused(&[("lib.rhai", "\nemit(\"A\", #{});")], "import \"lib\" as lib;");
     assert_eq!(effects[0].span.as_ref().map(|span| span.line), Some(2));
 }

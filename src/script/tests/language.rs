@@ -133,6 +133,10 @@ fn parse_json_and_to_json_keep_numbers_exact() {
     );
     assert_eq!(left["v"], json_of(r#"{"n": 12345678901234567890123, "a": [1.5, null]}"#));
     assert_eq!(left["text"], r#"{"a":[1.5,null],"n":12345678901234567890123}"#);
+    assert_eq!(
+        state("state.e = event.data.to_json(); state.n = event.to_json().len() > 9;", json!({"a": 1})),
+        json!({"e": "{\"a\":1}", "n": true})
+    );
     assert!(error("parse_json(`{`);", json!({})).message.starts_with("not JSON"));
 }
 
