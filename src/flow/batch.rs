@@ -20,6 +20,8 @@ const RELEASE: usize = 64;
 #[derive(Default)]
 pub struct Batch {
     keys: Vec<KeyJobs>,
+    /// It holds one suspect and nothing else.
+    alone: bool,
 }
 
 /// What is to be done for one key, or for one event without a key.
@@ -175,17 +177,18 @@ impl Batch {
 
     /// A suspect runs alone: of a line of parked events only the head.
     pub fn alone(&mut self) {
+        self.alone = true;
         for jobs in &mut self.keys {
             jobs.release = 1;
         }
     }
 
     /// The event that a batch of one suspect would run, if it would run any.
-    pub fn about_to_run(&self, found: &[Found], now: Millis) -> Option<(Partition, MarkId)> {
-        let (key, remembered) = self.found(found, 0).into_iter().next()?;
+    pub fn about_to_run_alone(&self, found: &[Found], now: Millis) -> Option<(Partition, MarkId)> {
+        let found = found.first().filter(|_| self.alone)?;
         let jobs = self.keys.first()?;
         if jobs.attention {
-            let head = key?.parked.first()?;
+            let head = found.keys.first()?.parked.first()?;
             let due = match ParkedBody::decode(&head.body).ok()?.wait {
                 Wait::Retry { due, .. } => due <= now,
                 Wait::Behind => true,
@@ -193,7 +196,7 @@ impl Batch {
             return due.then_some((jobs.partition, head.mark));
         }
         let member = jobs.members.first()?;
-        remembered.first()?.event.is_none().then_some((jobs.partition, member.item.routed.mark))
+        found.marks.first()?.is_none().then_some((jobs.partition, member.item.routed.mark))
     }
 
     /// Back to jobs, keys in order of first mention, each key's events in arrival order.

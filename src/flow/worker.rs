@@ -136,14 +136,16 @@ impl Worker {
         }
         while let Some(first) = jobs.pop_front() {
             if first.suspect() {
-                self.settle_alone(first).await?;
+                let mut alone = Batch::new(vec![first]);
+                alone.alone();
+                self.settle(alone).await?;
                 continue;
             }
             let mut together = vec![first];
             while let Some(job) = jobs.pop_front_if(|job| !job.suspect()) {
                 together.push(job);
             }
-            self.settle(Batch::new(together), None).await?;
+            self.settle(Batch::new(together)).await?;
         }
         Ok(())
     }
@@ -157,29 +159,10 @@ impl Worker {
         Ok(())
     }
 
-    /// Runs one suspect behind a durable start mark. Three starts in different runners without a return mean
-    /// that it kills whoever runs it.
-    async fn settle_alone(&mut self, job: Job) -> Result<(), Fatal> {
-        let mut batch = Batch::new(vec![job]);
-        batch.alone();
-        let found = self.lookup(&batch, 0).await?;
-        let Some((partition, mark)) = batch.about_to_run(&found, self.context.clock.now()) else {
-            return self.settle(batch, None).await;
-        };
-        let starts = loop {
-            match self.context.store.start(partition, mark, self.context.runner).await {
-                Ok(starts) => break starts,
-                Err(error) => self.wait_for_store(error).await?,
-            }
-        };
-        let forced = (starts > STARTS).then(|| (mark, crash_suspect(starts - 1)));
-        self.settle(batch, Some(Alone { partition, mark, forced })).await
-    }
-
-    async fn settle(&mut self, mut batch: Batch, alone: Option<Alone>) -> Result<(), Fatal> {
+    async fn settle(&mut self, mut batch: Batch) -> Result<(), Fatal> {
         let (mut round, mut refusals) = (0_u32, 0_u32);
         while !batch.is_empty() {
-            match self.attempt(batch, round, alone.as_ref()).await? {
+            match self.attempt(batch, round).await? {
                 Attempt::Settled(stale) => batch = stale,
                 Attempt::Unavailable(whole, error) => {
                     // A store that answers probes but refuses this very commit must not be hammered.
@@ -196,20 +179,24 @@ impl Worker {
     }
 
     /// One round: look up, decide, commit. What was stale comes back to be run again.
-    async fn attempt(&mut self, batch: Batch, round: u32, alone: Option<&Alone>) -> Result<Attempt, Fatal> {
+    async fn attempt(&mut self, batch: Batch, round: u32) -> Result<Attempt, Fatal> {
         let found = match self.context.store.lookup(batch.lookups(round)).await {
             Ok(found) => found,
             Err(error) => return Ok(Attempt::Unavailable(batch, error)),
         };
-        let forced = alone.and_then(|alone| alone.forced.clone());
+        let started = match self.start_mark(&batch, &found).await {
+            Ok(started) => started,
+            Err(error) => return Ok(Attempt::Unavailable(batch, error)),
+        };
+        let forced = started.as_ref().and_then(Started::verdict);
         let deciding = Deciding { context: Arc::clone(&self.context), batch, found, round, forced };
         let decided = self.context.scripts.run(move || deciding.run()).await;
         let (batch, decisions) = decided.map_err(|lost| Fatal::Broken(lost.to_string()))?;
         let decisions = decisions.map_err(|unreadable| Fatal::Broken(unreadable.to_string()))?;
-        if let Some(alone) = alone {
+        if let Some(started) = started {
             // The script returned: it did not kill us. Said before the commit, so that a crash between the two
             // does not count against the event.
-            if let Err(error) = self.context.store.returned(vec![(alone.partition, alone.mark)]).await {
+            if let Err(error) = self.context.store.returned(vec![(started.partition, started.mark)]).await {
                 return Ok(Attempt::Unavailable(batch, error));
             }
         }
@@ -218,6 +205,15 @@ impl Worker {
             batch.ack_all();
         }
         self.commit(batch, decisions).await
+    }
+
+    /// Before a suspect runs, alone: a durable note that this runner starts it.
+    async fn start_mark(&self, batch: &Batch, found: &[Found]) -> Result<Option<Started>, StoreError> {
+        let Some((partition, mark)) = batch.about_to_run_alone(found, self.context.clock.now()) else {
+            return Ok(None);
+        };
+        let starts = self.context.store.start(partition, mark, self.context.runner).await?;
+        Ok(Some(Started { partition, mark, starts }))
     }
 
     async fn commit(&mut self, mut batch: Batch, mut decisions: Vec<Decision>) -> Result<Attempt, Fatal> {
@@ -468,10 +464,18 @@ fn take_marks(commits: &mut [Commit]) -> Vec<(Partition, crate::store::Group)> {
 }
 
 /// A suspect at work.
-struct Alone {
+struct Started {
     partition: Partition,
     mark: MarkId,
-    forced: Option<(MarkId, Failure)>,
+    /// Runners that started it, this one included, and never saw it return.
+    starts: u32,
+}
+
+impl Started {
+    /// Three starts without a return mean that it kills whoever runs it: it must not run.
+    fn verdict(&self) -> Option<(MarkId, Failure)> {
+        (self.starts > STARTS).then(|| (self.mark, crash_suspect(self.starts - 1)))
+    }
 }
 
 enum Attempt {
