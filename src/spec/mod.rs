@@ -1,3 +1,65 @@
-//! Files → [`Program`](program::Program), or every problem at once. No network.
+//! Files → [`Program`], or every problem at once. No network.
+//!
+//! ```text
+//! files.rs → document.rs → raw.rs → compile → program.rs
+//!  text        a tree       serde             what runs
+//! ```
 
+mod compile;
+mod document;
+mod files;
+mod locate;
+mod names;
 pub mod program;
+mod raw;
+mod units;
+mod variables;
+
+use std::path::Path;
+
+use crate::diagnostic::{Diagnostic, Sources, has_errors, rules, sort};
+use files::Files;
+use program::Program;
+
+/// The file that makes a directory a project.
+pub const PROJECT_FILE: &str = "sluice.yaml";
+
+/// What loading a project yields.
+#[derive(Debug)]
+pub struct Loaded {
+    /// `Some` when no diagnostic is an error.
+    pub program: Option<Program>,
+    /// Sorted by place.
+    pub diagnostics: Vec<Diagnostic>,
+    /// Every file that was read.
+    pub sources: Sources,
+}
+
+/// Loads the project in `root`; `environment` answers for `${VAR}`.
+pub fn load(root: &Path, environment: &dyn Fn(&str) -> Option<String>) -> Loaded {
+    load_with(root, Some(environment))
+}
+
+/// Loads the project as it is written, for checks and tests that connect to nothing: what only the environment
+/// knows (variables without a default, secrets in files) is taken for granted, and stands as a placeholder in the
+/// program.
+pub fn load_without_environment(root: &Path) -> Loaded {
+    load_with(root, None)
+}
+
+fn load_with(root: &Path, environment: Option<&dyn Fn(&str) -> Option<String>>) -> Loaded {
+    let files = match Files::new(root) {
+        Ok(files) => files,
+        Err(error) => {
+            let message = format!("the project `{}` cannot be opened: {error}", root.display());
+            let diagnostics = vec![Diagnostic::error(rules::MISSING_FILE, message)];
+            return Loaded { program: None, diagnostics, sources: Sources::default() };
+        }
+    };
+    let (program, mut diagnostics, sources) = compile::compile(files, environment);
+    sort(&mut diagnostics);
+    Loaded { program: program.filter(|_| !has_errors(&diagnostics)), diagnostics, sources }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,176 @@
+//! Diagnostics as people read them (code frames) and as tools do (JSON).
+
+use std::ops::Range;
+
+use annotate_snippets::{AnnotationKind, Group, Level as Title, Origin, Renderer, Snippet, normalize_untrusted_str};
+use serde::Serialize;
+
+use super::{Diagnostic, Level, Sources, Span, sort};
+
+/// One code frame a diagnostic, sorted by place, an empty line between them; ends with a line break unless empty.
+pub fn human(diagnostics: &[Diagnostic], sources: &Sources, color: bool) -> String {
+    let renderer = if color { Renderer::styled() } else { Renderer::plain() };
+    let mut sorted = diagnostics.to_vec();
+    sort(&mut sorted);
+    let frames: Vec<String> = sorted.iter().map(|d| renderer.render(&[frame(d, sources)])).collect();
+    if frames.is_empty() { String::new() } else { frames.join("\n\n") + "\n" }
+}
+
+fn frame<'a>(diagnostic: &Diagnostic, sources: &'a Sources) -> Group<'a> {
+    let level = match diagnostic.level {
+        Level::Error => Title::ERROR,
+        Level::Warning => Title::WARNING,
+        Level::Info => Title::INFO,
+    };
+    let title = level.primary_title(normalize_untrusted_str(&diagnostic.message)).id(diagnostic.rule);
+    let mut group = Group::with_title(title);
+    if let Some(span) = &diagnostic.span {
+        group = match sources.0.get(&span.file) {
+            Some(text) => {
+                let mark = AnnotationKind::Primary
+                    .span(byte_range(text, span))
+                    .label(diagnostic.label.as_deref().map(normalize_untrusted_str));
+                group.element(Snippet::source(&**text).path(span.file.clone()).annotation(mark))
+            }
+            None => group.element(Origin::path(span.file.clone()).line(span.line).char_column(span.column)),
+        };
+    }
+    match &diagnostic.help {
+        Some(help) => group.element(Title::HELP.message(normalize_untrusted_str(help))),
+        None => group,
+    }
+}
+
+/// The bytes a span covers, clamped into the text: the renderer panics on a range that is not.
+fn byte_range(text: &str, span: &Span) -> Range<usize> {
+    let start = byte_offset(text, span.line, span.column);
+    start..byte_offset(text, span.end_line, span.end_column).max(start)
+}
+
+/// Beyond its end, a line ends; beyond the last line, so does the text.
+fn byte_offset(text: &str, line: usize, column: usize) -> usize {
+    let mut begin = 0;
+    for _ in 1..line {
+        match text[begin..].find('\n') {
+            Some(at) => begin += at + 1,
+            None => return text.len(),
+        }
+    }
+    let line = text[begin..].lines().next().unwrap_or_default();
+    begin + line.char_indices().nth(column.saturating_sub(1)).map_or(line.len(), |(at, _)| at)
+}
+
+/// One JSON object, sorted by place; what has no place has `null` for it.
+pub fn json(diagnostics: &[Diagnostic]) -> String {
+    let mut sorted = diagnostics.to_vec();
+    sort(&mut sorted);
+    let report = Report { diagnostics: sorted.iter().map(Finding::from).collect() };
+    serde_json::to_string(&report).expect("strings and numbers always serialize")
+}
+
+#[derive(Serialize)]
+struct Report<'a> {
+    diagnostics: Vec<Finding<'a>>,
+}
+
+#[derive(Serialize)]
+struct Finding<'a> {
+    rule: &'a str,
+    level: &'a str,
+    message: &'a str,
+    file: Option<&'a str>,
+    line: Option<usize>,
+    column: Option<usize>,
+    end_line: Option<usize>,
+    end_column: Option<usize>,
+    help: Option<&'a str>,
+}
+
+impl<'a> From<&'a Diagnostic> for Finding<'a> {
+    fn from(diagnostic: &'a Diagnostic) -> Self {
+        let span = diagnostic.span.as_ref();
+        Self {
+            rule: diagnostic.rule,
+            level: diagnostic.level.name(),
+            message: &diagnostic.message,
+            file: span.map(|s| s.file.as_str()),
+            line: span.map(|s| s.line),
+            column: span.map(|s| s.column),
+            end_line: span.map(|s| s.end_line),
+            end_column: span.map(|s| s.end_column),
+            help: diagnostic.help.as_deref(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn sources(text: &str) -> Sources {
+        Sources([("a.yaml".to_owned(), text.into())].into())
+    }
+
+    fn finding() -> Diagnostic {
+        Diagnostic::error("SG002", "unknown key `retyr`")
+            .at(Span::on_line("a.yaml", 2, 1, 5))
+            .label("not known here")
+            .help("did you mean `retry`?")
+    }
+
+    #[test]
+    fn a_frame_shows_place_code_label_and_help() {
+        insta::assert_snapshot!(human(&[finding()], &sources("pipeline: a\nretyr: {}\n"), false), @r"
+        error[SG002]: unknown key `retyr`
+         --> a.yaml:2:1
+          |
+        2 | retyr: {}
+          | ^^^^^ not known here
+          |
+          = help: did you mean `retry`?
+        ");
+    }
+
+    #[test]
+    fn without_the_text_the_place_is_still_named() {
+        let rendered = human(&[finding()], &Sources::default(), false);
+        assert!(rendered.contains("--> a.yaml:2:1"), "{rendered}");
+    }
+
+    #[test]
+    fn without_a_place_the_message_stands_alone() {
+        let rendered = human(&[Diagnostic::error("SG003", "no such directory")], &Sources::default(), false);
+        assert_eq!(rendered, "error[SG003]: no such directory\n");
+    }
+
+    #[test]
+    fn control_characters_do_not_reach_the_terminal() {
+        let nasty = Diagnostic::error("SG005", "bad \u{1b}[31mname").label("\u{7}").help("\u{8}");
+        let rendered = human(&[nasty.at(Span::whole_file("a.yaml"))], &sources("x\u{1b}[2J"), false);
+        assert!(rendered.chars().all(|c| c == '\n' || !c.is_control()), "{rendered:?}");
+    }
+
+    #[test]
+    fn json_has_the_agreed_shape() {
+        assert_eq!(
+            json(&[finding()]),
+            r#"{"diagnostics":[{"rule":"SG002","level":"error","message":"unknown key `retyr`","file":"a.yaml","line":2,"column":1,"end_line":2,"end_column":6,"help":"did you mean `retry`?"}]}"#
+        );
+        assert_eq!(json(&[]), r#"{"diagnostics":[]}"#);
+    }
+
+    proptest! {
+        #[test]
+        fn no_span_makes_the_renderer_panic(
+            text in "[a-zäé\\n\\r\\t ]{0,40}",
+            line in 0..8_usize, column in 0..50_usize, end_line in 0..8_usize, end_column in 0..50_usize,
+        ) {
+            let span = Span { file: "a.yaml".into(), line, column, end_line, end_column };
+            let diagnostic = Diagnostic::error("SG001", "x").at(span);
+            let rendered = human(&[diagnostic], &sources(&text), false);
+            prop_assert!(rendered.contains("a.yaml"));
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! Channels as pipelines use them: some are read, some published to, some not listed anywhere.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::super::document::Document;
+use super::super::locate::NodePath;
+use super::super::names;
+use super::super::program::{Channel, ChannelKind, Envelope, StoreConfig};
+use super::Context;
+use super::project::Project;
+use crate::diagnostic::{Diagnostic, Span, did_you_mean, rules};
+use crate::event::ChannelName;
+
+/// Where something is said, for what is found wrong with it later.
+#[derive(Clone, Debug)]
+pub struct Place {
+    document: Arc<Document>,
+    path: NodePath,
+}
+
+impl Place {
+    pub fn new(document: &Arc<Document>, path: NodePath) -> Self {
+        Self { document: document.clone(), path }
+    }
+
+    pub fn span(&self) -> Span {
+        self.document.at(&self.path)
+    }
+}
+
+#[derive(Debug)]
+enum Use {
+    Read { pipeline: String },
+    Publish,
+}
+
+/// Every mention of a channel, in order.
+#[derive(Debug, Default)]
+pub struct Uses(Vec<(ChannelName, Use, Place)>);
+
+impl Uses {
+    pub fn read(&mut self, context: &mut Context<'_>, name: &str, pipeline: &str, place: Place) -> Option<ChannelName> {
+        self.mention(context, name, Use::Read { pipeline: pipeline.to_owned() }, place)
+    }
+
+    pub fn publish(&mut self, context: &mut Context<'_>, name: &str, place: Place) -> Option<ChannelName> {
+        self.mention(context, name, Use::Publish, place)
+    }
+
+    fn mention(&mut self, context: &mut Context<'_>, name: &str, how: Use, place: Place) -> Option<ChannelName> {
+        if let Err(why) = names::channel(name) {
+            context.push(Diagnostic::error(rules::BAD_VALUE, why).at(place.span()));
+            return None;
+        }
+        let name: ChannelName = name.into();
+        self.0.push((name.clone(), how, place));
+        Some(name)
+    }
+
+    /// Every channel, listed or mentioned, after checking that each can be what it is used for.
+    pub fn resolve(self, context: &mut Context<'_>, project: &Project) -> BTreeMap<ChannelName, Channel> {
+        let mut channels: BTreeMap<ChannelName, Channel> = BTreeMap::new();
+        for channel in project.channels.values() {
+            let Channel { name, kind, envelope } = channel;
+            channels.insert(name.clone(), Channel { name: name.clone(), kind: kind.clone(), envelope: *envelope });
+        }
+        let mut consumers: BTreeMap<(Arc<str>, String, String), (String, ChannelName)> = BTreeMap::new();
+        let mut volatile_told = false;
+        for (name, how, place) in self.0 {
+            let Some(channel) = project.channels.get(&name) else {
+                if !project.broken_channels.iter().any(|broken| **broken == *name) {
+                    unlisted(context, project, &name, &place, channels.contains_key(&name));
+                    let kind = ChannelKind::Memory;
+                    channels.insert(name.clone(), Channel { name, kind, envelope: Envelope::Auto });
+                }
+                continue;
+            };
+            let ChannelKind::Nats { connection, stream, subjects, .. } = &channel.kind else { continue };
+            match how {
+                Use::Publish => {
+                    if let Some(why) = unpublishable(subjects) {
+                        let message = format!("the channel `{name}` cannot be published to: {why}");
+                        let error = Diagnostic::error(rules::CHANNEL, message).at(place.span());
+                        context.push(error.help("list a channel with one subject and no wildcard"));
+                    }
+                }
+                Use::Read { pipeline } => {
+                    if matches!(project.store, StoreConfig::Memory) && !volatile_told {
+                        volatile_told = true;
+                        let message = "what was handled is remembered in memory only: after a restart, events can be handled twice";
+                        let warning = Diagnostic::warning(rules::GUARANTEE, message).at(place.span());
+                        context.push(warning.help("add `store: { redis: { url: … } }` to `sluice.yaml`"));
+                    }
+                    // Dashes in both names can make one name of two pairs, and two pipelines would share a consumer.
+                    let consumer = (connection.clone(), stream.clone(), format!("sluice-{pipeline}-{name}"));
+                    let mine = (pipeline, name.clone());
+                    let first = consumers.entry(consumer).or_insert_with(|| mine.clone());
+                    if *first != mine {
+                        let message = format!(
+                            "the consumer of `{}` for `{name}` would have the name of that of `{}` for `{}`",
+                            mine.0, first.0, first.1
+                        );
+                        let error = Diagnostic::error(rules::DUPLICATE, message).at(place.span());
+                        context.push(error.help("give the pipeline or the channel another name"));
+                    }
+                }
+            }
+        }
+        channels
+    }
+}
+
+/// A channel that is not listed lives in memory; one that is almost listed is a slip.
+fn unlisted(context: &mut Context<'_>, project: &Project, name: &str, place: &Place, told: bool) {
+    let meant = did_you_mean(name, project.channels.keys().map(|listed| &**listed));
+    if let Some(meant) = meant.filter(|_| !told) {
+        let message = format!("the channel `{name}` is not listed, so it lives in memory only");
+        let warning = Diagnostic::warning(rules::CHANNEL, message).at(place.span());
+        context.push(warning.help(format!("did you mean `{meant}`?")));
+    }
+}
+
+fn unpublishable(subjects: &[String]) -> Option<String> {
+    match subjects {
+        [only] if only.split('.').any(|token| token == "*" || token == ">") => Some(format!("`{only}` is a wildcard")),
+        [_] => None,
+        _ => Some("it has several subjects".into()),
+    }
+}

@@ -1,0 +1,217 @@
+//! What users wrote → what runs: the only crossing. Every problem is told; what is broken is left out and the rest is
+//! checked all the same.
+
+mod channels;
+mod pipeline;
+mod project;
+mod reliability;
+mod schemas;
+mod scripts;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use super::document::Document;
+use super::files::{self, Files};
+use super::locate::NodePath;
+use super::program::{Pipeline, Program};
+use super::variables::{self, Expanded, Reference};
+use super::{PROJECT_FILE, raw};
+use crate::diagnostic::{Diagnostic, Sources, rules};
+
+pub(super) type Environment<'a> = Option<&'a dyn Fn(&str) -> Option<String>>;
+
+/// What every step of compiling shares.
+pub(super) struct Context<'a> {
+    files: Files,
+    environment: Environment<'a>,
+    diagnostics: Vec<Diagnostic>,
+}
+
+pub(super) fn compile(files: Files, environment: Environment<'_>) -> (Option<Program>, Vec<Diagnostic>, Sources) {
+    let mut context = Context { files, environment, diagnostics: Vec::new() };
+    let project = project::compile(&mut context);
+    let mut artifacts = pipeline::Artifacts::new(&project);
+    let mut uses = channels::Uses::default();
+    let mut pipelines = Vec::new();
+    for file in context.pipeline_files(&project) {
+        pipelines.extend(pipeline::compile(&mut context, &project, &mut artifacts, &mut uses, &file));
+    }
+    context.same_names(&pipelines);
+    let channels = uses.resolve(&mut context, &project);
+    context.include_modules(&project.pipelines);
+    let pipelines = pipelines.into_iter().map(|(pipeline, _)| Arc::new(pipeline)).collect();
+    let program = Program {
+        revision: context.files.revision().into(),
+        root: context.files.root().to_owned(),
+        store: project.store,
+        channels,
+        connections: project.connections,
+        pipelines,
+        admin: project.admin,
+    };
+    (Some(program), context.diagnostics, context.files.sources)
+}
+
+impl Context<'_> {
+    fn push(&mut self, diagnostic: Diagnostic) {
+        self.diagnostics.push(diagnostic);
+    }
+
+    /// An error at a value.
+    fn error(&mut self, rule: &'static str, message: impl Into<String>, document: &Document, path: &NodePath) {
+        self.push(Diagnostic::error(rule, message).at(document.at(path)));
+    }
+
+    /// Tells that a file cannot be used.
+    fn refused(&mut self, name: &str, why: &str) {
+        let error = Diagnostic::error(rules::MISSING_FILE, format!("`{name}` {why}"));
+        self.push(error.at(crate::diagnostic::Span::whole_file(name)));
+    }
+
+    fn document(&mut self, path: &Path, expands: bool) -> Option<Document> {
+        match self.files.read(path) {
+            Ok((name, text)) => Some(Document::new(&name, text, expands)),
+            Err(refused) => {
+                self.refused(&path.to_string_lossy(), &refused.why);
+                None
+            }
+        }
+    }
+
+    /// What must be there; when it is not, that is told, unless something was wrong with it already.
+    fn require<'t, T>(
+        &mut self,
+        value: Option<&'t T>,
+        document: &Document,
+        base: &NodePath,
+        key: &str,
+        help: &str,
+    ) -> Option<&'t T> {
+        if value.is_none() && !document.is_damaged(&base.key(key)) {
+            let error = Diagnostic::error(rules::INVALID, format!("`{key}` is missing")).at(document.at(base));
+            self.push(error.help(help));
+        }
+        value
+    }
+
+    /// The value of a text, told when it cannot be known.
+    fn expand(&mut self, text: &str, document: &Document, path: &NodePath) -> Option<Expanded> {
+        if !document.expands {
+            return Some(Expanded { value: text.to_owned(), known: true, literal: true });
+        }
+        let root = self.files.root().to_owned();
+        let environment = self.environment;
+        let look_up = |reference: Reference<'_>| match (reference, environment) {
+            (_, None) => Ok(None),
+            (Reference::Variable(name), Some(environment)) => Ok(environment(name)),
+            (Reference::File(path), Some(_)) => {
+                files::secret(&root.join(path)).map_err(|refused| format!("the file `{path}` {}", refused.why))
+            }
+        };
+        match variables::expand(text, environment.is_some().then_some(&look_up)) {
+            Ok(expanded) => Some(expanded),
+            Err(errors) => {
+                for error in errors {
+                    self.error(rules::UNDEFINED_VARIABLE, error, document, path);
+                }
+                None
+            }
+        }
+    }
+
+    /// A value that some rule of [`names`](super::names) or [`units`](super::units) refuses is told.
+    fn checked<T>(&mut self, result: Result<T, String>, document: &Document, path: &NodePath) -> Option<T> {
+        result.map_err(|why| self.error(rules::BAD_VALUE, why, document, path)).ok()
+    }
+
+    fn check_format(&mut self, format: Option<u64>, document: &Document) {
+        if let Some(format) = format.filter(|f| *f != 1) {
+            let path = NodePath::default().key("format");
+            self.error(
+                rules::BAD_VALUE,
+                format!("format {format} is not known; this release reads format 1"),
+                document,
+                &path,
+            );
+        }
+    }
+
+    fn pipeline_files(&mut self, project: &project::Project) -> Vec<std::path::PathBuf> {
+        let wanted = |name: &str| {
+            let stem = name.strip_suffix(".yaml").or_else(|| name.strip_suffix(".yml"));
+            stem.is_some_and(|stem| !stem.ends_with(".test")) && name != PROJECT_FILE
+        };
+        let found = self.files.below(&project.pipelines, &wanted);
+        let shown = project.pipelines.display();
+        let (message, help) = match found {
+            Ok(files) if !files.is_empty() => return files,
+            Ok(_) => (format!("there is no pipeline below `{shown}`"), "write one, like `fulfilment.yaml`"),
+            Err(refused) if refused.absent => (
+                format!("the directory `{shown}` does not exist"),
+                "pipelines are the YAML files in it; is this the directory of the project?",
+            ),
+            Err(refused) => (format!("the directory `{shown}` {}", refused.why), "pipelines are the YAML files in it"),
+        };
+        let mut error = Diagnostic::error(rules::MISSING_FILE, message).help(help);
+        if let Some(document) = &project.document {
+            error = error.at(document.at(&NodePath::default().key("pipelines")));
+        }
+        self.push(error);
+        Vec::new()
+    }
+
+    fn same_names(&mut self, pipelines: &[(Pipeline, Arc<Document>)]) {
+        let mut seen: BTreeMap<&str, &str> = BTreeMap::new();
+        for (pipeline, document) in pipelines {
+            if let Some(first) = seen.insert(&pipeline.name, &document.name) {
+                let message = format!("the pipeline `{}` is in `{first}` already", pipeline.name);
+                let error = Diagnostic::error(rules::DUPLICATE, message);
+                self.push(
+                    error.at(document.at(&NodePath::default().key("pipeline"))).help("give one of them another name"),
+                );
+                seen.insert(&pipeline.name, first);
+            }
+        }
+    }
+
+    /// Modules that scripts import are input too: reading them puts them into the revision and into the sources.
+    fn include_modules(&mut self, pipelines: &Path) {
+        let modules = self.files.below(pipelines, &|name| name.ends_with(".rhai")).unwrap_or_default();
+        for path in modules {
+            // One that cannot be read is told where it is used.
+            let _ = self.files.read(&path);
+        }
+    }
+
+    /// Decodes a whole document; an empty one is `None`.
+    fn whole<T: serde::de::DeserializeOwned>(&mut self, document: &mut Document) -> Option<T> {
+        let value = document.parse(&mut self.diagnostics)?;
+        if value.is_null() {
+            return None;
+        }
+        document.decode(&value, &NodePath::default(), &mut self.diagnostics)
+    }
+
+    fn raw_project(&mut self) -> (raw::Project, Option<Document>) {
+        match self.files.read(Path::new(PROJECT_FILE)) {
+            Ok((name, text)) => {
+                let mut document = Document::new(&name, text, true);
+                (self.whole(&mut document).unwrap_or_default(), Some(document))
+            }
+            Err(refused) => {
+                if !refused.absent {
+                    self.refused(PROJECT_FILE, &refused.why);
+                } else if self.files.read(Path::new("sluice.yml")).is_ok() {
+                    let error = Diagnostic::error(
+                        rules::MISSING_FILE,
+                        "the project file is named `sluice.yaml`, not `sluice.yml`",
+                    );
+                    self.push(error.help("rename it"));
+                }
+                (raw::Project::default(), None)
+            }
+        }
+    }
+}

@@ -1,0 +1,422 @@
+//! One pipeline file.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::path::Path;
+use std::sync::Arc;
+
+use serde_yaml::Value;
+
+use super::super::document::Document;
+use super::super::locate::NodePath;
+use super::super::program::{Emit, FieldPath, Limits, Pipeline, Subscription, Upcast};
+use super::super::{names, raw};
+use super::Context;
+use super::channels::{Place, Uses};
+use super::project::Project;
+use super::reliability::{self, Settings};
+use super::schemas::Schemas;
+use super::scripts::Scripts;
+use crate::diagnostic::{Diagnostic, rules};
+use crate::event::ChannelName;
+use crate::schema::Schema;
+use crate::script::{Kind, Script};
+
+const DEFAULT_PARTITIONS: u16 = 16;
+const MAX_PARTITIONS: u64 = 1024;
+
+/// Schemas and scripts, shared by all pipelines.
+pub struct Artifacts {
+    schemas: Schemas,
+    scripts: Scripts,
+}
+
+impl Artifacts {
+    pub fn new(project: &Project) -> Self {
+        Self { schemas: Schemas::new(&project.schemas), scripts: Scripts::default() }
+    }
+}
+
+/// `None` when something in it is wrong, which is told.
+pub fn compile(
+    context: &mut Context<'_>,
+    project: &Project,
+    artifacts: &mut Artifacts,
+    uses: &mut Uses,
+    file: &Path,
+) -> Option<(Pipeline, Arc<Document>)> {
+    let decoded = decode(context, file)?;
+    let Decoded { document, raw, subscriptions, emits } = decoded;
+    let root = NodePath::default();
+    context.check_format(raw.format, &document);
+    let name = context.require(
+        raw.pipeline.as_ref(),
+        &document,
+        &root,
+        "pipeline",
+        "give it a name, like `pipeline: fulfilment`",
+    );
+    let name = name.and_then(|name| {
+        context
+            .checked(names::pipeline(name), &document, &root.key("pipeline"))
+            .map(|()| Arc::<str>::from(name.as_str()))
+    });
+    let partitions = partitions(context, &document, raw.partitions);
+    let limits = reliability::limits(context, &document, raw.limits.as_ref());
+    let said =
+        raw::Reliability { retry: raw.retry, dead_letter: raw.dead_letter, idempotency: raw.idempotency, slo: raw.slo };
+    let settings = Settings::read(context, &document, &root, &said).or(&project.defaults);
+    settings.warn_if_forgotten(context, &document);
+    let key = raw.key.as_ref().map(|key| context.checked(names::field_path(key), &document, &root.key("key")));
+    let mut reader = Reader {
+        context,
+        artifacts,
+        uses,
+        document: &document,
+        pipeline: name.as_deref().unwrap_or_default(),
+        limits,
+        key: key.clone(),
+    };
+    let subscriptions = reader.subscriptions(&subscriptions);
+    let emits = reader.emits(&emits);
+    let dead_letter = settings
+        .dead_letter
+        .as_ref()
+        .map(|(channel, place)| reader.uses.publish(reader.context, channel, place.clone()));
+    reader.dead_letters_come_back(dead_letter.as_ref().and_then(Option::as_ref), &subscriptions, &settings);
+    let pipeline = Pipeline {
+        name: name?,
+        description: raw.description,
+        file: document.name.clone(),
+        partitions: partitions?,
+        subscriptions: subscriptions.into_iter().map(Arc::new).collect(),
+        emits: emits.into_iter().map(Arc::new).collect(),
+        retain: settings.retain(),
+        identity: settings.identity(),
+        retry: settings.retry(),
+        dead_letter: dead_letter.flatten(),
+        limits,
+        lag_slo: settings.lag,
+    };
+    Some((pipeline, document))
+}
+
+struct Decoded {
+    document: Arc<Document>,
+    raw: raw::Pipeline,
+    subscriptions: Vec<Option<raw::Subscription>>,
+    emits: Vec<Option<raw::Emit>>,
+}
+
+/// The parts of lists are decoded one by one; `None` is a broken one.
+fn decode(context: &mut Context<'_>, file: &Path) -> Option<Decoded> {
+    let mut document = context.document(file, false)?;
+    let Some(raw) = context.whole::<raw::Pipeline>(&mut document) else {
+        if document.is_empty() {
+            let error = Diagnostic::error(rules::INVALID, "the file is empty").at(document.at(&NodePath::default()));
+            context.push(error.help("a pipeline has a `pipeline` name, a `key` and `subscriptions`"));
+        }
+        return None;
+    };
+    let subscriptions = parts(context, &mut document, &raw.subscriptions, "subscriptions");
+    let emits = parts(context, &mut document, &raw.emits, "emits");
+    Some(Decoded { document: Arc::new(document), raw, subscriptions, emits })
+}
+
+fn parts<T: serde::de::DeserializeOwned>(
+    context: &mut Context<'_>,
+    document: &mut Document,
+    values: &[Value],
+    key: &str,
+) -> Vec<Option<T>> {
+    let base = NodePath::default().key(key);
+    let decode = |(at, value)| document.decode(value, &base.index(at), &mut context.diagnostics);
+    values.iter().enumerate().map(decode).collect()
+}
+
+fn partitions(context: &mut Context<'_>, document: &Document, raw: Option<u64>) -> Option<u16> {
+    let Some(count) = raw else { return Some(DEFAULT_PARTITIONS) };
+    let fits = u16::try_from(count).ok().filter(|_| (1..=MAX_PARTITIONS).contains(&count));
+    let checked = fits.ok_or_else(|| format!("partitions are from 1 to {MAX_PARTITIONS}"));
+    context.checked(checked, document, &NodePath::default().key("partitions"))
+}
+
+struct Reader<'r, 'c> {
+    context: &'r mut Context<'c>,
+    artifacts: &'r mut Artifacts,
+    uses: &'r mut Uses,
+    document: &'r Arc<Document>,
+    pipeline: &'r str,
+    limits: Limits,
+    /// The pipeline's own; the inner `None`: it is broken, which is told.
+    key: Option<Option<FieldPath>>,
+}
+
+impl Reader<'_, '_> {
+    fn error(&mut self, rule: &'static str, message: impl Into<String>, path: &NodePath) {
+        self.context.error(rule, message, self.document, path);
+    }
+
+    fn require<'t, T>(&mut self, value: Option<&'t T>, base: &NodePath, key: &str, help: &str) -> Option<&'t T> {
+        self.context.require(value, self.document, base, key, help)
+    }
+
+    fn event(&mut self, raw: Option<&String>, base: &NodePath) -> Option<String> {
+        let event = self.require(raw, base, "event", "name the event's type, like `event: OrderCreated`")?;
+        self.context.checked(names::event(event), self.document, &base.key("event")).map(|()| event.clone())
+    }
+
+    fn subscriptions(&mut self, raw: &[Option<raw::Subscription>]) -> Vec<Subscription> {
+        let base = NodePath::default().key("subscriptions");
+        if raw.is_empty() && !self.document.is_damaged(&base) {
+            let error = Diagnostic::error(rules::INVALID, "a pipeline needs at least one subscription");
+            let error = error.at(self.document.at_key(&base));
+            self.context.push(error.help("add `subscriptions:` with an `event`, `from`, `versions` and `handler`"));
+        }
+        let mut seen = HashSet::new();
+        let parts = raw.iter().enumerate();
+        parts.filter_map(|(at, raw)| self.subscription(raw.as_ref()?, &base.index(at), &mut seen)).collect()
+    }
+
+    fn subscription(
+        &mut self,
+        raw: &raw::Subscription,
+        base: &NodePath,
+        seen: &mut HashSet<(String, ChannelName)>,
+    ) -> Option<Subscription> {
+        let event = self.event(raw.event.as_ref(), base);
+        let from = self.require(raw.from.as_ref(), base, "from", "name the channel it comes from, like `from: orders`");
+        let pipeline = self.pipeline.to_owned();
+        let from = from.and_then(|from| self.channels(from, &base.key("from"), Some(&pipeline)));
+        if let (Some(event), Some(from)) = (&event, &from) {
+            for channel in from {
+                if !seen.insert((event.clone(), channel.clone())) {
+                    let message = format!("`{event}` from `{channel}` has a subscription already");
+                    let error = Diagnostic::error(rules::DUPLICATE, message).at(self.document.at(&base.key("event")));
+                    self.context.push(error.help("which of the two handlers would run? keep one"));
+                }
+            }
+        }
+        let key = self.subscription_key(raw, base);
+        let versions = self.versions(raw, base);
+        let schemas =
+            event.as_ref().zip(versions.as_ref()).and_then(|(event, versions)| self.schemas(event, versions, base));
+        let upcasts = versions.as_ref().and_then(|versions| self.upcasts(raw, versions, base));
+        let filter = raw.filter.as_ref().map(|text| {
+            let at = base.key("where");
+            self.artifacts.scripts.inline(self.context, text, Kind::Filter, self.limits, (self.document, &at))
+        });
+        let handler = self.handler(raw, base);
+        let newest = versions.as_ref().and_then(|versions| versions.iter().map(|(version, _)| *version).max());
+        Some(Subscription {
+            event: event?,
+            from: from?,
+            key: key?,
+            versions: schemas?,
+            upcasts: upcasts?,
+            newest: newest?,
+            filter: match filter {
+                Some(filter) => Some(filter?),
+                None => None,
+            },
+            handler: handler?,
+        })
+    }
+
+    fn subscription_key(&mut self, raw: &raw::Subscription, base: &NodePath) -> Option<FieldPath> {
+        if let Some(key) = &raw.key {
+            return self.context.checked(names::field_path(key), self.document, &base.key("key"));
+        }
+        if let Some(of_pipeline) = &self.key {
+            return of_pipeline.clone();
+        }
+        let told =
+            self.document.is_damaged(&base.key("key")) || self.document.is_damaged(&NodePath::default().key("key"));
+        if !told {
+            let error =
+                Diagnostic::error(rules::INVALID, "it is not said what this event is about").at(self.document.at(base));
+            self.context.push(error.help("add `key:` to the pipeline or the subscription, like `key: data.order_id`"));
+        }
+        None
+    }
+
+    /// Names of channels, each once; read by `pipeline`, or published to.
+    fn channels(&mut self, raw: &raw::OneOrMany, path: &NodePath, pipeline: Option<&str>) -> Option<Vec<ChannelName>> {
+        let many = matches!(raw, raw::OneOrMany::Many(_));
+        if raw.names().is_empty() {
+            self.error(rules::BAD_VALUE, "at least one channel is needed", path);
+            return None;
+        }
+        let mut channels = Vec::new();
+        let mut fine = true;
+        for (at, name) in raw.names().iter().enumerate() {
+            let path = if many { path.index(at) } else { path.clone() };
+            let place = Place::new(self.document, path.clone());
+            let channel = match pipeline {
+                Some(pipeline) => self.uses.read(self.context, name, pipeline, place),
+                None => self.uses.publish(self.context, name, place),
+            };
+            match channel {
+                Some(channel) if channels.contains(&channel) => {
+                    self.error(rules::DUPLICATE, format!("`{channel}` is named twice"), &path);
+                }
+                Some(channel) => channels.push(channel),
+                None => fine = false,
+            }
+        }
+        fine.then_some(channels)
+    }
+
+    /// Accepted versions in rising order, each with its place in the list.
+    fn versions(&mut self, raw: &raw::Subscription, base: &NodePath) -> Option<Vec<(u32, usize)>> {
+        let path = base.key("versions");
+        let listed = self.require(
+            raw.versions.as_ref(),
+            base,
+            "versions",
+            "list the versions it accepts, like `versions: [1]`",
+        )?;
+        if listed.is_empty() {
+            self.error(rules::BAD_VALUE, "at least one version must be accepted", &path);
+            return None;
+        }
+        let mut versions: Vec<(u32, usize)> = Vec::new();
+        let mut fine = true;
+        for (at, number) in listed.iter().enumerate() {
+            match self.context.checked(names::version(*number), self.document, &path.index(at)) {
+                Some(version) if versions.iter().any(|(known, _)| *known == version) => {
+                    self.error(rules::DUPLICATE, format!("version {version} is listed twice"), &path.index(at));
+                }
+                Some(version) => versions.push((version, at)),
+                None => fine = false,
+            }
+        }
+        versions.sort_unstable();
+        fine.then_some(versions)
+    }
+
+    fn schemas(
+        &mut self,
+        event: &str,
+        versions: &[(u32, usize)],
+        base: &NodePath,
+    ) -> Option<BTreeMap<u32, Arc<Schema>>> {
+        let path = base.key("versions");
+        let mut schemas = BTreeMap::new();
+        for (version, at) in versions {
+            let schema = self.artifacts.schemas.get(self.context, event, *version, self.document, &path.index(*at));
+            schemas.extend(schema.map(|schema| (*version, schema)));
+        }
+        (schemas.len() == versions.len()).then_some(schemas)
+    }
+
+    /// Each accepted version below the newest becomes the next accepted one.
+    fn upcasts(
+        &mut self,
+        raw: &raw::Subscription,
+        versions: &[(u32, usize)],
+        base: &NodePath,
+    ) -> Option<HashMap<u32, Upcast>> {
+        let path = base.key("upcast");
+        let damaged = self.document.is_damaged(&path);
+        let mut upcasts = HashMap::new();
+        let mut fine = !damaged;
+        for step in versions.windows(2) {
+            let [(from, at), (to, _)] = step else { continue };
+            let Some((written, file)) = raw.upcast.iter().find(|(version, _)| version.parse() == Ok(*from)) else {
+                if !damaged && !self.document.is_damaged(&path.key(&from.to_string())) {
+                    let message = format!("version {from} does not become version {to}");
+                    let error = Diagnostic::error(rules::UPCAST, message);
+                    let error = error.at(self.document.at(&base.key("versions").index(*at)));
+                    self.context.push(
+                        error.help(format!("add `upcast: {{ {from}: … }}` with a script, or accept version {to} only")),
+                    );
+                }
+                fine = false;
+                continue;
+            };
+            let at = path.key(written);
+            match self.artifacts.scripts.file(self.context, file, Kind::Upcaster, self.limits, (self.document, &at)) {
+                Some(script) => {
+                    upcasts.insert(*from, Upcast { to: *to, script });
+                }
+                None => fine = false,
+            }
+        }
+        for written in raw.upcast.keys() {
+            let below_newest = versions
+                .split_last()
+                .is_some_and(|(_, below)| below.iter().any(|(version, _)| written.parse() == Ok(*version)));
+            if !below_newest {
+                let message = format!("nothing is upcast from version `{written}`");
+                let error = Diagnostic::error(rules::UPCAST, message).at(self.document.at_key(&path.key(written)));
+                self.context.push(error.help("upcasts begin at accepted versions below the newest"));
+                fine = false;
+            }
+        }
+        fine.then_some(upcasts)
+    }
+
+    fn handler(&mut self, raw: &raw::Subscription, base: &NodePath) -> Option<Arc<Script>> {
+        match (&raw.handler, &raw.script) {
+            (Some(file), None) => {
+                let at = base.key("handler");
+                self.artifacts.scripts.file(self.context, file, Kind::Handler, self.limits, (self.document, &at))
+            }
+            (None, Some(text)) => {
+                let at = base.key("script");
+                self.artifacts.scripts.inline(self.context, text, Kind::Handler, self.limits, (self.document, &at))
+            }
+            (Some(_), Some(_)) => {
+                self.error(rules::INVALID, "`handler` and `script` are two handlers; keep one", &base.key("script"));
+                None
+            }
+            (None, None) => {
+                if !self.document.is_damaged(&base.key("script")) {
+                    let help = "name a script, like `handler: handlers/order_created.rhai`, or write it as `script: |`";
+                    self.require(None::<&()>, base, "handler", help);
+                }
+                None
+            }
+        }
+    }
+
+    fn emits(&mut self, raw: &[Option<raw::Emit>]) -> Vec<Emit> {
+        let base = NodePath::default().key("emits");
+        let mut seen = HashSet::new();
+        let parts = raw.iter().enumerate();
+        parts.filter_map(|(at, raw)| self.emit(raw.as_ref()?, &base.index(at), &mut seen)).collect()
+    }
+
+    fn emit(&mut self, raw: &raw::Emit, base: &NodePath, seen: &mut HashSet<(String, u32)>) -> Option<Emit> {
+        let event = self.event(raw.event.as_ref(), base);
+        let at = base.key("version");
+        let version =
+            self.require(raw.version.as_ref(), base, "version", "say which version is emitted, like `version: 1`");
+        let version = version.and_then(|version| self.context.checked(names::version(*version), self.document, &at));
+        let to = self.require(raw.to.as_ref(), base, "to", "name the channel it goes to, like `to: shipments`");
+        let to = to.and_then(|to| self.channels(to, &base.key("to"), None));
+        let (event, version) = (event?, version?);
+        if !seen.insert((event.clone(), version)) {
+            let message = format!("`{event}` {version} is declared already");
+            let error = Diagnostic::error(rules::DUPLICATE, message).at(self.document.at(&base.key("event")));
+            self.context.push(error.help("to send it to several channels, write `to: [a, b]`"));
+        }
+        let schema = self.artifacts.schemas.get(self.context, &event, version, self.document, &at);
+        Some(Emit { event, version, to: to?, schema: schema? })
+    }
+
+    /// A pipeline that reads its own dead letters would handle, and set aside, the same failure for ever.
+    fn dead_letters_come_back(
+        &mut self,
+        channel: Option<&ChannelName>,
+        subscriptions: &[Subscription],
+        settings: &Settings,
+    ) {
+        let read = channel.is_some_and(|channel| subscriptions.iter().any(|s| s.from.contains(channel)));
+        if let (true, Some((name, place))) = (read, &settings.dead_letter) {
+            let message = format!("`{}` reads `{name}`, where its own dead letters go", self.pipeline);
+            let error = Diagnostic::error(rules::CHANNEL, message).at(place.span());
+            self.context.push(error.help("dead letters need a channel that this pipeline does not read"));
+        }
+    }
+}

@@ -1,0 +1,225 @@
+//! Retry, idempotency, dead letters, lag and limits; in a pipeline or as defaults for all.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::super::document::Document;
+use super::super::locate::NodePath;
+use super::super::program::{IdentityBy, Limits, Retry};
+use super::super::{raw, units};
+use super::Context;
+use super::channels::Place;
+use crate::diagnostic::{Diagnostic, rules};
+
+const RETAIN: Duration = Duration::from_secs(7 * 24 * 3600);
+const RETRY: Retry = Retry { attempts: 5, first: Duration::from_secs(5), factor: 4.0, max: Duration::from_secs(3600) };
+
+/// What is said in one place; `None` where nothing is.
+#[derive(Clone, Debug, Default)]
+pub struct Settings {
+    attempts: Option<u32>,
+    first: Option<Duration>,
+    factor: Option<f64>,
+    max: Option<Duration>,
+    by: Option<IdentityBy>,
+    retain: Option<Duration>,
+    pub lag: Option<Duration>,
+    pub dead_letter: Option<(String, Place)>,
+}
+
+impl Settings {
+    pub fn read(context: &mut Context<'_>, document: &Arc<Document>, base: &NodePath, raw: &raw::Reliability) -> Self {
+        let mut settings = Self::default();
+        let mut reader = Reader { context, document };
+        if let Some(retry) = &raw.retry {
+            let base = base.key("retry");
+            settings.attempts = reader
+                .within(retry.attempts, 1..=1000, &base.key("attempts"))
+                .and_then(|attempts| u32::try_from(attempts).ok());
+            settings.first = reader.duration(retry.first.as_ref(), &base.key("first"));
+            settings.max = reader.duration(retry.max.as_ref(), &base.key("max"));
+            settings.factor = retry.factor.filter(|factor| {
+                let fine = (1.0..=100.0).contains(factor);
+                if !fine {
+                    reader.error("`factor` is from 1 to 100", &base.key("factor"));
+                }
+                fine
+            });
+            if let (Some(first), Some(max)) = (settings.first, settings.max)
+                && first > max
+            {
+                reader.error("`max` is shorter than `first`", &base.key("max"));
+            }
+        }
+        if let Some(idempotency) = &raw.idempotency {
+            let base = base.key("idempotency");
+            settings.retain = reader.duration(idempotency.retain.as_ref(), &base.key("retain"));
+            settings.by = idempotency.by.as_ref().and_then(|by| reader.identity(by, &base.key("by")));
+        }
+        if let Some(slo) = &raw.slo {
+            settings.lag = reader.duration(slo.lag.as_ref(), &base.key("slo").key("lag"));
+        }
+        if let Some(channel) = &raw.dead_letter {
+            let path = base.key("dead_letter");
+            settings.dead_letter =
+                reader.context.expand(channel, document, &path).map(|c| (c.value, Place::new(document, path)));
+        }
+        settings
+    }
+
+    /// What is said here, and where nothing is, what `defaults` say.
+    #[must_use]
+    pub fn or(self, defaults: &Self) -> Self {
+        Self {
+            attempts: self.attempts.or(defaults.attempts),
+            first: self.first.or(defaults.first),
+            factor: self.factor.or(defaults.factor),
+            max: self.max.or(defaults.max),
+            by: self.by.or(defaults.by),
+            retain: self.retain.or(defaults.retain),
+            lag: self.lag.or(defaults.lag),
+            dead_letter: self.dead_letter.or_else(|| defaults.dead_letter.clone()),
+        }
+    }
+
+    pub fn retain(&self) -> Duration {
+        self.retain.unwrap_or(RETAIN)
+    }
+
+    pub fn identity(&self) -> IdentityBy {
+        self.by.unwrap_or(IdentityBy::SourceAndId)
+    }
+
+    pub fn retry(&self) -> Retry {
+        let first = self.first.unwrap_or(RETRY.first);
+        Retry {
+            attempts: self.attempts.unwrap_or(RETRY.attempts),
+            first,
+            factor: self.factor.unwrap_or(RETRY.factor),
+            // A first delay beyond the default maximum is meant as it stands.
+            max: self.max.unwrap_or(RETRY.max).max(first),
+        }
+    }
+
+    /// Warns when an event can be forgotten while it is still being retried.
+    pub fn warn_if_forgotten(&self, context: &mut Context<'_>, document: &Document) {
+        let (retry, retain) = (self.retry(), self.retain());
+        let schedule = longest(&retry);
+        if schedule <= retain {
+            return;
+        }
+        let message = format!(
+            "an event is forgotten after {} while it may still be retried for {}",
+            units::show(retain),
+            units::show(schedule)
+        );
+        let root = NodePath::default();
+        let said = if self.retain.is_some() { root.key("idempotency").key("retain") } else { root.key("retry") };
+        let span = document.at_key(&said);
+        let warning = Diagnostic::warning(rules::GUARANTEE, message).at(span);
+        context.push(warning.help("make `idempotency.retain` longer, or the retry schedule shorter"));
+    }
+}
+
+/// All delays of a schedule together.
+fn longest(retry: &Retry) -> Duration {
+    let mut total = Duration::ZERO;
+    let mut delay = retry.first.as_secs_f64();
+    for _ in 1..retry.attempts {
+        total += Duration::from_secs_f64(delay.min(retry.max.as_secs_f64()));
+        delay = (delay * retry.factor).min(retry.max.as_secs_f64());
+    }
+    total
+}
+
+pub fn limits(context: &mut Context<'_>, document: &Arc<Document>, raw: Option<&raw::Limits>) -> Limits {
+    let mut limits = Limits::default();
+    let Some(raw) = raw else { return limits };
+    let base = NodePath::default().key("limits");
+    let mut reader = Reader { context, document };
+    let sizes = [
+        (&raw.payload, "payload", &mut limits.payload_bytes),
+        (&raw.string, "string", &mut limits.string_bytes),
+        (&raw.state, "state", &mut limits.state_bytes),
+    ];
+    for (text, key, limit) in sizes {
+        if let Some(size) = reader.size(text.as_ref(), &base.key(key)) {
+            *limit = size;
+        }
+    }
+    let counts = [
+        (raw.depth, "depth", 1..=128, &mut limits.depth),
+        (raw.call_depth, "call_depth", 1..=128, &mut limits.call_depth),
+        (raw.items, "items", 1..=10_000_000, &mut limits.collection_items),
+    ];
+    for (count, key, range, limit) in counts {
+        if let Some(count) = reader.within(count, range, &base.key(key)).and_then(|c| usize::try_from(c).ok()) {
+            *limit = count;
+        }
+    }
+    if let Some(operations) = reader.within(raw.operations, 1..=1_000_000_000, &base.key("operations")) {
+        limits.operations = operations;
+    }
+    if let Some(wall) = reader.duration(raw.wall.as_ref(), &base.key("wall")) {
+        limits.wall = wall;
+    }
+    limits
+}
+
+struct Reader<'r, 'c> {
+    context: &'r mut Context<'c>,
+    document: &'r Arc<Document>,
+}
+
+impl Reader<'_, '_> {
+    fn error(&mut self, message: &str, path: &NodePath) {
+        self.context.error(rules::BAD_VALUE, message, self.document, path);
+    }
+
+    fn duration(&mut self, text: Option<&raw::Human>, path: &NodePath) -> Option<Duration> {
+        self.parsed(text, path, units::duration)
+    }
+
+    fn size(&mut self, text: Option<&raw::Human>, path: &NodePath) -> Option<usize> {
+        self.parsed(text, path, units::size)
+    }
+
+    fn parsed<T>(
+        &mut self,
+        text: Option<&raw::Human>,
+        path: &NodePath,
+        parse: fn(&str) -> Result<T, String>,
+    ) -> Option<T> {
+        let expanded = self.context.expand(&text?.0, self.document, path)?;
+        if !expanded.known {
+            return None;
+        }
+        let parsed = parse(&expanded.value);
+        // What a variable holds is never shown.
+        let told = parsed
+            .map_err(|why| if expanded.literal { why } else { "what this expands to cannot be read here".into() });
+        self.context.checked(told, self.document, path)
+    }
+
+    fn within(&mut self, number: Option<u64>, range: std::ops::RangeInclusive<u64>, path: &NodePath) -> Option<u64> {
+        let number = number?;
+        if range.contains(&number) {
+            return Some(number);
+        }
+        self.error(&format!("this is from {} to {}", range.start(), range.end()), path);
+        None
+    }
+
+    fn identity(&mut self, by: &[String], path: &NodePath) -> Option<IdentityBy> {
+        let mut by: Vec<&str> = by.iter().map(String::as_str).collect();
+        by.sort_unstable();
+        match by.as_slice() {
+            ["id", "source"] => Some(IdentityBy::SourceAndId),
+            ["id"] => Some(IdentityBy::Id),
+            _ => {
+                self.error("an event is identified by `[source, id]` or `[id]`", path);
+                None
+            }
+        }
+    }
+}

@@ -1,0 +1,94 @@
+//! `schemas/<Type>/<version>.json`, each compiled once.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::super::document::Document;
+use super::super::locate::{NodePath, Target, span};
+use super::Context;
+use crate::diagnostic::{Diagnostic, Span, did_you_mean, rules};
+use crate::schema::Schema;
+
+pub struct Schemas {
+    directory: PathBuf,
+    /// `None`: broken, and told.
+    compiled: HashMap<(String, u32), Option<Arc<Schema>>>,
+}
+
+impl Schemas {
+    pub fn new(directory: &Path) -> Self {
+        Self { directory: directory.to_owned(), compiled: HashMap::new() }
+    }
+
+    /// The schema of a version; that there is none is told at the place that asks for it.
+    pub fn get(
+        &mut self,
+        context: &mut Context<'_>,
+        event: &str,
+        version: u32,
+        document: &Document,
+        path: &NodePath,
+    ) -> Option<Arc<Schema>> {
+        let key = (event.to_owned(), version);
+        if let Some(known) = self.compiled.get(&key) {
+            return known.clone();
+        }
+        let file = self.directory.join(event).join(format!("{version}.json"));
+        let schema = match context.files.read(&file) {
+            Ok((name, text)) => compile(&name, &text).map_err(|error| context.push(error)).ok().map(Arc::new),
+            Err(refused) if refused.absent => {
+                let message = format!("`{event}` {version} has no schema");
+                let error = Diagnostic::error(rules::SCHEMA, message).at(document.at(path));
+                context.push(error.help(self.what_there_is(context, event, &file)));
+                return None;
+            }
+            Err(refused) => {
+                context.refused(&file.to_string_lossy(), &refused.why);
+                None
+            }
+        };
+        self.compiled.insert(key, schema.clone());
+        schema
+    }
+
+    fn what_there_is(&self, context: &Context<'_>, event: &str, file: &Path) -> String {
+        let types = context.files.directories(&self.directory);
+        if types.iter().any(|known| known == event) {
+            let versions = context.files.listing(&self.directory.join(event));
+            let mut versions: Vec<u32> =
+                versions.iter().filter_map(|name| name.strip_suffix(".json")?.parse().ok()).collect();
+            versions.sort_unstable();
+            let versions: Vec<String> = versions.iter().map(u32::to_string).collect();
+            return match versions.as_slice() {
+                [] => format!("write `{}`", file.display()),
+                _ => format!("write `{}`; there is version {}", file.display(), versions.join(", ")),
+            };
+        }
+        match did_you_mean(event, types.iter().map(String::as_str)) {
+            Some(meant) => format!("did you mean `{meant}`?"),
+            None => format!("write `{}`", file.display()),
+        }
+    }
+}
+
+fn compile(name: &str, text: &str) -> Result<Schema, Diagnostic> {
+    let value = serde_json::from_str(text).map_err(|error| {
+        let message = if text.trim().is_empty() {
+            "the file is empty".into()
+        } else {
+            format!("not valid JSON: {}", cause(&error))
+        };
+        Diagnostic::error(rules::SCHEMA, message).at(Span::on_line(name, error.line(), error.column(), 1))
+    })?;
+    Schema::compile(&value).map_err(|error| {
+        let at = span(name, text, &NodePath::from_pointer(&error.path), Target::Value);
+        Diagnostic::error(rules::SCHEMA, error.message).at(at)
+    })
+}
+
+/// Serde's message without the place, which the frame shows.
+fn cause(error: &serde_json::Error) -> String {
+    let message = error.to_string();
+    message.split(" at line ").next().unwrap_or_default().to_owned()
+}

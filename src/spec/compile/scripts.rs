@@ -1,0 +1,139 @@
+//! Handlers, upcasters and filters: from files and from within pipeline files.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use super::super::document::Document;
+use super::super::locate::NodePath;
+use super::super::program::Limits;
+use super::Context;
+use crate::diagnostic::{Diagnostic, Span, did_you_mean, rules};
+use crate::script::{Engine, Kind, Script, Source};
+
+/// Compiled scripts; one engine for all pipelines with equal limits.
+#[derive(Default)]
+pub struct Scripts {
+    engines: Vec<(Limits, Engine)>,
+    /// By file, purpose and engine. `None`: broken, and told.
+    compiled: HashMap<(String, u8, usize), Option<Arc<Script>>>,
+}
+
+impl Scripts {
+    /// A script in a file of its own, beside or below the pipeline's.
+    pub fn file(
+        &mut self,
+        context: &mut Context<'_>,
+        file: &str,
+        kind: Kind,
+        limits: Limits,
+        (document, path): (&Document, &NodePath),
+    ) -> Option<Arc<Script>> {
+        let directory = Path::new(&document.name).parent().unwrap_or(Path::new(""));
+        let (name, text) = match context.files.read(&directory.join(file)) {
+            Ok(found) => found,
+            Err(refused) => {
+                let error = Diagnostic::error(rules::MISSING_FILE, format!("`{file}` {}", refused.why));
+                let mut error = error.at(document.at(path));
+                error.help = refused.absent.then(|| nearest(context, directory, file));
+                context.push(error);
+                return None;
+            }
+        };
+        let engine = self.engine(context, limits);
+        let key = (name, kind as u8, engine);
+        if let Some(known) = self.compiled.get(&key) {
+            return known.clone();
+        }
+        let source = Source { file: &key.0, text: &text, line_offset: 0 };
+        let script = self.engines[engine].1.compile(kind, &source);
+        let script = script.map_err(|problems| problems.into_iter().for_each(|p| context.push(p))).ok().map(Arc::new);
+        self.compiled.insert(key, script.clone());
+        script
+    }
+
+    /// A script that stands in the pipeline file itself.
+    pub fn inline(
+        &mut self,
+        context: &mut Context<'_>,
+        text: &str,
+        kind: Kind,
+        limits: Limits,
+        (document, path): (&Document, &NodePath),
+    ) -> Option<Arc<Script>> {
+        let placed = Placed::find(document, path);
+        if placed.folded {
+            let error = Diagnostic::error(rules::BAD_VALUE, "a folded block joins its lines").at(document.at(path));
+            context.push(error.help("write `|` instead of `>`"));
+            return None;
+        }
+        let engine = self.engine(context, limits);
+        let source = Source { file: &document.name, text, line_offset: placed.line_offset };
+        match self.engines[engine].1.compile(kind, &source) {
+            Ok(script) => Some(Arc::new(script)),
+            Err(problems) => {
+                for problem in problems {
+                    context.push(placed.moved(problem, &document.name));
+                }
+                None
+            }
+        }
+    }
+
+    fn engine(&mut self, context: &Context<'_>, limits: Limits) -> usize {
+        let known = self.engines.iter().position(|(of, _)| *of == limits);
+        known.unwrap_or_else(|| {
+            self.engines.push((limits, Engine::new(limits, context.files.root())));
+            self.engines.len() - 1
+        })
+    }
+}
+
+fn nearest(context: &Context<'_>, directory: &Path, file: &str) -> String {
+    let wanted = Path::new(file);
+    let parent = wanted.parent().unwrap_or(Path::new(""));
+    let there = context.files.listing(&directory.join(parent));
+    let name = wanted.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    match did_you_mean(&name, there.iter().map(String::as_str)) {
+        Some(meant) => format!("did you mean `{}`?", parent.join(meant).display()),
+        None => format!("paths are relative to `{}`", directory.display()),
+    }
+}
+
+/// Where a text within YAML begins.
+struct Placed {
+    /// Lines of the file before the text's first.
+    line_offset: usize,
+    /// Characters before it in its lines: in the first only, or in all of a block.
+    columns: usize,
+    block: bool,
+    folded: bool,
+}
+
+impl Placed {
+    fn find(document: &Document, path: &NodePath) -> Self {
+        let Span { line, column, .. } = document.at(path);
+        let mut lines = document.text.lines().skip(line - 1);
+        let begin = lines.next().and_then(|text| text.chars().nth(column - 1));
+        if matches!(begin, Some('|' | '>')) {
+            let first = lines.find(|line| !line.trim().is_empty()).unwrap_or_default();
+            let indent = first.chars().take_while(|c| *c == ' ').count();
+            return Self { line_offset: line, columns: indent, block: true, folded: begin == Some('>') };
+        }
+        let quote = usize::from(matches!(begin, Some('"' | '\'')));
+        Self { line_offset: line - 1, columns: column - 1 + quote, block: false, folded: false }
+    }
+
+    /// The engine counts columns in the text; people count them in the file.
+    fn moved(&self, mut problem: Diagnostic, file: &str) -> Diagnostic {
+        if let Some(span) = problem.span.as_mut().filter(|span| span.file == file) {
+            if self.block || span.line == self.line_offset + 1 {
+                span.column += self.columns;
+            }
+            if self.block || span.end_line == self.line_offset + 1 {
+                span.end_column += self.columns;
+            }
+        }
+        problem
+    }
+}

@@ -1,0 +1,392 @@
+//! Text → a tree → what users write, telling every problem on the way and not only the first.
+//!
+//! Serde stops at its first error. So the tree is decoded again without the part that was wrong, until it decodes:
+//! each round tells one problem. What was left out is remembered, so that it is not told again as missing.
+
+use std::cell::Cell;
+use std::collections::HashSet;
+use std::fmt;
+use std::sync::Arc;
+
+use serde::de::{
+    DeserializeOwned, DeserializeSeed, Deserializer, EnumAccess, Error as _, MapAccess, SeqAccess, Visitor,
+};
+use serde_path_to_error::{Segment, Track};
+use serde_yaml::{Mapping, Value};
+
+use super::locate::{self, NodePath, Step, Target};
+use crate::diagnostic::{Diagnostic, Span, did_you_mean, rules};
+
+/// Deepest nesting, in mappings and sequences: what users write needs five.
+const MAX_DEPTH: usize = 32;
+/// Most nodes after aliases are followed: a small file of aliases can stand for billions.
+const MAX_NODES: usize = 100_000;
+/// Most brackets open at one time. The parser's time is quadratic in it.
+const MAX_OPEN_BRACKETS: usize = 256;
+/// Most shape problems told of one document.
+const MAX_PROBLEMS: usize = 50;
+
+/// A YAML file of the project.
+#[derive(Debug)]
+pub struct Document {
+    /// Relative to the project.
+    pub name: String,
+    pub text: Arc<str>,
+    /// Whether `${VAR}` means something in its values.
+    pub expands: bool,
+    /// What was wrong and already told.
+    damaged: HashSet<NodePath>,
+}
+
+impl Document {
+    pub fn new(name: &str, text: Arc<str>, expands: bool) -> Self {
+        Self { name: name.to_owned(), text, expands, damaged: HashSet::new() }
+    }
+
+    /// The span of a value.
+    pub fn at(&self, path: &NodePath) -> Span {
+        locate::span(&self.name, &self.text, path, Target::Value)
+    }
+
+    /// The span of the key that leads to a value.
+    pub fn at_key(&self, path: &NodePath) -> Span {
+        locate::span(&self.name, &self.text, path, Target::Key(0))
+    }
+
+    /// Nothing but white space and comments.
+    pub fn is_empty(&self) -> bool {
+        self.text.lines().all(|line| line.trim().is_empty() || line.trim_start().starts_with('#'))
+    }
+
+    /// Something at this path, or around it, was wrong and told.
+    pub fn is_damaged(&self, path: &NodePath) -> bool {
+        (0..=path.0.len()).any(|length| self.damaged.contains(&NodePath(path.0[..length].to_vec())))
+    }
+
+    /// The tree; `None` when it is not YAML.
+    pub fn parse(&mut self, problems: &mut Vec<Diagnostic>) -> Option<Value> {
+        if let Some(line) = too_many_brackets(&self.text) {
+            let error = Diagnostic::error(rules::INVALID, "nested too deeply");
+            problems
+                .push(error.at(Span::on_line(&self.name, line, 1, 0)).help("close the brackets that are open here"));
+            return None;
+        }
+        let (duplicates, nodes) = (Cell::new(Vec::new()), Cell::new(0));
+        let tree = Tree { path: NodePath::default(), duplicates: &duplicates, nodes: &nodes };
+        match tree.deserialize(serde_yaml::Deserializer::from_str(&self.text)) {
+            Ok(value) => {
+                for (path, nth) in duplicates.into_inner() {
+                    let Some(Step::Key(key)) = path.0.last() else { continue };
+                    let error = Diagnostic::error(rules::DUPLICATE, format!("`{key}` is given twice"));
+                    let span = locate::span(&self.name, &self.text, &path, Target::Key(nth));
+                    problems.push(error.at(span).help("keep one of them"));
+                }
+                Some(value)
+            }
+            Err(error) => {
+                problems.push(self.not_yaml(&error));
+                None
+            }
+        }
+    }
+
+    fn not_yaml(&self, error: &serde_yaml::Error) -> Diagnostic {
+        let (line, column) = error.location().map_or((1, 1), |l| (l.line(), l.column()));
+        let full = error.to_string();
+        let message = without_places(&full);
+        let line_text = self.text.lines().nth(line - 1).unwrap_or_default();
+        let indented_by_tab = line_text.chars().take_while(|c| c.is_whitespace()).any(|c| c == '\t');
+        let (message, help) = if indented_by_tab {
+            ("a tab cannot indent YAML".to_owned(), Some("use spaces"))
+        } else if message.contains("more than one document") {
+            ("a file holds one document".to_owned(), Some("put what follows `---` into a file of its own"))
+        } else {
+            (format!("not valid YAML: {message}"), None)
+        };
+        let mut diagnostic = Diagnostic::error(rules::INVALID, message).at(Span::on_line(&self.name, line, column, 1));
+        diagnostic.help = help.map(str::to_owned);
+        diagnostic
+    }
+
+    /// Decodes the part of the tree at `base`; what is wrong in it is told and left out.
+    pub fn decode<T: DeserializeOwned>(
+        &mut self,
+        value: &Value,
+        base: &NodePath,
+        problems: &mut Vec<Diagnostic>,
+    ) -> Option<T> {
+        let mut value = value.clone();
+        for _ in 0..MAX_PROBLEMS {
+            let mut track = Track::new();
+            let tracked = serde_path_to_error::Deserializer::new(value.clone(), &mut track);
+            let error = match serde_yaml::with::singleton_map_recursive::deserialize(tracked) {
+                Ok(decoded) => return Some(decoded),
+                Err(error) => error,
+            };
+            let local = node_path(&track.path());
+            let path = NodePath(base.0.iter().chain(&local.0).cloned().collect());
+            let cause = Cause::read(&error.to_string());
+            // An error around something that was left out is our doing.
+            let ours = self.damaged.iter().any(|d| d.0.len() > path.0.len() && d.0.starts_with(&path.0));
+            if !ours {
+                problems.push(self.shape_problem(&cause, &path));
+            }
+            if let Cause::Unknown { suggestion: Some(meant), .. } = &cause
+                && let Some((_, parent)) = path.0.split_last()
+            {
+                self.damaged.insert(NodePath(parent.to_vec()).key(meant));
+            }
+            self.damaged.insert(path);
+            if !leave_out(&mut value, &local.0) {
+                return None;
+            }
+        }
+        None
+    }
+
+    fn shape_problem(&self, cause: &Cause, path: &NodePath) -> Diagnostic {
+        match cause {
+            Cause::Unknown { name, suggestion, known } => {
+                let error =
+                    Diagnostic::error(rules::UNKNOWN_KEY, format!("unknown key `{name}`")).at(self.at_key(path));
+                match suggestion {
+                    Some(meant) => error.help(format!("did you mean `{meant}`?")),
+                    None if known.is_empty() => error.help("there are no keys here"),
+                    None => error.help(format!("the keys here are {}", backticked(known))),
+                }
+            }
+            Cause::UnknownChoice { name, suggestion, known } => {
+                let error =
+                    Diagnostic::error(rules::BAD_VALUE, format!("`{name}` is not a choice here")).at(self.at(path));
+                match suggestion {
+                    Some(meant) => error.help(format!("did you mean `{meant}`?")),
+                    None => error.help(format!("choose one of {}", backticked(known))),
+                }
+            }
+            Cause::Other { message, help } => {
+                let mut error = Diagnostic::error(rules::INVALID, message.clone()).at(self.at(path));
+                error.help.clone_from(help);
+                error
+            }
+        }
+    }
+}
+
+/// What serde's error is about, in our words.
+enum Cause {
+    Unknown { name: String, suggestion: Option<String>, known: Vec<String> },
+    UnknownChoice { name: String, suggestion: Option<String>, known: Vec<String> },
+    Other { message: String, help: Option<String> },
+}
+
+impl Cause {
+    fn read(text: &str) -> Self {
+        let quoted = |text: &str| -> Vec<String> { text.split('`').skip(1).step_by(2).map(str::to_owned).collect() };
+        for prefix in ["unknown field `", "unknown variant `"] {
+            // The name is the user's and may hold anything, backticks and `, expected` too.
+            let Some(rest) = text.strip_prefix(prefix) else { continue };
+            let (name, known) =
+                rest.rsplit_once("`, expected ").or_else(|| rest.rsplit_once("`, there are ")).unwrap_or((rest, ""));
+            let known = quoted(known);
+            let (name, suggestion) =
+                (name.to_owned(), did_you_mean(name, known.iter().map(String::as_str)).map(str::to_owned));
+            return if prefix.contains("field") {
+                Self::Unknown { name, suggestion, known }
+            } else {
+                Self::UnknownChoice { name, suggestion, known }
+            };
+        }
+        if text.contains("map with a single key") {
+            return Self::Other { message: "exactly one key is expected here".into(), help: None };
+        }
+        let shape = text.strip_prefix("invalid type: ").or_else(|| text.strip_prefix("invalid value: "));
+        let Some((found, expected)) = shape.and_then(|rest| rest.rsplit_once(", expected ")) else {
+            return Self::Other { message: text.to_owned(), help: None };
+        };
+        let expected = plain_words(expected);
+        let help = (expected.contains("a string") && !found.starts_with("map") && !found.starts_with("sequence"))
+            .then(|| "put it in quotes".to_owned());
+        Self::Other { message: format!("expected {expected}, found {}", plain_words(found)), help }
+    }
+}
+
+/// Names of Rust types and of serde's data model, as people say them.
+fn plain_words(words: &str) -> String {
+    match words {
+        "u8" | "u16" | "u32" | "u64" | "usize" => "a whole number that is not negative".into(),
+        "f64" => "a number".into(),
+        "map" | "a map" => "a mapping".into(),
+        "sequence" | "a sequence" => "a list".into(),
+        "unit value" => "nothing".into(),
+        struct_name if struct_name.starts_with("struct ") || struct_name.starts_with("enum ") => "a mapping".into(),
+        other => {
+            other.replace("floating point", "number").replace("integer", "number").replace("boolean", "truth value")
+        }
+    }
+}
+
+fn backticked(names: &[String]) -> String {
+    names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
+}
+
+/// The parser writes places into its messages, and the path of the node; the frame shows both better.
+fn without_places(message: &str) -> String {
+    let mut text = message.to_owned();
+    while let Some(start) = text.find(" at line ") {
+        let digits = |s: &str| s.chars().take_while(char::is_ascii_digit).count();
+        let after = start + " at line ".len();
+        let mut end = after + digits(&text[after..]);
+        if let Some(rest) = text[end..].strip_prefix(" column ") {
+            end += " column ".len() + digits(rest);
+        }
+        text.replace_range(start..end, "");
+    }
+    text
+}
+
+/// The line where too many brackets are open. Brackets in texts and comments count too: they come in pairs.
+fn too_many_brackets(text: &str) -> Option<usize> {
+    let (mut open, mut line) = (0_usize, 1);
+    for byte in text.bytes() {
+        match byte {
+            b'[' | b'{' => open += 1,
+            b']' | b'}' => open = open.saturating_sub(1),
+            b'\n' => line += 1,
+            _ => {}
+        }
+        if open > MAX_OPEN_BRACKETS {
+            return Some(line);
+        }
+    }
+    None
+}
+
+fn node_path(path: &serde_path_to_error::Path) -> NodePath {
+    let steps = path.iter().filter_map(|segment| match segment {
+        Segment::Seq { index } => Some(Step::Index(*index)),
+        Segment::Map { key } => Some(Step::Key(key.clone())),
+        Segment::Enum { .. } | Segment::Unknown => None,
+    });
+    NodePath(steps.collect())
+}
+
+/// Takes the nearest entry of a mapping on the path out of the tree; false when there is none.
+fn leave_out(value: &mut Value, path: &[Step]) -> bool {
+    let Some(last_key) = path.iter().rposition(|step| matches!(step, Step::Key(_))) else {
+        return false;
+    };
+    let mut node = value;
+    for step in &path[..last_key] {
+        let next = match step {
+            Step::Key(key) => node.get_mut(key.as_str()),
+            Step::Index(index) => node.get_mut(*index),
+        };
+        match next {
+            Some(next) => node = next,
+            None => return false,
+        }
+    }
+    match (&path[last_key], node) {
+        (Step::Key(key), Value::Mapping(mapping)) => mapping.shift_remove(key.as_str()).is_some(),
+        _ => false,
+    }
+}
+
+/// Builds the tree within bounds. Keys are kept as they are written, the first of equal keys wins.
+struct Tree<'a> {
+    path: NodePath,
+    duplicates: &'a Cell<Vec<(NodePath, usize)>>,
+    nodes: &'a Cell<usize>,
+}
+
+impl Tree<'_> {
+    fn child(&self, path: NodePath) -> Tree<'_> {
+        Tree { path, duplicates: self.duplicates, nodes: self.nodes }
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for Tree<'_> {
+    type Value = Value;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+        self.nodes.set(self.nodes.get() + 1);
+        if self.nodes.get() > MAX_NODES {
+            return Err(D::Error::custom(format!("more than {MAX_NODES} nodes, aliases followed")));
+        }
+        if self.path.0.len() > MAX_DEPTH {
+            return Err(D::Error::custom("nested too deeply"));
+        }
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Tree<'_> {
+    type Value = Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a value")
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
+        Ok(Value::Bool(value))
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
+        Ok(Value::Number(value.into()))
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
+        Ok(Value::Number(value.into()))
+    }
+
+    fn visit_f64<E>(self, value: f64) -> Result<Value, E> {
+        Ok(Value::Number(value.into()))
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<Value, E> {
+        Ok(Value::String(value.to_owned()))
+    }
+
+    fn visit_none<E>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_unit<E>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_enum<A: EnumAccess<'de>>(self, _: A) -> Result<Value, A::Error> {
+        Err(A::Error::custom("tags (`!name`) mean nothing here"))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Value, A::Error> {
+        let mut items = Vec::new();
+        while let Some(item) = seq.next_element_seed(self.child(self.path.index(items.len())))? {
+            items.push(item);
+        }
+        Ok(Value::Sequence(items))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
+        let mut members = Mapping::new();
+        let mut seen = std::collections::HashMap::<String, usize>::new();
+        while let Some(key) = map.next_key::<String>()? {
+            let path = self.path.key(&key);
+            let value = map.next_value_seed(self.child(path.clone()))?;
+            let times = seen.entry(key.clone()).or_default();
+            if *times == 0 {
+                members.insert(Value::String(key), value);
+            } else {
+                let mut duplicates = self.duplicates.take();
+                duplicates.push((path, *times));
+                self.duplicates.set(duplicates);
+            }
+            *times += 1;
+        }
+        Ok(Value::Mapping(members))
+    }
+}
+
+#[cfg(test)]
+#[path = "document_tests.rs"]
+mod tests;
