@@ -1,1 +1,6 @@
+//! Black-box tests, one binary: a module per capability, on real servers that the tests start themselves.
+#![allow(clippy::unwrap_used)]
 
+mod bus_nats;
+mod servers;
+mod support;

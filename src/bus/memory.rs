@@ -1,1 +1,429 @@
-//! An in-process channel.
+//! Channels within one process: streams that outlive the pipelines on them, with no timers of their own.
+//!
+//! The model of what the flow may expect of a broker, and the bus of scenario tests: the same calls give the same
+//! deliveries.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::future::{BoxFuture, FutureExt as _};
+use tokio::sync::Notify;
+
+use super::{
+    Answer, BusError, ConsumerSpec, Delivery, Demand, Outgoing, Progress, PublishError, Responder, Sink, Source,
+};
+use crate::clock::Clock;
+use crate::event::{ChannelName, Headers, Position, RawEvent};
+
+/// Bytes a channel holds before it forgets what all its consumers acked.
+const CHANNEL_BYTES: usize = 64 << 20;
+/// Ids of publishes a channel remembers.
+const DEDUPE_IDS: usize = 65_536;
+
+/// A handle; its clones share the channels.
+#[derive(Clone)]
+pub struct MemoryBus {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    clock: Arc<dyn Clock>,
+    channel_bytes: usize,
+    channels: Mutex<HashMap<ChannelName, Channel>>,
+    changed: Notify,
+}
+
+#[derive(Default)]
+struct Channel {
+    events: BTreeMap<u64, RawEvent>,
+    bytes: usize,
+    last: u64,
+    deletes_on_ack: bool,
+    published: HashSet<String>,
+    published_order: VecDeque<String>,
+    consumers: HashMap<Arc<str>, Consumer>,
+}
+
+/// Where one pipeline stands.
+#[derive(Default)]
+struct Consumer {
+    /// Last sequence handed out.
+    delivered: u64,
+    /// Handed out and not acked, by sequence, with the number of the delivery that may hand it back.
+    held: BTreeMap<u64, u64>,
+    /// Handed out once, to be handed out again.
+    returned: BTreeSet<u64>,
+    deliveries: u64,
+}
+
+impl Consumer {
+    fn ack_floor(&self) -> u64 {
+        let held = self.held.keys().next();
+        let returned = self.returned.first();
+        held.into_iter().chain(returned).min().map_or(self.delivered, |seq| seq - 1)
+    }
+}
+
+impl MemoryBus {
+    /// `clock` stamps events as they are stored.
+    pub fn new(clock: Arc<dyn Clock>) -> Self {
+        Self::with_channel_bytes(clock, CHANNEL_BYTES)
+    }
+
+    /// A channel that holds this many bytes takes no more until its consumers caught up; without consumers it
+    /// forgets its oldest events.
+    pub fn with_channel_bytes(clock: Arc<dyn Clock>, channel_bytes: usize) -> Self {
+        let shared = Shared { clock, channel_bytes, channels: Mutex::default(), changed: Notify::new() };
+        Self { shared: Arc::new(shared) }
+    }
+
+    pub fn source(&self, spec: ConsumerSpec) -> MemorySource {
+        self.lock()
+            .entry(spec.channel.clone())
+            .or_default()
+            .consumers
+            .entry(spec.pipeline.clone())
+            .or_insert_with(|| Consumer { delivered: spec.start_after.unwrap_or(0), ..Consumer::default() });
+        MemorySource { bus: self.clone(), spec }
+    }
+
+    pub fn sink(&self, channel: ChannelName) -> MemorySink {
+        MemorySink { bus: self.clone(), channel }
+    }
+
+    /// Every event a channel holds, in order.
+    pub fn events(&self, channel: &str) -> Vec<RawEvent> {
+        self.lock().get(channel).map(|c| c.events.values().cloned().collect()).unwrap_or_default()
+    }
+
+    /// From now on the channel deletes an event when any consumer acks it, as a work queue does.
+    pub fn delete_on_ack(&self, channel: &ChannelName) {
+        self.lock().entry(channel.clone()).or_default().deletes_on_ack = true;
+    }
+
+    /// Takes an event out of the stream, which leaves a gap.
+    pub fn delete(&self, channel: &str, seq: u64) {
+        if let Some(channel) = self.lock().get_mut(channel) {
+            channel.delete(seq);
+        }
+    }
+
+    /// What a broker does after its consumers died: all that is held is handed out again. Acks of the deliveries
+    /// before still count, as a broker takes them; handing one of those back does nothing.
+    pub fn redeliver_all(&self) {
+        for channel in self.lock().values_mut() {
+            for consumer in channel.consumers.values_mut() {
+                consumer.returned.extend(std::mem::take(&mut consumer.held).into_keys());
+            }
+        }
+        self.shared.changed.notify_waiters();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<ChannelName, Channel>> {
+        self.shared.channels.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn store(
+        &self,
+        name: &ChannelName,
+        dedupe_id: Option<String>,
+        headers: Headers,
+        payload: Bytes,
+    ) -> Result<(), PublishError> {
+        let limit = self.shared.channel_bytes;
+        let mut channels = self.lock();
+        let channel = channels.entry(name.clone()).or_default();
+        if dedupe_id.as_ref().is_some_and(|id| channel.published.contains(id)) {
+            return Ok(());
+        }
+        let raw = RawEvent {
+            position: Position { channel: name.clone(), seq: channel.last + 1 },
+            stored_at: self.shared.clock.now(),
+            headers,
+            payload,
+        };
+        if raw.weight() > limit {
+            return Err(PublishError::Refused(format!("the event is larger than channel `{name}` ({limit} bytes)")));
+        }
+        if !channel.make_room(limit - raw.weight()) {
+            return Err(PublishError::Unconfirmed(format!(
+                "channel `{name}` is full: its consumers are {limit} bytes behind"
+            )));
+        }
+        dedupe_id.into_iter().for_each(|id| channel.remember(id));
+        channel.last += 1;
+        channel.bytes += raw.weight();
+        channel.events.insert(channel.last, raw);
+        drop(channels);
+        self.shared.changed.notify_waiters();
+        Ok(())
+    }
+
+    fn answer(&self, spec: &ConsumerSpec, seq: u64, delivery: u64, answer: Answer) {
+        let mut channels = self.lock();
+        let Some(channel) = channels.get_mut(&spec.channel) else { return };
+        let Some(consumer) = channel.consumers.get_mut(&spec.pipeline) else { return };
+        match answer {
+            Answer::Ack => {
+                let known = consumer.held.remove(&seq).is_some() | consumer.returned.remove(&seq);
+                if known && channel.deletes_on_ack {
+                    channel.delete(seq);
+                }
+            }
+            Answer::Return if consumer.held.get(&seq) == Some(&delivery) => {
+                consumer.held.remove(&seq);
+                consumer.returned.insert(seq);
+            }
+            Answer::Return => {}
+        }
+        drop(channels);
+        self.shared.changed.notify_waiters();
+    }
+}
+
+impl Channel {
+    fn delete(&mut self, seq: u64) {
+        if let Some(event) = self.events.remove(&seq) {
+            self.bytes -= event.weight();
+        }
+    }
+
+    /// Forgets the oldest events that all consumers acked until no more than `bytes` are held.
+    fn make_room(&mut self, bytes: usize) -> bool {
+        let acked = self.consumers.values().map(Consumer::ack_floor).min().unwrap_or(u64::MAX);
+        while self.bytes > bytes {
+            match self.events.keys().next() {
+                Some(&oldest) if oldest <= acked => self.delete(oldest),
+                _ => return false,
+            }
+        }
+        true
+    }
+
+    fn remember(&mut self, dedupe_id: String) {
+        if self.published_order.len() == DEDUPE_IDS
+            && let Some(oldest) = self.published_order.pop_front()
+        {
+            self.published.remove(&oldest);
+        }
+        self.published.insert(dedupe_id.clone());
+        self.published_order.push_back(dedupe_id);
+    }
+}
+
+/// One pipeline's side of a channel. Sources of the same pipeline and channel share its consumer.
+pub struct MemorySource {
+    bus: MemoryBus,
+    spec: ConsumerSpec,
+}
+
+impl MemorySource {
+    /// What is to be handed out again first, then what never was; both in stream order.
+    fn take(&self, demand: Demand) -> Vec<Delivery> {
+        let mut channels = self.bus.lock();
+        let channel = channels.entry(self.spec.channel.clone()).or_default();
+        let consumer = channel.consumers.entry(self.spec.pipeline.clone()).or_default();
+        let mut batch = Vec::new();
+        let mut bytes = 0;
+        while batch.len() < demand.events.max(1) && (batch.is_empty() || bytes < demand.bytes) {
+            let (raw, redelivered) = if let Some(seq) = consumer.returned.pop_first() {
+                // It may have been deleted meanwhile.
+                let Some(raw) = channel.events.get(&seq) else { continue };
+                (raw, true)
+            } else {
+                let Some((_, raw)) = channel.events.range(consumer.delivered + 1..).next() else { break };
+                consumer.delivered = raw.position.seq;
+                (raw, false)
+            };
+            bytes += raw.weight();
+            let (seq, delivery) = (raw.position.seq, consumer.deliveries);
+            consumer.deliveries += 1;
+            consumer.held.insert(seq, delivery);
+            let (bus, spec) = (self.bus.clone(), self.spec.clone());
+            let responder = Responder::new(move |answer| bus.answer(&spec, seq, delivery, answer));
+            batch.push(Delivery { raw: raw.clone(), redelivered, responder });
+        }
+        batch
+    }
+}
+
+impl Source for MemorySource {
+    fn next(&mut self, demand: Demand) -> BoxFuture<'_, Result<Vec<Delivery>, BusError>> {
+        async move {
+            loop {
+                // Registered before looking, so that nothing arrives unnoticed in between.
+                let changed = self.bus.shared.changed.notified();
+                let batch = self.take(demand);
+                if !batch.is_empty() {
+                    return Ok(batch);
+                }
+                changed.await;
+            }
+        }
+        .boxed()
+    }
+
+    fn progress(&self) -> BoxFuture<'_, Result<Progress, BusError>> {
+        let mut channels = self.bus.lock();
+        let channel = channels.entry(self.spec.channel.clone()).or_default();
+        let consumer = channel.consumers.entry(self.spec.pipeline.clone()).or_default();
+        let progress = Progress {
+            ack_floor: consumer.ack_floor(),
+            delivered: consumer.delivered,
+            pending: channel.events.range(consumer.delivered + 1..).count() as u64,
+            first: channel.events.keys().next().copied().unwrap_or(channel.last + 1),
+            last: channel.last,
+            deletes_on_ack: channel.deletes_on_ack,
+        };
+        std::future::ready(Ok(progress)).boxed()
+    }
+
+    fn read(&self, from: u64, to: u64, demand: Demand) -> BoxFuture<'_, Result<(Vec<RawEvent>, u64), BusError>> {
+        let channels = self.bus.lock();
+        let mut events: Vec<RawEvent> = Vec::new();
+        let mut bytes = 0;
+        let mut next = from.max(to.saturating_add(1));
+        let held = channels.get(&self.spec.channel).filter(|_| from <= to);
+        for raw in held.into_iter().flat_map(|c| c.events.range(from..=to)).map(|(_, raw)| raw) {
+            if !events.is_empty() && (events.len() >= demand.events || bytes >= demand.bytes) {
+                next = raw.position.seq;
+                break;
+            }
+            bytes += raw.weight();
+            events.push(raw.clone());
+        }
+        std::future::ready(Ok((events, next))).boxed()
+    }
+
+    fn settle(&self, _: Duration) -> BoxFuture<'_, usize> {
+        std::future::ready(0).boxed()
+    }
+}
+
+/// A producer's side of a channel.
+#[derive(Clone)]
+pub struct MemorySink {
+    bus: MemoryBus,
+    channel: ChannelName,
+}
+
+impl MemorySink {
+    /// Stores an event without a dedupe id.
+    pub fn put(&self, headers: Headers, payload: impl Into<Bytes>) -> Result<(), PublishError> {
+        self.bus.store(&self.channel, None, headers, payload.into())
+    }
+}
+
+impl Sink for MemorySink {
+    fn publish(&self, event: Outgoing) -> BoxFuture<'static, Result<(), PublishError>> {
+        let (bus, channel) = (self.bus.clone(), self.channel.clone());
+        async move { bus.store(&channel, Some(event.dedupe_id), event.headers, event.payload) }.boxed()
+    }
+
+    fn subject(&self, _pipeline: &str, _kind: &str, _key: &str) -> Result<String, String> {
+        Ok(String::new())
+    }
+
+    fn max_bytes(&self) -> usize {
+        self.bus.shared.channel_bytes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::clock::SystemClock;
+    use crate::testkit::conformance::bus as suite;
+
+    struct Memory(MemoryBus);
+
+    impl Memory {
+        fn new() -> Self {
+            Self(MemoryBus::new(Arc::new(SystemClock)))
+        }
+    }
+
+    impl suite::Broker for Memory {
+        fn source(&self, spec: ConsumerSpec) -> Box<dyn Source> {
+            Box::new(self.0.source(spec))
+        }
+
+        fn sink(&self, channel: ChannelName) -> Box<dyn Sink> {
+            Box::new(self.0.sink(channel))
+        }
+
+        fn delete(&self, channel: ChannelName, seq: u64) -> BoxFuture<'_, ()> {
+            self.0.delete(&channel, seq);
+            std::future::ready(()).boxed()
+        }
+    }
+
+    macro_rules! conforms {
+        ($($behaviour:ident)*) => {
+            $(#[tokio::test] async fn $behaviour() { suite::$behaviour(&Memory::new()).await; })*
+        };
+    }
+
+    conforms! {
+        deliveries_come_in_stream_order
+        a_dropped_delivery_is_handed_out_again
+        acks_raise_the_floor_and_outlive_the_source
+        a_read_span_is_what_was_published
+        a_publish_is_stored_once_per_dedupe_id
+        a_new_consumer_starts_behind_its_position
+        a_cancelled_next_loses_nothing
+        a_batch_stays_within_the_demand
+        pipelines_do_not_share_what_they_consume
+    }
+
+    fn spec(pipeline: &str) -> ConsumerSpec {
+        ConsumerSpec { pipeline: pipeline.into(), channel: "c".into(), start_after: None }
+    }
+
+    const ALL: Demand = Demand { events: 100, bytes: 1 << 20 };
+
+    #[tokio::test]
+    async fn a_crash_brings_back_what_was_held_and_voids_what_the_dead_hand_back() {
+        let bus = MemoryBus::new(Arc::new(SystemClock));
+        for payload in ["1", "2", "3"] {
+            bus.sink("c".into()).put(Headers::default(), payload).expect("stored");
+        }
+        let mut source = bus.source(spec("p"));
+        let before = source.next(ALL).await.expect("three");
+        bus.redeliver_all();
+        let again = source.next(ALL).await.expect("three again");
+        assert_eq!(again.iter().map(|d| d.raw.position.seq).collect::<Vec<_>>(), [1, 2, 3]);
+        assert!(again.iter().all(|d| d.redelivered));
+        drop(before);
+        assert_eq!(source.take(ALL).len(), 0, "the held ones stay with their new holder");
+    }
+
+    #[tokio::test]
+    async fn a_full_channel_takes_nothing_until_its_consumer_acks() {
+        let bus = MemoryBus::with_channel_bytes(Arc::new(SystemClock), 200);
+        let (mut source, sink) = (bus.source(spec("p")), bus.sink("c".into()));
+        sink.put(Headers::default(), "x".repeat(100)).expect("room");
+        assert!(matches!(sink.put(Headers::default(), "x".repeat(100)), Err(PublishError::Unconfirmed(_))));
+        assert!(matches!(sink.put(Headers::default(), "x".repeat(200)), Err(PublishError::Refused(_))));
+        for delivery in source.next(ALL).await.expect("one") {
+            delivery.responder.ack(crate::bus::Receipt::new());
+        }
+        sink.put(Headers::default(), "x".repeat(100)).expect("room again");
+        assert_eq!(bus.events("c").len(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_work_queue_forgets_what_is_acked() {
+        let bus = MemoryBus::new(Arc::new(SystemClock));
+        bus.delete_on_ack(&"c".into());
+        bus.sink("c".into()).put(Headers::default(), "1").expect("stored");
+        let mut source = bus.source(spec("p"));
+        source.next(ALL).await.expect("one").into_iter().for_each(|d| d.responder.ack(crate::bus::Receipt::new()));
+        assert_eq!(source.read(1, 1, ALL).await.expect("read"), (vec![], 2));
+        assert!(source.progress().await.expect("progress").deletes_on_ack);
+    }
+}

@@ -1,0 +1,156 @@
+//! Publishing with confirmation.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use async_nats::{Request, RequestErrorKind};
+use futures_util::future::{BoxFuture, FutureExt as _};
+use serde_json::Value;
+use tokio::time::timeout;
+
+use super::api::{self, ApiError};
+use super::link::Link;
+use super::{PATIENCE, StreamChannel, message, stream, subject};
+use crate::bus::{BusError, Outgoing, PublishError, Sink};
+
+/// Kept free for the headers added here and for the framing of the others.
+const HEADER_ROOM: usize = 1024;
+
+#[derive(Clone)]
+pub struct NatsSink(Arc<Inner>);
+
+struct Inner {
+    link: Link,
+    channel: StreamChannel,
+    /// The channel's only subject, with placeholders.
+    template: String,
+    /// The stream's own limit; learnt when it is looked at, `usize::MAX` until then.
+    stream_limit: AtomicUsize,
+    /// Looked at once before the first publish, and made if that is wanted.
+    stream_seen: tokio::sync::Mutex<bool>,
+}
+
+impl NatsSink {
+    pub(super) fn new(link: Link, channel: StreamChannel) -> Result<Self, BusError> {
+        let template = match channel.subjects.as_slice() {
+            [one] if !one.split('.').any(|t| t == "*" || t == ">") => one.clone(),
+            _ => {
+                return Err(BusError::Refused(format!(
+                    "a channel that is published to needs one subject without wildcards, not `{}`; set its `subject`",
+                    channel.subjects.join("`, `")
+                )));
+            }
+        };
+        Ok(Self(Arc::new(Inner {
+            link,
+            channel,
+            template,
+            stream_limit: AtomicUsize::new(usize::MAX),
+            stream_seen: tokio::sync::Mutex::new(false),
+        })))
+    }
+}
+
+impl Inner {
+    async fn publish(&self, event: Outgoing) -> Result<(), PublishError> {
+        let unconfirmed = |e: BusError| PublishError::Unconfirmed(e.to_string());
+        self.link.ready().await.map_err(unconfirmed)?;
+        self.look_at_stream().await.map_err(unconfirmed)?;
+
+        let mut headers = message::outgoing(&event.headers).map_err(PublishError::Refused)?;
+        let id = event.dedupe_id.parse::<async_nats::HeaderValue>();
+        let id = id.map_err(|_| PublishError::Refused("the event's dedupe id holds a line break".to_owned()))?;
+        headers.insert(async_nats::header::NATS_MESSAGE_ID, id);
+        // A subject that belongs to another stream must not swallow the event.
+        if let Ok(name) = self.channel.stream.parse::<async_nats::HeaderValue>() {
+            headers.insert(async_nats::header::NATS_EXPECTED_STREAM, name);
+        }
+        let subject = match event.subject {
+            given if !given.is_empty() => given,
+            _ if self.template.contains('{') => {
+                return Err(PublishError::Refused(format!("subject `{}` was not filled in", self.template)));
+            }
+            _ => self.template.clone(),
+        };
+        let request = Request::new().headers(headers).payload(event.payload);
+        let answer = match timeout(PATIENCE, self.link.client.send_request(subject.clone(), request)).await {
+            Err(_) => return Err(PublishError::Unconfirmed("NATS did not confirm the event in time".to_owned())),
+            Ok(answer) => answer,
+        };
+        let answer = match answer {
+            Ok(message) => message,
+            Err(error) => return Err(self.not_sent(&subject, &error).await),
+        };
+        match serde_json::from_slice::<Value>(&answer.payload) {
+            Err(_) => Err(PublishError::Unconfirmed(format!(
+                "what answers at subject `{subject}` is not JetStream; something else listens there"
+            ))),
+            Ok(answer) => match answer.get("error") {
+                Some(error) => Err(self.turned_down(&subject, api::failed(error))),
+                // A duplicate is confirmed too: the stream has it.
+                None if answer.get("seq").is_some() => Ok(()),
+                None => Err(PublishError::Unconfirmed("NATS' confirmation says nothing".to_owned())),
+            },
+        }
+    }
+
+    async fn not_sent(&self, subject: &str, error: &async_nats::RequestError) -> PublishError {
+        match error.kind() {
+            RequestErrorKind::MaxPayloadExceeded => PublishError::Refused(format!(
+                "the event is larger than the {} bytes that NATS takes (`max_payload`)",
+                self.link.client.max_payload()
+            )),
+            RequestErrorKind::InvalidSubject => PublishError::Refused(format!("`{subject}` is not a subject of NATS")),
+            RequestErrorKind::NoResponders => {
+                // The stream may have been deleted: look again, and make it if that is wanted.
+                *self.stream_seen.lock().await = false;
+                let stream = &self.channel.stream;
+                PublishError::Unconfirmed(format!("no stream takes `{subject}`; is `{stream}` there?"))
+            }
+            _ => PublishError::Unconfirmed(format!("NATS did not confirm the event: {error}")),
+        }
+    }
+
+    fn turned_down(&self, subject: &str, error: ApiError) -> PublishError {
+        let stream = &self.channel.stream;
+        match error {
+            ApiError::Answered { code: api::MESSAGE_TOO_LARGE, .. } => {
+                PublishError::Refused(format!("the event is larger than stream `{stream}` takes (`max_msg_size`)"))
+            }
+            ApiError::Answered { code: api::STREAM_DOES_NOT_MATCH, .. } => PublishError::Unconfirmed(format!(
+                "subject `{subject}` belongs to another stream than `{stream}`; correct the channel"
+            )),
+            // A full stream, or a rule of it that a person may relax: the event itself is not at fault.
+            ApiError::Answered { description, .. } => {
+                PublishError::Unconfirmed(format!("stream `{stream}` does not take the event: {description}"))
+            }
+            ApiError::Unavailable(why) => PublishError::Unconfirmed(why),
+        }
+    }
+
+    async fn look_at_stream(&self) -> Result<(), BusError> {
+        let mut seen = self.stream_seen.lock().await;
+        if !*seen {
+            let stream = stream::ensure(&self.link, &self.channel).await?;
+            self.stream_limit.store(stream.max_message.unwrap_or(usize::MAX), Ordering::Relaxed);
+            *seen = true;
+        }
+        Ok(())
+    }
+}
+
+impl Sink for NatsSink {
+    fn publish(&self, event: Outgoing) -> BoxFuture<'static, Result<(), PublishError>> {
+        let inner = self.0.clone();
+        async move { inner.publish(event).await }.boxed()
+    }
+
+    fn subject(&self, pipeline: &str, kind: &str, key: &str) -> Result<String, String> {
+        subject::fill(&self.0.template, pipeline, kind, key)
+    }
+
+    fn max_bytes(&self) -> usize {
+        let limit = self.0.link.client.max_payload().min(self.0.stream_limit.load(Ordering::Relaxed));
+        limit.saturating_sub(HEADER_ROOM)
+    }
+}

@@ -1,0 +1,3 @@
+//! One suite a trait, run against every implementation.
+
+pub mod bus;

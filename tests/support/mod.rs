@@ -1,0 +1,6 @@
+//! What the tests stand on: real servers on free ports, and waiting for a condition instead of sleeping.
+
+mod binaries;
+mod process;
+pub mod servers;
+pub mod wait;

@@ -1,0 +1,160 @@
+//! A NATS and a Redis server, each a process of our own, killed when dropped.
+
+use std::fs;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
+use std::ops::{Deref, DerefMut};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use super::binaries;
+use super::process::{Answer, Server};
+
+/// `nats-server` with JetStream on. `kill9`, `stop`, `sigstop`, `sigcont` and `restart` are [`Server`]'s.
+pub struct NatsServer(Server);
+
+impl NatsServer {
+    pub fn start() -> Self {
+        Self::with_config("")
+    }
+
+    /// With a configuration in the server's own language, on top of name, port and JetStream directory.
+    pub fn with_config(config: &str) -> Self {
+        let name = format!("sluice-test-{}", uuid::Uuid::new_v4());
+        let config = config.to_owned();
+        let its_name = name.clone();
+        let launch = move |port: u16, dir: &Path| {
+            let file = dir.join("nats.conf");
+            fs::write(&file, &config).expect("a configuration file");
+            let mut command = Command::new(binaries::nats_server());
+            command.args(["--addr", "127.0.0.1", "--port", &port.to_string(), "--name", &its_name, "--jetstream"]);
+            command.arg("--store_dir").arg(dir.join("jetstream")).arg("--config").arg(file);
+            command
+        };
+        Self(Server::start(launch, move |port, _| nats_answers(port, &name)))
+    }
+
+    /// `nats://127.0.0.1:PORT`
+    pub fn url(&self) -> String {
+        format!("nats://127.0.0.1:{}", self.port)
+    }
+}
+
+/// A NATS server greets with a line of JSON that holds its name.
+fn nats_answers(port: u16, name: &str) -> Answer {
+    let Some(stream) = connect(port) else { return Answer::NotYet };
+    let mut greeting = String::new();
+    match BufReader::new(stream).read_line(&mut greeting) {
+        Ok(n) if n > 0 && greeting.contains(&format!("\"server_name\":\"{name}\"")) => Answer::Ours,
+        Ok(n) if n > 0 => Answer::Foreign,
+        _ => Answer::NotYet,
+    }
+}
+
+/// `redis-server` (or `valkey-server`) with an append-only file fsynced every second.
+pub struct RedisServer(Server);
+
+impl RedisServer {
+    pub fn start() -> Self {
+        Self::with_args(&[])
+    }
+
+    /// With more arguments; the last of the same name wins (`["--appendfsync", "always"]`).
+    pub fn with_args(arguments: &[&str]) -> Self {
+        let arguments: Vec<String> = arguments.iter().map(|a| (*a).to_owned()).collect();
+        let launch = move |port: u16, dir: &Path| {
+            let mut command = Command::new(binaries::redis_server());
+            command.args(["--bind", "127.0.0.1", "--port", &port.to_string(), "--save", "", "--appendonly", "yes"]);
+            command.args(["--appendfsync", "everysec", "--maxmemory-policy", "noeviction", "--dir"]).arg(dir);
+            command.args(&arguments);
+            command
+        };
+        Self(Server::start(launch, redis_answers))
+    }
+
+    /// `redis://127.0.0.1:PORT`
+    pub fn url(&self) -> String {
+        format!("redis://127.0.0.1:{}", self.port)
+    }
+
+    /// Length in bytes of the append-only file being written: everything replied to so far is in it.
+    pub fn aof_size(&self) -> u64 {
+        fs::metadata(self.aof()).expect("an append-only file").len()
+    }
+
+    /// Cuts the append-only file back to `to` bytes, as a power failure does to what was not yet on the disk.
+    pub fn truncate_aof(&self, to: u64) {
+        assert!(!self.is_running(), "kill it first: it would go on writing at the old end");
+        let file = fs::File::options().write(true).open(self.aof()).expect("an append-only file");
+        assert!(to <= file.metadata().expect("its length").len(), "a cut makes it shorter");
+        file.set_len(to).expect("a shorter file");
+    }
+
+    /// The manifest names the parts of the file; commands go to the last incremental one (`type i`).
+    fn aof(&self) -> PathBuf {
+        let dir = self.dir.path().join("appendonlydir");
+        let manifest = fs::read_to_string(dir.join("appendonly.aof.manifest")).expect("a manifest");
+        let incremental = manifest.lines().rfind(|line| line.ends_with("type i")).expect("an incremental part");
+        dir.join(incremental.split(' ').nth(1).expect("its name"))
+    }
+}
+
+fn redis_answers(port: u16, pid: u32) -> Answer {
+    let Some(mut stream) = connect(port) else { return Answer::NotYet };
+    let mut reply = [0; 16 * 1024];
+    let mut len = 0;
+    if stream.write_all(b"INFO\r\n").is_err() {
+        return Answer::NotYet;
+    }
+    // The persistence section, with `loading`, stands before the end of the first read blocks.
+    while let Ok(n) = stream.read(&mut reply[len..]) {
+        len += n;
+        let text = String::from_utf8_lossy(&reply[..len]);
+        if text.contains("\r\n# Stats") {
+            let line = |wanted: String| text.lines().any(|line| line == wanted);
+            return match (line(format!("process_id:{pid}")), line("loading:0".to_owned())) {
+                (false, _) => Answer::Foreign,
+                (true, false) => Answer::NotYet,
+                (true, true) => Answer::Ours,
+            };
+        }
+        if n == 0 || len == reply.len() {
+            return Answer::NotYet;
+        }
+    }
+    Answer::NotYet
+}
+
+fn connect(port: u16) -> Option<TcpStream> {
+    let patience = Duration::from_millis(500);
+    let stream = TcpStream::connect_timeout(&SocketAddr::from(([127, 0, 0, 1], port)), patience).ok()?;
+    stream.set_read_timeout(Some(patience)).ok()?;
+    Some(stream)
+}
+
+impl Deref for NatsServer {
+    type Target = Server;
+    fn deref(&self) -> &Server {
+        &self.0
+    }
+}
+
+impl DerefMut for NatsServer {
+    fn deref_mut(&mut self) -> &mut Server {
+        &mut self.0
+    }
+}
+
+impl Deref for RedisServer {
+    type Target = Server;
+    fn deref(&self) -> &Server {
+        &self.0
+    }
+}
+
+impl DerefMut for RedisServer {
+    fn deref_mut(&mut self) -> &mut Server {
+        &mut self.0
+    }
+}
