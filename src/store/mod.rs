@@ -6,6 +6,7 @@
 //! Safety needs no lock, lease or clock: each key record carries a fresh nonce, each commit names the nonce it
 //! read, and a group whose conditions do not hold writes nothing. Whoever comes late is refused and reads again.
 
+mod contract;
 pub mod memory;
 pub mod record;
 pub mod redis;
@@ -254,7 +255,8 @@ pub enum StoreError {
     Refused(String),
 }
 
-type Answer<'a, T> = BoxFuture<'a, Result<T, StoreError>>;
+/// What a call of a [`Store`] gives back.
+pub type Answer<'a, T> = BoxFuture<'a, Result<T, StoreError>>;
 
 /// The store of one pipeline. Every call is complete in itself; a dropped future may still be carried out.
 pub trait Store: Send + Sync {

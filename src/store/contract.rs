@@ -1,0 +1,75 @@
+//! What a caller of [`Store::commit`](super::Store::commit) owes; the same for every implementation. A breach is a
+//! bug of ours, refused before it can write anything.
+
+use std::collections::HashMap;
+use std::collections::HashSet;
+
+use super::{Commit, Condition, Group, StoreError, Write};
+use crate::event::{MarkId, Partition};
+
+/// Orders are scores of a sorted set, doubles in Redis: above this they would no longer be exact.
+pub(super) const MAX_ORDER: u64 = 1 << 53;
+
+pub(super) fn check(commit: &Commit, partitions: u16) -> Result<(), StoreError> {
+    check_partition(commit.partition, partitions)?;
+    // Groups are judged one by one against what was there before the call, so they must not meet.
+    let mut keys = HashSet::new();
+    let mut owners: HashMap<Item, usize> = HashMap::new();
+    for (index, group) in commit.groups.iter().enumerate() {
+        if let Some(touch) = &group.touch
+            && !keys.insert(&touch.key)
+        {
+            return Err(bug("two groups of a commit touch one key"));
+        }
+        if items(group).any(|item| *owners.entry(item).or_insert(index) != index) {
+            return Err(bug("two groups of a commit are about one event or outbox entry"));
+        }
+        for write in &group.writes {
+            match write {
+                Write::Park(parked) if parked.order > MAX_ORDER => {
+                    return Err(bug("an event is parked at an order above 2^53"));
+                }
+                Write::Park(_) | Write::Unpark { .. } if group.touch.is_none() => {
+                    return Err(bug("a group without a key parks or unparks"));
+                }
+                _ => {}
+            }
+        }
+    }
+    Ok(())
+}
+
+pub(super) fn check_partition(partition: Partition, partitions: u16) -> Result<(), StoreError> {
+    if partition.0 < partitions {
+        return Ok(());
+    }
+    Err(bug(&format!("partition {} is named, and there are {partitions}", partition.0)))
+}
+
+fn bug(what: &str) -> StoreError {
+    StoreError::Refused(format!("the store refused a call: {what}; please report this as a bug"))
+}
+
+/// What a group claims for itself.
+#[derive(PartialEq, Eq, Hash)]
+enum Item {
+    Event(MarkId),
+    Dead(MarkId),
+    Owed(u64),
+}
+
+fn items(group: &Group) -> impl Iterator<Item = Item> {
+    let conditions = group.conditions.iter().map(|condition| match condition {
+        Condition::Unmarked(id) | Condition::Parked(id) => Item::Event(*id),
+        Condition::DeadOpen { id, .. } => Item::Dead(*id),
+        Condition::Owed(number) => Item::Owed(*number),
+    });
+    let writes = group.writes.iter().filter_map(|write| match write {
+        Write::Mark { id, .. } | Write::Unpark { mark: id } => Some(Item::Event(*id)),
+        Write::Park(parked) => Some(Item::Event(parked.mark)),
+        Write::Dead { id, .. } | Write::CloseDead { id, .. } => Some(Item::Dead(*id)),
+        Write::Unowe(number) => Some(Item::Owed(*number)),
+        Write::Emit(_) => None,
+    });
+    conditions.chain(writes)
+}

@@ -1,0 +1,277 @@
+//! The store in memory: what the contract says, in its plainest form. For tests, `sluice test` and `memory: {}`.
+//!
+//! A [`Memory`] is the data, as a server would hold it; a [`MemoryStore`] is one runner's handle on it. A handle may
+//! be dropped and another opened on the same data, as when a runner dies.
+
+mod partition;
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use futures_util::future::{BoxFuture, ready};
+
+use self::partition::PartitionData;
+use super::contract;
+use super::{
+    Answer, Census, Commit, Committed, DeadLetter, Durability, Found, Lookup, Opened, OutboxEntry, Store, StoreError,
+    Timer, WriterId,
+};
+use crate::event::{ChannelName, MarkId, Millis, Partition};
+
+/// One pipeline's data. Outlives its handles.
+pub struct Memory {
+    retain: Duration,
+    data: Mutex<Data>,
+}
+
+#[derive(Clone)]
+struct Data {
+    partitions: Vec<PartitionData>,
+    runners: BTreeSet<[u8; 16]>,
+    known: bool,
+    incarnation: u64,
+}
+
+/// The data at one moment, to go back to.
+pub struct Snapshot(Data);
+
+impl Memory {
+    /// Events are remembered for `retain` at least.
+    pub fn new(partitions: u16, retain: Duration) -> Arc<Self> {
+        let partitions = (0..partitions).map(|_| PartitionData::default()).collect();
+        let data = Data { partitions, runners: BTreeSet::new(), known: false, incarnation: 1 };
+        Arc::new(Self { retain, data: Mutex::new(data) })
+    }
+
+    pub fn snapshot(&self) -> Snapshot {
+        Snapshot(self.lock().clone())
+    }
+
+    /// What a server does that restarts having lost everything since the snapshot: handles find its tail lost.
+    pub fn restart_from(&self, snapshot: Snapshot) {
+        let mut data = self.lock();
+        let incarnation = data.incarnation + 1;
+        *data = Data { incarnation, ..snapshot.0 };
+    }
+
+    /// What a server does that restarts and lost nothing.
+    pub fn restart(&self) {
+        self.lock().incarnation += 1;
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Data> {
+        self.data.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// One runner's handle.
+pub struct MemoryStore {
+    memory: Arc<Memory>,
+    session: Mutex<Option<Session>>,
+}
+
+struct Session {
+    runner: WriterId,
+    incarnation: u64,
+    /// Whose unclean end it found: settled when it closes cleanly itself.
+    found: BTreeSet<[u8; 16]>,
+}
+
+impl MemoryStore {
+    pub fn new(memory: Arc<Memory>) -> Self {
+        Self { memory, session: Mutex::new(None) }
+    }
+
+    fn session(&self) -> MutexGuard<'_, Option<Session>> {
+        self.session.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Answers at once, with the data locked.
+    fn now<T: Send + 'static>(&self, ask: impl FnOnce(&mut Data) -> Result<T, StoreError>) -> Answer<'_, T> {
+        Box::pin(ready(self.same_process().and_then(|mut data| ask(&mut data))))
+    }
+
+    fn same_process(&self) -> Result<MutexGuard<'_, Data>, StoreError> {
+        let opened = self.session().as_ref().map(|session| session.incarnation);
+        let data = self.memory.lock();
+        if opened.is_some_and(|opened| opened != data.incarnation) {
+            return Err(StoreError::TailLost("the memory store was restarted".to_owned()));
+        }
+        Ok(data)
+    }
+}
+
+impl Data {
+    fn at(&mut self, partition: Partition) -> Result<&mut PartitionData, StoreError> {
+        contract::check_partition(partition, self.partition_count())?;
+        Ok(&mut self.partitions[usize::from(partition.0)])
+    }
+
+    fn partition_count(&self) -> u16 {
+        u16::try_from(self.partitions.len()).expect("made from a u16 of partitions")
+    }
+
+    fn each(&mut self) -> impl Iterator<Item = (Partition, &mut PartitionData)> {
+        self.partitions.iter_mut().zip(0..).map(|(partition, number)| (Partition(number), partition))
+    }
+}
+
+impl Store for MemoryStore {
+    fn open(&self, runner: WriterId) -> Answer<'_, Opened> {
+        let mut session = self.session();
+        let mut data = self.memory.lock();
+        if let Some(before) = session.take()
+            && before.runner != runner
+        {
+            data.runners.remove(&before.runner.0);
+        }
+        data.runners.insert(runner.0);
+        let found: BTreeSet<_> = data.runners.iter().copied().filter(|other| *other != runner.0).collect();
+        let opened = Opened {
+            fresh: !std::mem::replace(&mut data.known, true),
+            unclean: !found.is_empty(),
+            incarnation: data.incarnation.to_string(),
+            durability: Durability::None,
+            warnings: vec!["the store is in memory: nothing outlives the process".to_owned()],
+        };
+        *session = Some(Session { runner, incarnation: data.incarnation, found });
+        Box::pin(ready(Ok(opened)))
+    }
+
+    fn close(&self, runner: WriterId) -> Answer<'_, ()> {
+        let session = self.session();
+        let found = session.iter().filter(|session| session.runner == runner).flat_map(|session| &session.found);
+        let gone: Vec<[u8; 16]> = found.copied().chain([runner.0]).collect();
+        drop(session);
+        self.now(|data| {
+            data.runners.retain(|held| !gone.contains(held));
+            Ok(())
+        })
+    }
+
+    fn probe(&self) -> Answer<'_, ()> {
+        self.now(|_| Ok(()))
+    }
+
+    fn lookup(&self, lookups: Vec<(Partition, Lookup)>) -> Answer<'_, Vec<Found>> {
+        self.now(|data| lookups.iter().map(|(partition, lookup)| Ok(data.at(*partition)?.lookup(lookup))).collect())
+    }
+
+    fn commit(&self, commits: Vec<Commit>) -> BoxFuture<'_, Vec<Result<Committed, StoreError>>> {
+        let answers = match self.same_process() {
+            Err(failure) => vec![Err(failure); commits.len()],
+            Ok(mut data) => commits
+                .into_iter()
+                .map(|commit| {
+                    contract::check(&commit, data.partition_count())?;
+                    data.at(commit.partition)?.commit(commit, self.memory.retain)
+                })
+                .collect(),
+        };
+        Box::pin(ready(answers))
+    }
+
+    fn start(&self, partition: Partition, event: MarkId, runner: WriterId) -> Answer<'_, u32> {
+        self.now(|data| Ok(data.at(partition)?.start(event, runner)))
+    }
+
+    fn returned(&self, events: Vec<(Partition, MarkId)>) -> Answer<'_, ()> {
+        self.now(|data| {
+            events.iter().try_for_each(|(partition, event)| {
+                data.at(*partition)?.returned(event);
+                Ok(())
+            })
+        })
+    }
+
+    fn position(&self, channel: &ChannelName) -> Answer<'_, Option<u64>> {
+        self.now(|data| {
+            let held: Option<Vec<u64>> = data.each().map(|(_, data)| data.position(channel)).collect();
+            Ok(held.and_then(|held| held.into_iter().min()))
+        })
+    }
+
+    fn advance(&self, channel: &ChannelName, position: u64) -> Answer<'_, ()> {
+        if self.session().is_none() {
+            let bug = "the store refused a call: `advance` before `open`; please report this as a bug";
+            return Box::pin(ready(Err(StoreError::Refused(bug.to_owned()))));
+        }
+        self.now(|data| {
+            data.each().for_each(|(_, data)| data.advance(channel, position));
+            Ok(())
+        })
+    }
+
+    fn outbox(&self, partition: Partition) -> Answer<'_, Vec<OutboxEntry>> {
+        self.now(|data| Ok(data.at(partition)?.outbox()))
+    }
+
+    fn outbox_lens(&self) -> Answer<'_, Vec<u64>> {
+        self.now(|data| Ok(data.each().map(|(_, data)| data.census().outbox).collect()))
+    }
+
+    fn timers(&self, until: Millis, limit: usize) -> Answer<'_, Vec<Timer>> {
+        self.now(|data| {
+            let mut timers: Vec<Timer> = data.each().flat_map(|(p, data)| data.timers(p, until, limit)).collect();
+            timers.sort_by_key(|timer| timer.due);
+            Ok(timers)
+        })
+    }
+
+    fn dead_letters(&self, open_only: bool) -> Answer<'_, Vec<(Partition, DeadLetter)>> {
+        self.now(|data| {
+            let letters = data.each().flat_map(|(p, data)| data.dead_letters().map(move |letter| (p, letter)));
+            Ok(letters.filter(|(_, letter)| letter.open || !open_only).collect())
+        })
+    }
+
+    fn dead_letter(&self, id: MarkId) -> Answer<'_, Option<(Partition, DeadLetter)>> {
+        self.now(|data| Ok(data.each().find_map(|(p, data)| Some((p, data.dead_letter(&id)?)))))
+    }
+
+    fn census(&self) -> Answer<'_, Census> {
+        self.now(|data| {
+            let add = |sum: Census, one: Census| Census {
+                parked: sum.parked + one.parked,
+                outbox: sum.outbox + one.outbox,
+                dead_open: sum.dead_open + one.dead_open,
+                keys_with_timer: sum.keys_with_timer + one.keys_with_timer,
+            };
+            Ok(data.each().map(|(_, data)| data.census()).fold(Census::default(), add))
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testkit::conformance::store::{Handles, PARTITIONS, RETAIN, Subject, failures};
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn conforms() {
+        let subject: Subject = Arc::new(|| -> Handles {
+            let memory = Memory::new(PARTITIONS, RETAIN);
+            Arc::new(move || Arc::new(MemoryStore::new(memory.clone())))
+        });
+        assert_eq!(failures(&subject).await, [""; 0]);
+    }
+
+    #[tokio::test]
+    async fn a_restart_that_lost_its_tail_is_told_until_the_store_is_opened_again() {
+        let memory = Memory::new(2, Duration::from_secs(60));
+        let store = MemoryStore::new(memory.clone());
+        let runner = WriterId([1; 16]);
+        let opened = store.open(runner).await.expect("it opens");
+        let channel: ChannelName = "orders".into();
+        store.advance(&channel, 5).await.expect("an advance");
+        let snapshot = memory.snapshot();
+        store.advance(&channel, 9).await.expect("an advance");
+        memory.restart_from(snapshot);
+        assert!(matches!(store.probe().await, Err(StoreError::TailLost(_))));
+        assert!(matches!(store.advance(&channel, 10).await, Err(StoreError::TailLost(_))));
+        let again = store.open(runner).await.expect("it opens");
+        assert_ne!(again.incarnation, opened.incarnation);
+        assert_eq!(store.position(&channel).await.expect("a position"), Some(5));
+    }
+}

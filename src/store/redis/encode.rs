@@ -1,0 +1,104 @@
+//! Calls as arguments of their scripts; `commit.lua` and `lookup.lua` tell the order.
+
+use std::time::Duration;
+
+use bytes::{BufMut as _, BytesMut};
+use redis::Cmd;
+
+use super::layout;
+use crate::event::MarkId;
+use crate::store::{Commit, Condition, Group, Lookup, Write};
+
+pub fn lookup(cmd: &mut Cmd, lookup: &Lookup) {
+    cmd.arg(lookup.marks.len());
+    lookup.marks.iter().for_each(|mark| push(cmd, &mark.0));
+    cmd.arg(lookup.keys.len());
+    for key in &lookup.keys {
+        cmd.arg(key.key.as_str()).arg(key.parked);
+    }
+    cmd.arg(lookup.dead.len());
+    lookup.dead.iter().for_each(|id| push(cmd, &id.0));
+}
+
+/// `commit` has passed [`contract::check`](crate::store::contract::check).
+pub fn commit(cmd: &mut Cmd, commit: &Commit, retain: Duration) {
+    push(cmd, &commit.writer.0);
+    cmd.arg(commit.expected_number).arg(commit.now.0).arg(u64::try_from(retain.as_millis()).unwrap_or(u64::MAX));
+    cmd.arg(commit.cleared.len());
+    for number in &commit.cleared {
+        cmd.arg(*number);
+    }
+    cmd.arg(commit.returned.len());
+    commit.returned.iter().for_each(|id| push(cmd, &id.0));
+    cmd.arg(commit.groups.len());
+    commit.groups.iter().for_each(|one| group(cmd, one));
+}
+
+fn group(cmd: &mut Cmd, group: &Group) {
+    match &group.touch {
+        None => push(cmd, b""),
+        Some(touch) => {
+            cmd.arg(touch.key.as_str());
+            push(cmd, touch.expected.as_ref().map_or(&[], |nonce| &nonce.0));
+            let mut record = BytesMut::with_capacity(16 + touch.record.len());
+            record.put_slice(&touch.new.0);
+            record.put_slice(&touch.record);
+            push(cmd, &record);
+            match touch.timer {
+                Some(due) => cmd.arg(due.0),
+                None => cmd.arg(""),
+            };
+        }
+    }
+    cmd.arg(group.conditions.len());
+    for condition in &group.conditions {
+        match condition {
+            Condition::Unmarked(id) => push(cmd, &tagged(b'U', id, b"")),
+            Condition::Parked(id) => push(cmd, &tagged(b'P', id, b"")),
+            Condition::DeadOpen { id, generation } => push(cmd, &tagged(b'D', id, generation.to_string().as_bytes())),
+            Condition::Owed(number) => push(cmd, format!("O{number}").as_bytes()),
+        }
+    }
+    cmd.arg(group.writes.len());
+    for write in &group.writes {
+        match write {
+            Write::Mark { id, status, content } => {
+                let mut value = [layout::status_byte(*status); 9];
+                value[1..].copy_from_slice(&content.0);
+                push(cmd, &tagged(b'M', id, &value));
+            }
+            Write::Park(parked) => {
+                let key = &group.touch.as_ref().expect("the contract check refuses to park without a key").key;
+                push(cmd, &tagged(b'P', &parked.mark, b""));
+                cmd.arg(parked.order);
+                push(cmd, &layout::encode_parked(key, parked));
+            }
+            Write::Unpark { mark } => push(cmd, &tagged(b'U', mark, b"")),
+            Write::Emit(body) => {
+                push(cmd, b"E");
+                push(cmd, body);
+            }
+            Write::Unowe(number) => push(cmd, format!("O{number}").as_bytes()),
+            Write::Dead { id, body } => {
+                push(cmd, &tagged(b'D', id, b""));
+                push(cmd, body);
+            }
+            Write::CloseDead { id, body } => {
+                push(cmd, &tagged(b'C', id, b""));
+                push(cmd, body);
+            }
+        }
+    }
+}
+
+fn push(cmd: &mut Cmd, bytes: &[u8]) {
+    cmd.arg(bytes);
+}
+
+fn tagged(tag: u8, id: &MarkId, rest: &[u8]) -> Vec<u8> {
+    let mut argument = Vec::with_capacity(17 + rest.len());
+    argument.push(tag);
+    argument.extend_from_slice(&id.0);
+    argument.extend_from_slice(rest);
+    argument
+}

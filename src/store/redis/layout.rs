@@ -1,0 +1,128 @@
+//! The names of a pipeline's keys, and the bytes of what stands in them.
+//!
+//! With `T` = `{sluice:<pipeline>:<partition>}`, the hash tag that keeps a partition on one node:
+//!
+//! | key | type | what |
+//! |---|---|---|
+//! | `{sluice:<pipeline>}:meta` | hash | format, partition count, key hash and its test vector |
+//! | `{sluice:<pipeline>}:runners` | hash | runner → start in ms; gone after a clean stop |
+//! | `T:m` | hash | `outbox_seq`, `pos:<channel>`, `generations`, `marks`, `condemned` |
+//! | `T:k:<key>` | string | nonce (16 bytes), then the record |
+//! | `T:d:<generation>:<shard>` | hash | mark → status byte, then content (8 bytes) |
+//! | `T:p` | hash | parked mark → entry: order (8, big endian), content (8), key length (2), key, body |
+//! | `T:q:<key>` | sorted set | the key's line: order → parked mark |
+//! | `T:t` | sorted set | due in ms → key |
+//! | `T:o` | hash | number → outbox body |
+//! | `T:l`, `T:ls`, `T:lo` | hash, hash, set | dead letter → body; → `<generation>:<o\|c>`; the open ones |
+//! | `T:s` | hash | event that runs alone → runners that started it (16 bytes each) |
+//! | `T:w:<writer>` | string | commits of this writer; expires a day after its last |
+
+use bytes::{BufMut as _, Bytes, BytesMut};
+
+use crate::event::{ContentDigest, Key, MarkId, Partition};
+use crate::store::{Mark, MarkStatus, ParkedEvent};
+
+/// Rises when the layout above changes in a way older programs misread.
+pub const FORMAT: &str = "1";
+
+/// How keys are spread over partitions; its vector is checked against the store at every start.
+pub const KEY_HASH: &str = "sha256-be64-mod";
+
+/// The prefixes of one pipeline's keys.
+#[derive(Debug)]
+pub struct Layout {
+    pub pipeline: String,
+    partitions: Vec<String>,
+}
+
+impl Layout {
+    pub fn new(pipeline: &str, partitions: u16) -> Self {
+        let of_partition = |p| format!("{{sluice:{pipeline}:{p}}}");
+        Self { pipeline: format!("{{sluice:{pipeline}}}"), partitions: (0..partitions).map(of_partition).collect() }
+    }
+
+    /// `None`: the pipeline has no such partition.
+    pub fn partition(&self, partition: Partition) -> Option<&str> {
+        self.partitions.get(usize::from(partition.0)).map(String::as_str)
+    }
+
+    pub fn partitions(&self) -> impl ExactSizeIterator<Item = (Partition, &str)> {
+        let number = |p: usize| Partition(u16::try_from(p).expect("made from a u16 of partitions"));
+        self.partitions.iter().enumerate().map(move |(p, prefix)| (number(p), prefix.as_str()))
+    }
+}
+
+/// Pins how keys and events are digested: a program that digests otherwise would look in the wrong places.
+pub fn digest_vector(partitions: u16) -> String {
+    let key = Key::new("sluice-vector").expect("short and not empty");
+    format!("{}:{}", key.partition(partitions).0, MarkId::of_event("vector", "1", &key).hex())
+}
+
+pub fn status_byte(status: MarkStatus) -> u8 {
+    match status {
+        MarkStatus::Done => b'd',
+        MarkStatus::Dead => b'x',
+    }
+}
+
+/// A mark as the lookup script answers it: a status byte (`p` for parked), then the content.
+pub fn decode_mark(bytes: &[u8]) -> Option<Mark> {
+    let (status, content) = bytes.split_first()?;
+    let content = ContentDigest(content.try_into().ok()?);
+    match status {
+        b'd' => Some(Mark::Finished { status: MarkStatus::Done, content }),
+        b'x' => Some(Mark::Finished { status: MarkStatus::Dead, content }),
+        b'p' => Some(Mark::Parked { content }),
+        _ => None,
+    }
+}
+
+pub fn encode_parked(key: &Key, parked: &ParkedEvent) -> Bytes {
+    let key = key.as_str().as_bytes();
+    let mut entry = BytesMut::with_capacity(18 + key.len() + parked.body.len());
+    entry.put_u64(parked.order);
+    entry.put_slice(&parked.content.0);
+    entry.put_u16(u16::try_from(key.len()).expect("keys are at most 1024 bytes"));
+    entry.put_slice(key);
+    entry.put_slice(&parked.body);
+    entry.freeze()
+}
+
+pub fn decode_parked(mark: MarkId, entry: &Bytes) -> Option<ParkedEvent> {
+    let order = u64::from_be_bytes(entry.get(..8)?.try_into().ok()?);
+    let content = ContentDigest(entry.get(8..16)?.try_into().ok()?);
+    let key_len = usize::from(u16::from_be_bytes(entry.get(16..18)?.try_into().ok()?));
+    let body = entry.get(18 + key_len..)?;
+    Some(ParkedEvent { mark, content, order, body: entry.slice_ref(body) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parked_entries_keep_any_bytes() {
+        let key = Key::new("}:x\n\0é").expect("key");
+        let parked = ParkedEvent {
+            mark: MarkId([7; 16]),
+            content: ContentDigest([0; 8]),
+            order: 1 << 53,
+            body: Bytes::from_static(b"\0\r\n\xff"),
+        };
+        assert_eq!(decode_parked(parked.mark, &encode_parked(&key, &parked)), Some(parked.clone()));
+        assert_eq!(decode_parked(parked.mark, &Bytes::from_static(b"short")), None);
+        assert_eq!(decode_parked(parked.mark, &Bytes::from(vec![0xff; 20])), None);
+    }
+
+    #[test]
+    fn vector_of_the_store_format() {
+        assert_eq!(digest_vector(16), "15:bbd9905df5db99bb7be84ef4bc0ad476");
+    }
+
+    #[test]
+    fn partitions_share_a_hash_tag() {
+        let layout = Layout::new("fulfilment", 2);
+        assert_eq!(layout.partition(Partition(1)), Some("{sluice:fulfilment:1}"));
+        assert_eq!(layout.partition(Partition(2)), None);
+    }
+}

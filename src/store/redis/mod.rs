@@ -1,0 +1,376 @@
+//! The store in Redis (7.0 or later) or Valkey: one script call a partition, all pipelined.
+//!
+//! Any number of runners may share it, paused, partitioned or late: every commit is judged by `commit.lua` against
+//! what stands in the store when it runs. The layout is in [`layout`], one connection's life in [`connection`].
+
+mod connection;
+mod encode;
+mod info;
+mod layout;
+mod opening;
+mod reply;
+mod script;
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use redis::{Pipeline, Value};
+use secrecy::SecretString;
+
+use self::connection::Link;
+use self::info::Info;
+use self::layout::Layout;
+use self::script::Scripts;
+use super::contract;
+use super::{
+    Answer, Census, Commit, Committed, DeadLetter, Found, Lookup, Opened, OutboxEntry, Store, StoreError, Timer,
+    Verdict, WriterId,
+};
+use crate::clock::Clock;
+use crate::event::{ChannelName, MarkId, Millis, Partition, hex};
+use crate::spec::program::DurabilityChoice;
+
+pub use self::script::COMMIT as COMMIT_SCRIPT;
+
+/// What a pipeline's store is made of.
+pub struct RedisConfig {
+    pub url: SecretString,
+    pub durability: DurabilityChoice,
+    pub pipeline: Arc<str>,
+    pub partitions: u16,
+    /// How long events are remembered, at least.
+    pub retain: Duration,
+}
+
+pub struct RedisStore {
+    link: Link,
+    layout: Layout,
+    durability: DurabilityChoice,
+    retain: Duration,
+    clock: Arc<dyn Clock>,
+    session: Mutex<Session>,
+}
+
+/// Who this handle is, and whose unclean end it found: that is settled when it closes cleanly itself.
+#[derive(Clone, Default)]
+struct Session {
+    runner: Option<WriterId>,
+    found: Vec<Vec<u8>>,
+}
+
+impl RedisStore {
+    /// Connects to nothing yet.
+    pub fn new(config: RedisConfig, clock: Arc<dyn Clock>) -> Result<Self, StoreError> {
+        Self::with_commit_script(config, clock, COMMIT_SCRIPT)
+    }
+
+    /// For tests that show what each check of [`COMMIT_SCRIPT`] is for, by leaving it out.
+    #[doc(hidden)]
+    pub fn with_commit_script(config: RedisConfig, clock: Arc<dyn Clock>, commit: &str) -> Result<Self, StoreError> {
+        Ok(Self {
+            link: Link::new(&config.url, Scripts::new(commit))?,
+            layout: Layout::new(&config.pipeline, config.partitions),
+            durability: config.durability,
+            retain: config.retain,
+            clock,
+            session: Mutex::default(),
+        })
+    }
+
+    /// How long to wait for an answer before the connection is given up; 10 s unless set.
+    #[must_use]
+    pub fn answer_within(mut self, limit: Duration) -> Self {
+        self.link = self.link.answer_within(limit);
+        self
+    }
+
+    fn partition_count(&self) -> u16 {
+        u16::try_from(self.layout.partitions().len()).expect("made from a u16 of partitions")
+    }
+
+    fn prefix(&self, partition: Partition) -> Result<&str, StoreError> {
+        contract::check_partition(partition, self.partition_count())?;
+        self.layout.partition(partition).ok_or_else(|| reply::unexpected("a partition"))
+    }
+
+    fn session(&self) -> std::sync::MutexGuard<'_, Session> {
+        self.session.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// One command a partition, one round trip.
+    async fn each_partition(&self, add: impl Fn(&mut Pipeline, &str)) -> Result<Vec<(Partition, Value)>, StoreError> {
+        let mut pipeline = redis::pipe();
+        self.layout.partitions().for_each(|(_, prefix)| add(&mut pipeline, prefix));
+        let replies = self.link.ask_all(&pipeline).await?;
+        Ok(self.layout.partitions().map(|(partition, _)| partition).zip(replies).collect())
+    }
+
+    fn committed(&self, value: Value, partition: Partition) -> Result<Committed, StoreError> {
+        let what = "a commit";
+        let items = reply::list(self.link.value(value)?, what)?;
+        match items.as_slice() {
+            [Value::BulkString(head), known] if head == b"TAIL" => Err(StoreError::TailLost(format!(
+                "partition {} knows {} commits of this runner, not as many as were acknowledged",
+                partition.0,
+                reply::text(known.clone(), what)?
+            ))),
+            [Value::BulkString(head), Value::BulkString(verdicts), before, len] if head == b"OK" => Ok(Committed {
+                verdicts: verdicts
+                    .iter()
+                    .map(|v| if *v == b'1' { Verdict::Committed } else { Verdict::Stale })
+                    .collect(),
+                outbox_before: reply::number(before, what)?,
+                outbox_len: reply::number(len, what)?,
+            }),
+            _ => Err(reply::unexpected(what)),
+        }
+    }
+
+    /// What can be sent is sent in one pipeline; a breach of contract is answered without.
+    async fn committed_all(&self, commits: Vec<Commit>) -> Vec<Result<Committed, StoreError>> {
+        let mut pipeline = redis::pipe();
+        let mut refused = Vec::with_capacity(commits.len());
+        for commit in &commits {
+            let checked = contract::check(commit, self.partition_count()).and_then(|()| self.prefix(commit.partition));
+            refused.push(checked.map(|prefix| {
+                let mut call = self.link.scripts.commit.call(prefix);
+                encode::commit(&mut call, commit, self.retain);
+                pipeline.add_command(call);
+            }));
+        }
+        let replies = self.link.ask(&pipeline).await;
+        let mut replies = match replies {
+            Ok(replies) => replies.into_iter(),
+            Err(failure) => {
+                return refused.into_iter().map(|checked| checked.and(Err(failure.clone()))).collect();
+            }
+        };
+        let answer = |(checked, commit): (Result<(), StoreError>, &Commit)| {
+            checked.and_then(|()| self.committed(replies.next().unwrap_or_default(), commit.partition))
+        };
+        refused.into_iter().zip(&commits).map(answer).collect()
+    }
+
+    async fn found(&self, lookups: Vec<(Partition, Lookup)>) -> Result<Vec<Found>, StoreError> {
+        let mut pipeline = redis::pipe();
+        for (partition, lookup) in &lookups {
+            let mut call = self.link.scripts.lookup.call(self.prefix(*partition)?);
+            encode::lookup(&mut call, lookup);
+            pipeline.add_command(call);
+        }
+        let replies = self.link.ask_all(&pipeline).await?;
+        replies.into_iter().zip(&lookups).map(|(reply, (_, lookup))| reply::found(reply, &lookup.dead)).collect()
+    }
+
+    async fn advanced(&self, channel: &ChannelName, position: u64) -> Result<(), StoreError> {
+        let incarnation = self.link.incarnation().ok_or_else(|| {
+            StoreError::Refused("the store refused a call: `advance` before `open`; please report this as a bug".into())
+        })?;
+        let mut pipeline = redis::pipe();
+        for (_, prefix) in self.layout.partitions() {
+            let mut call = self.link.scripts.advance.call(prefix);
+            call.arg(&incarnation).arg(position_field(channel)).arg(position);
+            pipeline.add_command(call);
+        }
+        for reply in self.link.ask_all(&pipeline).await? {
+            match reply::list(reply, "advance")?.as_slice() {
+                [Value::BulkString(head)] if head == b"OK" => {}
+                [Value::BulkString(head), _] if head == b"TAIL" => return Err(self.link.tail_lost()),
+                _ => return Err(reply::unexpected("advance")),
+            }
+        }
+        Ok(())
+    }
+}
+
+fn position_field(channel: &ChannelName) -> String {
+    format!("pos:{channel}")
+}
+
+impl Store for RedisStore {
+    fn open(&self, runner: WriterId) -> Answer<'_, Opened> {
+        Box::pin(self.opened(runner))
+    }
+
+    fn close(&self, runner: WriterId) -> Answer<'_, ()> {
+        Box::pin(async move {
+            let mut leave = redis::cmd("HDEL");
+            leave.arg(format!("{}:runners", self.layout.pipeline)).arg(hex(&runner.0));
+            let session = self.session().clone();
+            if session.runner == Some(runner) {
+                leave.arg(&session.found);
+            }
+            let mut pipeline = redis::pipe();
+            pipeline.add_command(leave);
+            self.link.ask_all(&pipeline).await?;
+            Ok(())
+        })
+    }
+
+    fn probe(&self) -> Answer<'_, ()> {
+        Box::pin(async move {
+            let mut pipeline = redis::pipe();
+            pipeline.cmd("INFO").arg("server");
+            let info = Info::parse(self.link.ask_all(&pipeline).await?.pop().unwrap_or_default())?;
+            match self.link.incarnation() {
+                Some(opened) if opened != info.run_id() => Err(self.link.tail_lost()),
+                _ => Ok(()),
+            }
+        })
+    }
+
+    fn lookup(&self, lookups: Vec<(Partition, Lookup)>) -> Answer<'_, Vec<Found>> {
+        Box::pin(self.found(lookups))
+    }
+
+    fn commit(&self, commits: Vec<Commit>) -> BoxFuture<'_, Vec<Result<Committed, StoreError>>> {
+        Box::pin(self.committed_all(commits))
+    }
+
+    fn start(&self, partition: Partition, event: MarkId, runner: WriterId) -> Answer<'_, u32> {
+        Box::pin(async move {
+            let mut call = self.link.scripts.start.call(self.prefix(partition)?);
+            call.arg(&event.0).arg(&runner.0);
+            let mut pipeline = redis::pipe();
+            pipeline.add_command(call);
+            let answer = self.link.ask_all(&pipeline).await?.pop().unwrap_or_default();
+            Ok(u32::try_from(reply::number(&answer, "a start")?).unwrap_or(u32::MAX))
+        })
+    }
+
+    fn returned(&self, events: Vec<(Partition, MarkId)>) -> Answer<'_, ()> {
+        Box::pin(async move {
+            let mut pipeline = redis::pipe();
+            for (partition, event) in events {
+                pipeline.cmd("HDEL").arg(format!("{}:s", self.prefix(partition)?)).arg(&event.0);
+            }
+            self.link.ask_all(&pipeline).await?;
+            Ok(())
+        })
+    }
+
+    fn position(&self, channel: &ChannelName) -> Answer<'_, Option<u64>> {
+        let field = position_field(channel);
+        Box::pin(async move {
+            let what = "a position";
+            let replies = self
+                .each_partition(|pipeline, prefix| {
+                    pipeline.cmd("HGET").arg(format!("{prefix}:m")).arg(&field);
+                })
+                .await?;
+            let mut lowest = None;
+            for (_, reply) in replies {
+                let Some(held) = reply::bytes(reply, what)? else { return Ok(None) };
+                let held = reply::decimal(&held, what)?;
+                lowest = Some(lowest.map_or(held, |lowest: u64| lowest.min(held)));
+            }
+            Ok(lowest)
+        })
+    }
+
+    fn advance(&self, channel: &ChannelName, position: u64) -> Answer<'_, ()> {
+        let channel = channel.clone();
+        Box::pin(async move { self.advanced(&channel, position).await })
+    }
+
+    fn outbox(&self, partition: Partition) -> Answer<'_, Vec<OutboxEntry>> {
+        Box::pin(async move {
+            let what = "an outbox";
+            let mut pipeline = redis::pipe();
+            pipeline.cmd("HGETALL").arg(format!("{}:o", self.prefix(partition)?));
+            let answer = self.link.ask_all(&pipeline).await?.pop().unwrap_or_default();
+            let mut items = reply::list(answer, what)?.into_iter();
+            let mut entries = Vec::with_capacity(items.len() / 2);
+            while let (Some(number), Some(body)) = (items.next(), items.next()) {
+                let number = reply::bytes(number, what)?.unwrap_or_default();
+                let body = reply::bytes(body, what)?.unwrap_or_default();
+                entries.push(OutboxEntry { number: reply::decimal(&number, what)?, body });
+            }
+            entries.sort_by_key(|entry| entry.number);
+            Ok(entries)
+        })
+    }
+
+    fn outbox_lens(&self) -> Answer<'_, Vec<u64>> {
+        Box::pin(async move {
+            let replies = self
+                .each_partition(|pipeline, prefix| {
+                    pipeline.cmd("HLEN").arg(format!("{prefix}:o"));
+                })
+                .await?;
+            replies.into_iter().map(|(_, len)| reply::number(&len, "an outbox length")).collect()
+        })
+    }
+
+    fn timers(&self, until: Millis, limit: usize) -> Answer<'_, Vec<Timer>> {
+        Box::pin(async move {
+            let what = "timers";
+            let replies = self
+                .each_partition(|pipeline, prefix| {
+                    pipeline.cmd("ZRANGE").arg(format!("{prefix}:t")).arg("-inf").arg(until.0);
+                    pipeline.arg("BYSCORE").arg("LIMIT").arg(0).arg(limit).arg("WITHSCORES");
+                })
+                .await?;
+            let mut timers = Vec::new();
+            for (partition, reply) in replies {
+                let mut items = reply::list(reply, what)?.into_iter();
+                while let (Some(key), Some(due)) = (items.next(), items.next()) {
+                    let key = reply::key(&reply::bytes(key, what)?.unwrap_or_default(), what)?;
+                    let due: f64 = reply::text(due, what)?.parse().map_err(|_| reply::unexpected(what))?;
+                    timers.push(Timer { partition, key, due: Millis(due as i64) });
+                }
+            }
+            timers.sort_by_key(|timer| timer.due);
+            Ok(timers)
+        })
+    }
+
+    fn dead_letters(&self, open_only: bool) -> Answer<'_, Vec<(Partition, DeadLetter)>> {
+        Box::pin(async move {
+            let replies = self
+                .each_partition(|pipeline, prefix| {
+                    let mut call = self.link.scripts.dead.call(prefix);
+                    call.arg(if open_only { "open" } else { "all" });
+                    pipeline.add_command(call);
+                })
+                .await?;
+            let mut letters = Vec::new();
+            for (partition, reply) in replies {
+                letters.extend(reply::dead_letters(reply)?.into_iter().map(|letter| (partition, letter)));
+            }
+            Ok(letters)
+        })
+    }
+
+    fn dead_letter(&self, id: MarkId) -> Answer<'_, Option<(Partition, DeadLetter)>> {
+        Box::pin(async move {
+            let lookup = Lookup { dead: vec![id], ..Lookup::default() };
+            let everywhere = self.layout.partitions().map(|(partition, _)| (partition, lookup.clone()));
+            let found = self.found(everywhere.collect()).await?;
+            let mut found = self.layout.partitions().zip(found);
+            Ok(found.find_map(|((partition, _), mut found)| Some((partition, found.dead.pop()??))))
+        })
+    }
+
+    fn census(&self) -> Answer<'_, Census> {
+        Box::pin(async move {
+            let mut pipeline = redis::pipe();
+            for (_, prefix) in self.layout.partitions() {
+                pipeline.cmd("HLEN").arg(format!("{prefix}:p"));
+                pipeline.cmd("HLEN").arg(format!("{prefix}:o"));
+                pipeline.cmd("SCARD").arg(format!("{prefix}:lo"));
+                pipeline.cmd("ZCARD").arg(format!("{prefix}:t"));
+            }
+            let replies = self.link.ask_all(&pipeline).await?;
+            let mut census = Census::default();
+            for counts in replies.chunks_exact(4) {
+                census.parked += reply::number(&counts[0], "a count")?;
+                census.outbox += reply::number(&counts[1], "a count")?;
+                census.dead_open += reply::number(&counts[2], "a count")?;
+                census.keys_with_timer += reply::number(&counts[3], "a count")?;
+            }
+            Ok(census)
+        })
+    }
+}

@@ -1,0 +1,59 @@
+//! The scripts, by hash.
+
+use redis::{Cmd, Pipeline};
+
+/// The text of the script every commit goes through.
+pub const COMMIT: &str = include_str!("commit.lua");
+
+/// Every command used after `open`, in scripts or beside them: a user that may not use one is refused at start.
+pub const COMMANDS: &str = "EVALSHA,INFO,GET,SET,GETRANGE,UNLINK,HGET,HSET,HDEL,HLEN,HMGET,HKEYS,HEXISTS,HGETALL,ZADD,\
+                            ZREM,ZCARD,ZRANGE,SADD,SREM,SCARD,SMEMBERS";
+
+pub struct Script {
+    text: String,
+    /// SHA-1 in hex, the server's name for it.
+    hash: String,
+}
+
+impl Script {
+    fn new(text: &str) -> Self {
+        Self { text: text.to_owned(), hash: redis::Script::new(text).get_hash().to_owned() }
+    }
+
+    /// A call on the keys of one prefix; arguments follow.
+    pub fn call(&self, prefix: &str) -> Cmd {
+        let mut cmd = redis::cmd("EVALSHA");
+        cmd.arg(&self.hash).arg(1).arg(prefix);
+        cmd
+    }
+}
+
+pub struct Scripts {
+    pub commit: Script,
+    pub lookup: Script,
+    pub advance: Script,
+    pub start: Script,
+    pub dead: Script,
+    pub open: Script,
+}
+
+impl Scripts {
+    pub fn new(commit: &str) -> Self {
+        Self {
+            commit: Script::new(commit),
+            lookup: Script::new(include_str!("lookup.lua")),
+            advance: Script::new(include_str!("advance.lua")),
+            start: Script::new(include_str!("start.lua")),
+            dead: Script::new(include_str!("dead.lua")),
+            open: Script::new(include_str!("open.lua")),
+        }
+    }
+
+    pub fn load(&self) -> Pipeline {
+        let mut pipeline = redis::pipe();
+        for script in [&self.commit, &self.lookup, &self.advance, &self.start, &self.dead, &self.open] {
+            pipeline.cmd("SCRIPT").arg("LOAD").arg(&script.text);
+        }
+        pipeline
+    }
+}
