@@ -36,7 +36,8 @@ fn is_loopback(host: &str) -> bool {
 pub fn bears(token: Option<&SecretString>, headers: &HeaderMap) -> bool {
     let Some(token) = token else { return true };
     let given = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-    let given = given.and_then(|value| value.split_once(' ')).filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
+    let given =
+        given.and_then(|value| value.split_once(' ')).filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
     // Digests are compared, so that how long it takes says nothing about the token.
     given.is_some_and(|(_, given)| Sha256::digest(given.trim()) == Sha256::digest(token.expose_secret()))
 }

@@ -22,6 +22,22 @@ pub fn registry(pipelines: &[Arc<Context>]) -> Registry {
     registry
 }
 
+type Figure<T> = (&'static str, &'static str, fn(&Context) -> T);
+
+const COUNTERS: &[Figure<u64>] = &[
+    ("received", "Deliveries taken in", |c| c.tally.snapshot().received),
+    ("publish_confirmed", "Emitted events that their broker confirmed", |c| c.published.confirmed.load(Relaxed)),
+    ("publish_errors", "Publishes that were not confirmed, and are tried again", |c| c.published.errors.load(Relaxed)),
+];
+
+const GAUGES: &[Figure<i64>] = &[
+    ("in_flight", "Deliveries that have no outcome yet", |c| c.tally.snapshot().in_flight),
+    ("outbox_waiting", "Emitted events that are not confirmed yet", |c| {
+        i64::try_from(c.published.waiting.load(Relaxed)).unwrap_or(i64::MAX)
+    }),
+    ("pipeline_ready", "1 while the pipeline takes events, 0 otherwise", |c| i64::from(c.phase.borrow().ready())),
+];
+
 struct Pipelines(Vec<Arc<Context>>);
 
 impl fmt::Debug for Pipelines {
@@ -34,32 +50,29 @@ impl Collector for Pipelines {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         self.events(counter(&mut encoder, "events", "Deliveries that ended, by outcome")?)?;
         self.unparked(counter(&mut encoder, "unparked", "Events that left the park, by what became of them")?)?;
-        let each = |metric, value: &dyn Fn(&Context) -> u64| self.each_counter(metric, value);
-        each(counter(&mut encoder, "received", "Deliveries taken in")?, &|c| c.tally.snapshot().received)?;
-        each(
-            counter(&mut encoder, "publish_confirmed", "Emitted events that their broker confirmed")?,
-            &|c| c.published.confirmed.load(Relaxed),
-        )?;
-        each(
-            counter(&mut encoder, "publish_errors", "Publishes that were not confirmed, and are tried again")?,
-            &|c| c.published.errors.load(Relaxed),
-        )?;
-        let each = |metric, value: &dyn Fn(&Context) -> i64| self.each_gauge(metric, value);
-        each(gauge(&mut encoder, "in_flight", "Deliveries that have no outcome yet")?, &|c| c.tally.snapshot().in_flight)?;
-        each(gauge(&mut encoder, "outbox_waiting", "Emitted events that are not confirmed yet")?, &|c| {
-            i64::try_from(c.published.waiting.load(Relaxed)).unwrap_or(i64::MAX)
-        })?;
-        each(gauge(&mut encoder, "pipeline_ready", "1 while the pipeline takes events, 0 otherwise")?, &|c| {
-            i64::from(c.phase.borrow().ready())
-        })
+        for (name, help, value) in COUNTERS {
+            self.each_counter(counter(&mut encoder, name, help)?, *value)?;
+        }
+        for (name, help, value) in GAUGES {
+            self.each_gauge(gauge(&mut encoder, name, help)?, *value)?;
+        }
+        Ok(())
     }
 }
 
-fn counter<'e>(encoder: &'e mut DescriptorEncoder<'_>, name: &'e str, help: &str) -> Result<MetricEncoder<'e>, fmt::Error> {
+fn counter<'e>(
+    encoder: &'e mut DescriptorEncoder<'_>,
+    name: &'e str,
+    help: &str,
+) -> Result<MetricEncoder<'e>, fmt::Error> {
     encoder.encode_descriptor(name, help, None, MetricType::Counter)
 }
 
-fn gauge<'e>(encoder: &'e mut DescriptorEncoder<'_>, name: &'e str, help: &str) -> Result<MetricEncoder<'e>, fmt::Error> {
+fn gauge<'e>(
+    encoder: &'e mut DescriptorEncoder<'_>,
+    name: &'e str,
+    help: &str,
+) -> Result<MetricEncoder<'e>, fmt::Error> {
     encoder.encode_descriptor(name, help, None, MetricType::Gauge)
 }
 
@@ -67,8 +80,11 @@ impl Pipelines {
     fn events(&self, mut metric: MetricEncoder<'_>) -> fmt::Result {
         for context in &self.0 {
             for (subscription, outcome, count) in context.tally.events() {
-                let labels =
-                    [("pipeline", &*context.pipeline.name), ("subscription", subscription), ("outcome", outcome.name())];
+                let labels = [
+                    ("pipeline", &*context.pipeline.name),
+                    ("subscription", subscription),
+                    ("outcome", outcome.name()),
+                ];
                 metric.encode_family(&labels)?.encode_counter::<NoLabelSet, u64, u64>(&count, None)?;
             }
         }
@@ -85,7 +101,7 @@ impl Pipelines {
         Ok(())
     }
 
-    fn each_counter(&self, mut metric: MetricEncoder<'_>, value: &dyn Fn(&Context) -> u64) -> fmt::Result {
+    fn each_counter(&self, mut metric: MetricEncoder<'_>, value: fn(&Context) -> u64) -> fmt::Result {
         for context in &self.0 {
             let labels = [("pipeline", &*context.pipeline.name)];
             metric.encode_family(&labels)?.encode_counter::<NoLabelSet, u64, u64>(&value(context), None)?;
@@ -93,7 +109,7 @@ impl Pipelines {
         Ok(())
     }
 
-    fn each_gauge(&self, mut metric: MetricEncoder<'_>, value: &dyn Fn(&Context) -> i64) -> fmt::Result {
+    fn each_gauge(&self, mut metric: MetricEncoder<'_>, value: fn(&Context) -> i64) -> fmt::Result {
         for context in &self.0 {
             let labels = [("pipeline", &*context.pipeline.name)];
             metric.encode_family(&labels)?.encode_gauge(&value(context))?;

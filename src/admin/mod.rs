@@ -81,7 +81,8 @@ async fn readyz(State(shared): State<Arc<Shared>>) -> Response {
 
 async fn scrape(State(shared): State<Arc<Shared>>, headers: HeaderMap) -> Response {
     if !guard::bears(shared.token.as_ref(), &headers) {
-        return (StatusCode::UNAUTHORIZED, [(header::WWW_AUTHENTICATE, "Bearer")], "a token is needed\n").into_response();
+        return (StatusCode::UNAUTHORIZED, [(header::WWW_AUTHENTICATE, "Bearer")], "a token is needed\n")
+            .into_response();
     }
     let mut text = String::new();
     match prometheus_client::encoding::text::encode(&mut text, &shared.registry) {

@@ -56,9 +56,11 @@ impl Ledger {
     /// In order of arrival: by channel, then position.
     pub async fn letters(&self, open_only: bool) -> Result<Vec<Letter>, Trouble> {
         let found = self.store.dead_letters(open_only).await?;
-        let mut letters = found.into_iter().map(|(partition, letter)| read(partition, &letter)).collect::<Result<Vec<_>, _>>()?;
+        let mut letters =
+            found.into_iter().map(|(partition, letter)| read(partition, &letter)).collect::<Result<Vec<_>, _>>()?;
         letters.sort_by(|a, b| {
-            let place = |letter: &Letter| (letter.record.position.channel.clone(), letter.record.position.seq, letter.id);
+            let place =
+                |letter: &Letter| (letter.record.position.channel.clone(), letter.record.position.seq, letter.id);
             place(a).cmp(&place(b))
         });
         Ok(letters)
@@ -239,8 +241,7 @@ fn trial(context: &Context, item: &Item, found: &FoundKey) -> Result<Trial, Unre
         Subject::Keyed { key, .. } => Some(key),
         Subject::Keyless { .. } => None,
     };
-    let work =
-        KeyWork { key, found, attention: false, items: vec![(item, Remembered::default())], forced: None };
+    let work = KeyWork { key, found, attention: false, items: vec![(item, Remembered::default())], forced: None };
     let decision = decide(&env, &work)?;
     let before = KeyRecord::decode(&found.record)?.state;
     let group = decision.group.unwrap_or_default();

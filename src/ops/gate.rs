@@ -1,5 +1,6 @@
 //! A [`Program`] → running pipelines.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use futures_util::StreamExt as _;
@@ -9,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::bus::Channels;
 use crate::clock::{Clock, Entropy};
+use crate::event::ChannelName;
 use crate::flow::context::{Context, Phase, Scripts};
 use crate::flow::emit::{Destination, Destinations};
 use crate::flow::outbox::PublishCounts;
@@ -76,6 +78,15 @@ impl Ground {
             phase: watch::Sender::new(Phase::Connecting("starting".to_owned())),
         })
     }
+}
+
+/// Every channel that these pipelines read from or publish to.
+pub fn channels_of<'p>(pipelines: impl IntoIterator<Item = &'p Arc<Pipeline>>) -> BTreeSet<ChannelName> {
+    let of = |pipeline: &Arc<Pipeline>| {
+        let outputs = pipeline.emits.iter().flat_map(|emit| emit.to.clone());
+        pipeline.inputs().into_iter().chain(outputs).chain(pipeline.dead_letter.clone()).collect::<Vec<_>>()
+    };
+    pipelines.into_iter().flat_map(of).collect()
 }
 
 /// All pipelines of a program, ready to run.
