@@ -3,4 +3,5 @@
 
 mod bus_nats;
 mod servers;
+mod store_redis;
 mod support;

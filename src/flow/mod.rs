@@ -16,3 +16,6 @@ pub mod tally;
 pub mod timers;
 pub mod validate;
 pub mod worker;
+
+#[cfg(test)]
+mod chaos;

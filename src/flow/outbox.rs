@@ -21,9 +21,11 @@ use tokio::time::Instant;
 
 use super::context::Context;
 use super::held::Settled;
+use super::worker::Fatal;
 use crate::bus::{Outgoing, PublishError};
 use crate::event::{ChannelName, Partition};
 use crate::mutant::{self, Mutant};
+use crate::store::StoreError;
 use crate::store::record::OutboxBody;
 
 /// Unconfirmed publishes per destination.
@@ -165,29 +167,31 @@ impl Outbox {
         }
     }
 
-    /// Runs until all workers are gone and nothing is owed any more.
-    pub async fn run(mut self) {
+    /// Runs until all workers are gone and nothing is owed any more, or until the store turns out to have lost its
+    /// tail: what is known here may then not be true.
+    pub async fn run(mut self) -> Result<(), Fatal> {
         let mut sweep = tokio::time::interval_at(Instant::now() + SWEEP, SWEEP);
         sweep.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut open = true;
-        self.reload().await;
+        self.reload().await?;
         while open || !self.lines.is_empty() || !self.outdated.is_empty() {
             self.publish_ready();
             let wake = self.next_wake();
             tokio::select! {
                 message = self.messages.recv(), if open => match message {
-                    Some(message) => self.receive(message).await,
+                    Some(message) => self.receive(message).await?,
                     None => open = false,
                 },
                 Some((line, number, result)) = self.publishing.next() => self.answered(line, number, result),
-                () = sleep_until(wake) => self.wake().await,
-                _ = sweep.tick() => self.sweep().await,
+                () = sleep_until(wake) => self.wake().await?,
+                _ = sweep.tick() => self.sweep().await?,
             }
             self.context.published.waiting.store(self.known.values().map(HashMap::len).sum::<usize>() as u64, Relaxed);
         }
+        Ok(())
     }
 
-    async fn receive(&mut self, message: Message) {
+    async fn receive(&mut self, message: Message) -> Result<(), Fatal> {
         match message {
             Message::Committed { partition, before, entries, owners } => {
                 let unknown_between = self.tails.get(&partition) != Some(&before);
@@ -207,7 +211,7 @@ impl Outbox {
                 }
                 if unknown_between {
                     self.outdated.insert(partition);
-                    self.reload().await;
+                    self.reload().await?;
                 }
             }
             Message::Owed { partition, order_key, settled } => {
@@ -226,10 +230,11 @@ impl Outbox {
             }
             Message::Reload { partition, done } => {
                 self.outdated.insert(partition);
-                self.reload().await;
+                self.reload().await?;
                 let _ = done.send(());
             }
         }
+        Ok(())
     }
 
     /// Registers who waits. It holds one count of its own until [`Self::release`], so that it cannot be acked
@@ -363,12 +368,15 @@ impl Outbox {
     }
 
     fn next_wake(&self) -> Option<Instant> {
+        let now = Instant::now();
         let lanes = self.lanes.values().filter(|lane| !lane.ready.is_empty()).filter_map(|lane| lane.down);
+        // A pause that is over is not waited for: its probe is under way.
+        let lanes = lanes.map(|(until, _)| until).filter(|until| *until > now);
         let reload = (!self.outdated.is_empty()).then_some(self.reload_at);
-        lanes.map(|(until, _)| until).chain(self.refused.iter().map(|(until, _)| *until)).chain(reload).min()
+        lanes.chain(self.refused.iter().map(|(until, _)| *until)).chain(reload).min()
     }
 
-    async fn wake(&mut self) {
+    async fn wake(&mut self) -> Result<(), Fatal> {
         let now = Instant::now();
         let (due, later) = std::mem::take(&mut self.refused).into_iter().partition(|(until, _)| *until <= now);
         self.refused = later;
@@ -377,21 +385,23 @@ impl Outbox {
             self.queue(id);
         }
         if !self.outdated.is_empty() && self.reload_at <= now {
-            self.reload().await;
+            self.reload().await?;
         }
+        Ok(())
     }
 
     /// Reads the outbox of every partition whose view is out of date.
-    async fn reload(&mut self) {
+    async fn reload(&mut self) -> Result<(), Fatal> {
         for partition in self.outdated.clone() {
             // Before the read: what is confirmed now may be cleared while we read.
             let confirmed: HashSet<u64> = self.confirmed.of(partition).into_iter().collect();
             let entries = match self.context.store.outbox(partition).await {
                 Ok(entries) => entries,
+                Err(error @ StoreError::TailLost(_)) => return Err(Fatal::Recover(error)),
                 Err(error) => {
                     tracing::debug!(%error, "cannot read the outbox");
                     self.reload_at = Instant::now() + RELOAD_PAUSE;
-                    return;
+                    return Ok(());
                 }
             };
             let stored: HashSet<u64> = entries.iter().map(|entry| entry.number).collect();
@@ -420,11 +430,16 @@ impl Outbox {
             }
             self.outdated.remove(&partition);
         }
+        Ok(())
     }
 
     /// Does the store owe what nobody here knows of, twice in a row? Then its runner is gone: it is ours to send.
-    async fn sweep(&mut self) {
-        let Ok(lens) = self.context.store.outbox_lens().await else { return };
+    async fn sweep(&mut self) -> Result<(), Fatal> {
+        let lens = match self.context.store.outbox_lens().await {
+            Ok(lens) => lens,
+            Err(error @ StoreError::TailLost(_)) => return Err(Fatal::Recover(error)),
+            Err(_) => return Ok(()),
+        };
         for (index, len) in lens.into_iter().enumerate() {
             let partition = Partition(u16::try_from(index).unwrap_or(u16::MAX));
             let known = self.known.get(&partition).map_or(0, HashMap::len) + self.confirmed.of(partition).len();
@@ -438,8 +453,9 @@ impl Outbox {
             }
         }
         if !self.outdated.is_empty() {
-            self.reload().await;
+            self.reload().await?;
         }
+        Ok(())
     }
 }
 

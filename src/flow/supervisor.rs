@@ -212,7 +212,7 @@ impl Generation<'_> {
         loop {
             match self.connect(&channel, opened).await {
                 Ok(start) => return Ok(Some(start)),
-                Err(Connect::CannotRun(why)) => return Err(Ended::CannotRun(why)),
+                Err(Connect::End(ended)) => return Err(ended),
                 Err(Connect::Wait(what, why)) => {
                     if !self.wait(&what, &why, &mut backoff).await {
                         return Ok(None);
@@ -238,7 +238,7 @@ impl Generation<'_> {
             None => self.first_position(channel, &progress)?,
         };
         if position > progress.last {
-            return Err(Connect::CannotRun(format!(
+            return Err(Connect::cannot_run(format!(
                 "the store stands at {position} in channel `{channel}`, but its stream ends at {}: the stream was made anew, or this is another \
                  stream's store; use another store, or run once with `--unknown-position replay` after deleting this pipeline's keys",
                 progress.last
@@ -273,7 +273,7 @@ impl Generation<'_> {
         match (progress.ack_floor, self.options.unknown_position) {
             (0, _) | (_, UnknownPosition::Replay) => Ok(0),
             (floor, UnknownPosition::Continue) => Ok(floor),
-            (floor, UnknownPosition::Refuse) => Err(Connect::CannotRun(format!(
+            (floor, UnknownPosition::Refuse) => Err(Connect::cannot_run(format!(
                 "the store knows no position for channel `{channel}`, but its consumer has acked up to {floor}: this looks like an emptied, an old or \
                  another store; point `store` at the right one, or run once with `--unknown-position continue` (what was acked stays as it is) or \
                  `--unknown-position replay` (everything still in the stream is handled again)"
@@ -309,8 +309,14 @@ impl Generation<'_> {
                     joined(worker)??;
                     return Err(Ended::Again("a worker stopped early".to_owned()));
                 }
-                Some(_) = crew.publisher.join_next() => return Err(Ended::Again("the outbox stopped early".to_owned())),
-                Some(_) = crew.clockwork.join_next() => return Err(Ended::Again("the timers stopped early".to_owned())),
+                Some(outbox) = crew.publisher.join_next() => {
+                    joined(outbox)??;
+                    return Err(Ended::Again("the outbox stopped early".to_owned()));
+                }
+                Some(clock) = crew.clockwork.join_next() => {
+                    joined(clock)??;
+                    return Err(Ended::Again("the timers stopped early".to_owned()));
+                }
             }
         }
         watched.abort_all();
@@ -375,7 +381,9 @@ async fn drain(context: &Arc<Context>, options: &Options, crew: Crew, intakes: &
         let all = (0..context.pipeline.partitions).map(Partition).collect();
         // The outbox ends when it owes nothing and the last sender is gone.
         drop(outbox);
-        while publisher.join_next().await.is_some() {}
+        while let Some(outbox) = publisher.join_next().await {
+            joined(outbox)??;
+        }
         // Nobody listens to this one's messages: it only clears.
         let (unheard, _) = mpsc::channel(1);
         let mut last = Worker::new(Arc::clone(context), all, unheard, confirmed, timers, store_up);
@@ -404,21 +412,28 @@ async fn drain(context: &Arc<Context>, options: &Options, crew: Crew, intakes: &
 }
 
 enum Connect {
+    /// For what, and what it said.
     Wait(String, String),
-    CannotRun(String),
+    End(Ended),
 }
 
 impl Connect {
+    fn cannot_run(why: String) -> Self {
+        Self::End(Ended::CannotRun(why))
+    }
+
     fn store(error: StoreError) -> Self {
         match error {
-            StoreError::Refused(why) => Self::CannotRun(why),
-            error => Self::Wait("store".to_owned(), error.to_string()),
+            StoreError::Refused(why) => Self::cannot_run(why),
+            // It restarted since it was opened: what `open` said no longer holds.
+            error @ StoreError::TailLost(_) => Self::End(Ended::Again(error.to_string())),
+            error @ StoreError::Unavailable(_) => Self::Wait("store".to_owned(), error.to_string()),
         }
     }
 
     fn bus(channel: &str, error: BusError) -> Self {
         match error {
-            BusError::Refused(why) => Self::CannotRun(format!("channel `{channel}`: {why}")),
+            BusError::Refused(why) => Self::cannot_run(format!("channel `{channel}`: {why}")),
             BusError::Unavailable(why) => Self::Wait(format!("source `{channel}`"), why),
         }
     }
@@ -427,8 +442,8 @@ impl Connect {
 struct Crew {
     workers: Workers,
     tasks: JoinSet<Result<(), Fatal>>,
-    publisher: JoinSet<()>,
-    clockwork: JoinSet<()>,
+    publisher: JoinSet<Result<(), Fatal>>,
+    clockwork: JoinSet<Result<(), Fatal>>,
     outbox: mpsc::Sender<super::outbox::Message>,
     confirmed: Arc<Confirmed>,
     timers: Arc<Timers>,
@@ -491,7 +506,7 @@ impl PhaseKeeper {
 }
 
 /// Hands keys to their workers when their time has come, and looks into the store for timers nobody here set.
-async fn keep_time(context: Arc<Context>, timers: Arc<Timers>, workers: Workers, unclean: bool) {
+async fn keep_time(context: Arc<Context>, timers: Arc<Timers>, workers: Workers, unclean: bool) -> Result<(), Fatal> {
     // What was waiting before an unclean stop may be what caused it.
     let born = context.clock.now();
     let mut sweep = tokio::time::interval(SWEEP);
@@ -504,9 +519,7 @@ async fn keep_time(context: Arc<Context>, timers: Arc<Timers>, workers: Workers,
             Ok(due) => {
                 for (partition, key) in due {
                     let suspect = suspects.remove(&(partition, key.clone()));
-                    if workers.send(Job::Attention { partition, key, suspect }).await.is_err() {
-                        return;
-                    }
+                    workers.send(Job::Attention { partition, key, suspect }).await?;
                 }
                 continue;
             }
@@ -526,6 +539,7 @@ async fn keep_time(context: Arc<Context>, timers: Arc<Timers>, workers: Workers,
                         first = false;
                         timers.found(found);
                     }
+                    Err(error @ StoreError::TailLost(_)) => return Err(Fatal::Recover(error)),
                     Err(error) => tracing::debug!(%error, "cannot read timers"),
                 }
             }

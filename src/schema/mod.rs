@@ -53,7 +53,7 @@ impl Schema {
             .with_pattern_options(PatternOptions::regex())
             .build(text)
             .map(|validator| Self { validator })
-            .map_err(|error| refusal(&error))
+            .map_err(|error| refusal(text, &error))
     }
 
     /// All violations, at most ten; empty: valid.
@@ -65,21 +65,57 @@ impl Schema {
     }
 }
 
-fn refusal(error: &ValidationError<'_>) -> SchemaError {
-    let message = match error.kind() {
-        ValidationErrorKind::Referencing(inner) => format!(
-            "a reference cannot be followed: {}; only references within the same file work, like `#/$defs/Money`",
-            wording::sentence(&inner.to_string())
-        ),
-        ValidationErrorKind::Format { format } if format == "regex" => {
-            format!(
-                "`{}` is not a usable pattern (look-around and back references are not supported)",
-                error.instance()
-            )
+fn refusal(schema: &Value, error: &ValidationError<'_>) -> SchemaError {
+    let path = error.instance_path().to_string();
+    match error.kind() {
+        ValidationErrorKind::Referencing(inner) => {
+            let told = inner.to_string();
+            if let Some(draft) = schema["$schema"].as_str().filter(|draft| told.contains(draft.trim_end_matches('#'))) {
+                let message = format!("the draft `{draft}` is not known; use draft 7 or 2020-12");
+                return SchemaError { path: "/$schema".into(), message };
+            }
+            let (path, reference) = references(schema, String::new())
+                .into_iter()
+                .find(|(_, reference)| told.contains(reference.trim_start_matches('#')))
+                .unwrap_or((path, told));
+            let message = format!(
+                "the reference `{reference}` leads nowhere; references stay within the file, like `#/$defs/Money`"
+            );
+            SchemaError { path, message }
         }
-        _ => wording::sentence(&error.to_string()),
-    };
-    SchemaError { path: error.instance_path().to_string(), message }
+        ValidationErrorKind::Format { format } if format == "regex" => {
+            let pattern = error.instance();
+            let message =
+                format!("{pattern} is not a usable pattern (look-around and back references are not supported)");
+            SchemaError { path, message }
+        }
+        ValidationErrorKind::AnyOf { .. } | ValidationErrorKind::Enum { .. } => {
+            let keyword = path.rsplit('/').find(|part| part.parse::<usize>().is_err()).unwrap_or_default();
+            let message = format!("this is not what `{keyword}` takes");
+            SchemaError { path, message }
+        }
+        _ => SchemaError { path, message: wording::sentence(&error.masked_with("this").to_string()) },
+    }
+}
+
+/// Every `$ref` with the pointer to it.
+fn references(schema: &Value, at: String) -> Vec<(String, String)> {
+    match schema {
+        Value::Array(items) => {
+            items.iter().enumerate().flat_map(|(index, item)| references(item, format!("{at}/{index}"))).collect()
+        }
+        Value::Object(members) => members
+            .iter()
+            .flat_map(|(name, member)| {
+                let at = format!("{at}/{}", name.replace('~', "~0").replace('/', "~1"));
+                match (name.as_str(), member) {
+                    ("$ref", Value::String(reference)) => vec![(at, reference.clone())],
+                    _ => references(member, at),
+                }
+            })
+            .collect(),
+        _ => Vec::new(),
+    }
 }
 
 #[cfg(test)]

@@ -108,7 +108,8 @@ fn references_work_within_the_schema_only() {
     assert_eq!(local.validate(&json!({ "id": 1 })).len(), 1);
     for reference in ["https://example.com/money.json", "money.json", "#/$defs/Missing"] {
         let error = refused(json!({ "properties": { "id": { "$ref": reference } } }));
-        assert!(error.message.contains("a reference cannot be followed"), "{error}");
+        assert!(error.message.contains(&format!("`{reference}` leads nowhere")), "{error}");
+        assert_eq!(error.path, "/properties/id/$ref");
     }
 }
 
@@ -134,6 +135,14 @@ fn broken_schemas_say_where() {
     let lookahead = refused(json!({ "properties": { "id": { "pattern": "(?=a)b" } } }));
     assert_eq!(lookahead.path, "/properties/id/pattern");
     assert!(lookahead.message.contains("not a usable pattern"), "{lookahead}");
+}
+
+#[test]
+fn an_unknown_draft_is_named() {
+    for draft in ["https://example.com/my-draft", "https://json-schema.org/draft/2099-01/schema#"] {
+        let error = refused(json!({ "$schema": draft, "type": "object" }));
+        assert_eq!((error.path.as_str(), error.message.contains(draft)), ("/$schema", true), "{error}");
+    }
 }
 
 #[test]

@@ -100,6 +100,8 @@ impl Document {
             ("a tab cannot indent YAML".to_owned(), Some("use spaces"))
         } else if message.contains("more than one document") {
             ("a file holds one document".to_owned(), Some("put what follows `---` into a file of its own"))
+        } else if message.starts_with("invalid type") {
+            ("a key here is not a plain name".to_owned(), None)
         } else {
             (format!("not valid YAML: {message}"), None)
         };
@@ -137,9 +139,8 @@ impl Document {
                 self.damaged.insert(NodePath(parent.to_vec()).key(meant));
             }
             self.damaged.insert(path);
-            if !leave_out(&mut value, &local.0) {
-                return None;
-            }
+            let left_out = leave_out(&mut value, &local.0)?;
+            self.damaged.insert(NodePath(base.0.iter().chain(left_out).cloned().collect()));
         }
         None
     }
@@ -156,8 +157,10 @@ impl Document {
                 }
             }
             Cause::UnknownChoice { name, suggestion, known } => {
-                let error =
-                    Diagnostic::error(rules::BAD_VALUE, format!("`{name}` is not a choice here")).at(self.at(path));
+                // A choice with settings is the key of them.
+                let is_key = path.0.last() == Some(&Step::Key(name.clone()));
+                let span = if is_key { self.at_key(path) } else { self.at(path) };
+                let error = Diagnostic::error(rules::BAD_VALUE, format!("`{name}` is not a choice here")).at(span);
                 match suggestion {
                     Some(meant) => error.help(format!("did you mean `{meant}`?")),
                     None => error.help(format!("choose one of {}", backticked(known))),
@@ -218,6 +221,8 @@ fn plain_words(words: &str) -> String {
         "map" | "a map" => "a mapping".into(),
         "sequence" | "a sequence" => "a list".into(),
         "unit value" => "nothing".into(),
+        "unit variant" => "its name alone".into(),
+        "newtype variant" => "a mapping".into(),
         struct_name if struct_name.starts_with("struct ") || struct_name.starts_with("enum ") => "a mapping".into(),
         other => {
             other.replace("floating point", "number").replace("integer", "number").replace("boolean", "truth value")
@@ -231,7 +236,11 @@ fn backticked(names: &[String]) -> String {
 
 /// The parser writes places into its messages, and the path of the node; the frame shows both better.
 fn without_places(message: &str) -> String {
-    let mut text = message.to_owned();
+    let path = |text: &str| text.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '-' | '.' | '[' | ']'));
+    let mut text = match message.split_once(": ") {
+        Some((before, after)) if path(before) => after.to_owned(),
+        _ => message.to_owned(),
+    };
     while let Some(start) = text.find(" at line ") {
         let digits = |s: &str| s.chars().take_while(char::is_ascii_digit).count();
         let after = start + " at line ".len();
@@ -270,25 +279,19 @@ fn node_path(path: &serde_path_to_error::Path) -> NodePath {
     NodePath(steps.collect())
 }
 
-/// Takes the nearest entry of a mapping on the path out of the tree; false when there is none.
-fn leave_out(value: &mut Value, path: &[Step]) -> bool {
-    let Some(last_key) = path.iter().rposition(|step| matches!(step, Step::Key(_))) else {
-        return false;
-    };
+/// Takes the nearest entry of a mapping on the path out of the tree, and tells which; `None` when there is none.
+fn leave_out<'p>(value: &mut Value, path: &'p [Step]) -> Option<&'p [Step]> {
+    let last_key = path.iter().rposition(|step| matches!(step, Step::Key(_)))?;
     let mut node = value;
     for step in &path[..last_key] {
-        let next = match step {
-            Step::Key(key) => node.get_mut(key.as_str()),
-            Step::Index(index) => node.get_mut(*index),
+        node = match step {
+            Step::Key(key) => node.get_mut(key.as_str())?,
+            Step::Index(index) => node.get_mut(*index)?,
         };
-        match next {
-            Some(next) => node = next,
-            None => return false,
-        }
     }
     match (&path[last_key], node) {
-        (Step::Key(key), Value::Mapping(mapping)) => mapping.shift_remove(key.as_str()).is_some(),
-        _ => false,
+        (Step::Key(key), Value::Mapping(mapping)) => mapping.shift_remove(key.as_str()).map(|_| &path[..=last_key]),
+        _ => None,
     }
 }
 
@@ -386,7 +389,3 @@ impl<'de> Visitor<'de> for Tree<'_> {
         Ok(Value::Mapping(members))
     }
 }
-
-#[cfg(test)]
-#[path = "document_tests.rs"]
-mod tests;

@@ -9,6 +9,7 @@ mod compile;
 mod document;
 mod files;
 mod locate;
+mod mask;
 mod names;
 pub mod program;
 mod raw;
@@ -31,7 +32,7 @@ pub struct Loaded {
     pub program: Option<Program>,
     /// Sorted by place.
     pub diagnostics: Vec<Diagnostic>,
-    /// Every file that was read.
+    /// Every file that was read; secrets written into `sluice.yaml` are masked.
     pub sources: Sources,
 }
 
@@ -47,7 +48,7 @@ pub fn load_without_environment(root: &Path) -> Loaded {
     load_with(root, None)
 }
 
-fn load_with(root: &Path, environment: Option<&dyn Fn(&str) -> Option<String>>) -> Loaded {
+fn load_with(root: &Path, environment: compile::Environment<'_>) -> Loaded {
     let files = match Files::new(root) {
         Ok(files) => files,
         Err(error) => {
@@ -56,7 +57,10 @@ fn load_with(root: &Path, environment: Option<&dyn Fn(&str) -> Option<String>>) 
             return Loaded { program: None, diagnostics, sources: Sources::default() };
         }
     };
-    let (program, mut diagnostics, sources) = compile::compile(files, environment);
+    let (program, mut diagnostics, mut sources) = compile::compile(files, environment);
+    if let Some(text) = sources.0.get_mut(PROJECT_FILE) {
+        *text = mask::masked(text).into();
+    }
     sort(&mut diagnostics);
     Loaded { program: program.filter(|_| !has_errors(&diagnostics)), diagnostics, sources }
 }

@@ -7,6 +7,9 @@ pub enum Reference<'a> {
     File(&'a str),
 }
 
+/// Answers with what a reference stands for, `Ok(None)` when that is not set.
+pub type LookUp<'a> = dyn Fn(Reference<'_>) -> Result<Option<String>, String> + 'a;
+
 /// A value after expansion. It may be secret: `Debug` does not show it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Expanded {
@@ -26,12 +29,9 @@ impl std::fmt::Debug for Expanded {
 /// What stands for a value that only the environment knows.
 const PLACEHOLDER: &str = "placeholder";
 
-/// Expands a text. `look_up` answers `Ok(None)` for a variable that is not set; without `look_up` what has no
-/// default becomes a placeholder. The errors are all that is wrong, none repeats a value.
-pub fn expand(
-    text: &str,
-    look_up: Option<&dyn Fn(Reference<'_>) -> Result<Option<String>, String>>,
-) -> Result<Expanded, Vec<String>> {
+/// Expands a text; without `look_up`, what has no default becomes a placeholder. The errors are all that is wrong,
+/// none repeats a value.
+pub fn expand(text: &str, look_up: Option<&LookUp<'_>>) -> Result<Expanded, Vec<String>> {
     let mut expanded = Expanded { value: String::with_capacity(text.len()), known: true, literal: true };
     let mut errors = Vec::new();
     let mut rest = text;
@@ -100,7 +100,7 @@ fn reference(inside: &str) -> Result<(Reference<'_>, Option<&str>), String> {
 fn resolve(
     reference: Reference<'_>,
     default: Option<&str>,
-    look_up: Option<&dyn Fn(Reference<'_>) -> Result<Option<String>, String>>,
+    look_up: Option<&LookUp<'_>>,
 ) -> Result<Option<String>, String> {
     let Some(look_up) = look_up else {
         return Ok(default.map(str::to_owned));

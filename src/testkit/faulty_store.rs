@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 
@@ -46,6 +47,7 @@ struct Plan {
     calls: HashMap<Op, u64>,
     exact: HashMap<(Op, u64), Fault>,
     chance: Option<Chance>,
+    latency: Option<(SeededEntropy, Duration)>,
     met: u64,
 }
 
@@ -74,6 +76,18 @@ impl FaultyStore {
     /// From now on each call meets one of the faults listed for its kind with this probability.
     pub fn randomly(&self, seed: u64, probability: f64, faults: &[(Op, Fault)]) {
         self.plan().chance = Some(Chance { entropy: SeededEntropy::new(seed), probability, faults: faults.to_vec() });
+    }
+
+    /// From now on each call takes up to twice this long: the way there, and the way back.
+    pub fn slow(&self, seed: u64, each_way: Duration) {
+        self.plan().latency = Some((SeededEntropy::new(seed), each_way));
+    }
+
+    async fn travel(&self) {
+        let pause = self.plan().latency.as_ref().map(|(entropy, each_way)| each_way.mul_f64(entropy.fraction()));
+        if let Some(pause) = pause {
+            tokio::time::sleep(pause).await;
+        }
     }
 
     /// No random faults from now on.
@@ -123,9 +137,14 @@ impl FaultyStore {
         call: impl FnOnce(Arc<dyn Store>) -> BoxFuture<'static, T>,
         failed: impl FnOnce(StoreError) -> T,
     ) -> T {
+        self.travel().await;
         let fault = self.next(op);
         let what = match fault {
-            None => return call(self.inner.clone()).await,
+            None => {
+                let answer = call(self.inner.clone()).await;
+                self.travel().await;
+                return answer;
+            }
             Some(Fault::Refuse) => "refused",
             Some(Fault::LoseReply) => {
                 let _ = call(self.inner.clone()).await;
@@ -227,8 +246,6 @@ impl Store for FaultyStore {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
     use crate::store::memory::{Memory, MemoryStore};
 

@@ -2,5 +2,6 @@
 
 mod binaries;
 mod process;
+pub mod proxy;
 pub mod servers;
 pub mod wait;

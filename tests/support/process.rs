@@ -18,9 +18,14 @@ pub struct Server {
     pub port: u16,
     pub dir: TempDir,
     child: Option<Child>,
-    launch: Box<dyn Fn(u16, &Path) -> Command + Send + Sync>,
-    ours: Box<dyn Fn(u16, u32) -> Answer + Send + Sync>,
+    launch: Box<Launch>,
+    ours: Box<Ours>,
 }
+
+/// The command for a port and a data directory.
+type Launch = dyn Fn(u16, &Path) -> Command + Send + Sync;
+/// Asks a port whether the process with this id answers there.
+type Ours = dyn Fn(u16, u32) -> Answer + Send + Sync;
 
 /// What answers at the port.
 pub enum Answer {
@@ -30,8 +35,7 @@ pub enum Answer {
 }
 
 impl Server {
-    /// `launch` makes the command for a port and a data directory; `ours` asks the port whether the process with
-    /// this id answers.
+    /// On a free port, in a fresh directory; waits until it answers.
     pub fn start(
         launch: impl Fn(u16, &Path) -> Command + Send + Sync + 'static,
         ours: impl Fn(u16, u32) -> Answer + Send + Sync + 'static,

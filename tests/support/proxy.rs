@@ -101,10 +101,12 @@ async fn accept(listener: TcpListener, port: u16, shared: Arc<Shared>) {
             let (from_client, to_client) = client.into_split();
             let (from_server, to_server) = server.into_split();
             let asking = Arc::new(AtomicBool::new(false));
+            // A cut comes first: what was held for the connection is never delivered.
             tokio::select! {
+                biased;
+                _ = cuts.changed() => {}
                 () = requests(from_client, to_server, &shared, &asking) => {}
                 () = replies(from_server, to_client, &shared, &asking) => {}
-                _ = cuts.changed() => {}
             }
         });
     }
@@ -116,10 +118,10 @@ async fn requests(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, shared: &Shar
         if !asking.swap(true, Ordering::AcqRel) {
             shared.round_trips.fetch_add(1, Ordering::AcqRel);
         }
-        shared.to_server.fetch_add(len as u64, Ordering::AcqRel);
         if to.write_all(&buffer[..len]).await.is_err() {
             return;
         }
+        shared.to_server.fetch_add(len as u64, Ordering::AcqRel);
     }
 }
 

@@ -6,7 +6,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::ops::{Deref, DerefMut};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::binaries;
 use super::process::{Answer, Server};
@@ -78,8 +78,14 @@ impl RedisServer {
         format!("redis://127.0.0.1:{}", self.port)
     }
 
-    /// Length in bytes of the append-only file being written: everything replied to so far is in it.
+    /// Length in bytes of the append-only file being written: everything replied to so far is in it. (While an
+    /// fsync is under way the server keeps what it replied to in a buffer; that is waited for.)
     pub fn aof_size(&self) -> u64 {
+        let start = Instant::now();
+        while !info(self.port).is_some_and(|text| text.lines().any(|line| line == "aof_buffer_length:0")) {
+            assert!(start.elapsed() < Duration::from_secs(10), "the append-only file is not written");
+            std::thread::sleep(Duration::from_millis(5));
+        }
         fs::metadata(self.aof()).expect("an append-only file").len()
     }
 
@@ -101,29 +107,29 @@ impl RedisServer {
 }
 
 fn redis_answers(port: u16, pid: u32) -> Answer {
-    let Some(mut stream) = connect(port) else { return Answer::NotYet };
-    let mut reply = [0; 16 * 1024];
-    let mut len = 0;
-    if stream.write_all(b"INFO\r\n").is_err() {
-        return Answer::NotYet;
+    let Some(text) = info(port) else { return Answer::NotYet };
+    let has = |wanted: &str| text.lines().any(|line| line == wanted);
+    match (has(&format!("process_id:{pid}")), has("loading:0")) {
+        (false, _) => Answer::Foreign,
+        (true, false) => Answer::NotYet,
+        (true, true) => Answer::Ours,
     }
-    // The persistence section, with `loading`, stands before the end of the first read blocks.
-    while let Ok(n) = stream.read(&mut reply[len..]) {
-        len += n;
-        let text = String::from_utf8_lossy(&reply[..len]);
+}
+
+/// What `INFO` says up to the sections about the process and its persistence.
+fn info(port: u16) -> Option<String> {
+    let mut stream = connect(port)?;
+    stream.write_all(b"INFO\r\n").ok()?;
+    let mut reply = Vec::new();
+    let mut part = [0; 4096];
+    loop {
+        let len = stream.read(&mut part).ok().filter(|len| *len > 0)?;
+        reply.extend_from_slice(&part[..len]);
+        let text = String::from_utf8_lossy(&reply);
         if text.contains("\r\n# Stats") {
-            let line = |wanted: String| text.lines().any(|line| line == wanted);
-            return match (line(format!("process_id:{pid}")), line("loading:0".to_owned())) {
-                (false, _) => Answer::Foreign,
-                (true, false) => Answer::NotYet,
-                (true, true) => Answer::Ours,
-            };
-        }
-        if n == 0 || len == reply.len() {
-            return Answer::NotYet;
+            return Some(text.into_owned());
         }
     }
-    Answer::NotYet
 }
 
 fn connect(port: u16) -> Option<TcpStream> {

@@ -246,9 +246,11 @@ impl Consumer {
 
 fn progress(info: &Value, stream: &Stream, retention: Retention) -> Progress {
     let number = |pointer: &str| info.pointer(pointer).and_then(Value::as_u64).unwrap_or(0);
+    // Where a consumer was made to start, its floor is; servers before 2.11 say 0 until the first ack.
+    let start = number("/config/opt_start_seq").saturating_sub(1);
     Progress {
-        ack_floor: number("/ack_floor/stream_seq"),
-        delivered: number("/delivered/stream_seq"),
+        ack_floor: number("/ack_floor/stream_seq").max(start),
+        delivered: number("/delivered/stream_seq").max(start),
         pending: number("/num_pending"),
         first: stream.first,
         last: stream.last,

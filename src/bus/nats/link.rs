@@ -71,6 +71,7 @@ impl Link {
         let mut state = self.state.clone();
         match tokio::time::timeout(CONNECT_PATIENCE, state.wait_for(|s| s.connected)).await {
             Ok(Ok(state)) => Ok(state.generation),
+            _ if self.is_connected() => Ok(self.state.borrow().generation),
             _ => Err(self.down()),
         }
     }
@@ -78,14 +79,22 @@ impl Link {
     /// Waits for a connection as long as it takes.
     pub async fn connected(&self) {
         let mut state = self.state.clone();
-        if state.wait_for(|s| s.connected).await.is_err() {
-            // The client is gone and with it the runtime's interest in us.
-            std::future::pending().await
+        loop {
+            let waited = tokio::time::timeout(CONNECT_PATIENCE, state.wait_for(|s| s.connected)).await;
+            match waited.map(|state| state.is_ok()) {
+                Ok(true) => return,
+                Err(_) if self.is_connected() => return,
+                Err(_) => {}
+                Ok(false) => break,
+            }
         }
+        // The client has ended, and so will we with the runtime.
+        std::future::pending().await
     }
 
+    /// By the client's own word: its events, which feed our state, can be dropped when very many come at once.
     pub fn is_connected(&self) -> bool {
-        self.state.borrow().connected
+        self.client.connection_state() == async_nats::connection::State::Connected
     }
 
     /// Resolves when the connection of this number is not up any more.
@@ -128,7 +137,13 @@ fn note(name: &str, state: &watch::Sender<State>, event: &Event) {
         Event::ServerError(ServerError::AuthorizationViolation) => trouble(name, state, Trouble::Credentials),
         Event::ClientError(ClientError::Other(why)) => {
             let credentials = why == "authorization violation" || why == "failed signing nonce";
-            trouble(name, state, if credentials { Trouble::Credentials } else { Trouble::Other(why.clone()) });
+            let why = match why.as_str() {
+                "IO error" => "it cannot be reached, or TLS with it fails",
+                "DNS error" => "its host name is not known",
+                "TLS error" => "the TLS settings cannot be used",
+                other => other,
+            };
+            trouble(name, state, if credentials { Trouble::Credentials } else { Trouble::Other(why.to_owned()) });
         }
         Event::ServerError(error) => tracing::warn!(connection = name, "NATS says: {error}"),
         Event::SlowConsumer(_) => {

@@ -205,6 +205,7 @@ impl NatsSource {
         match status {
             100 => pull.alive = Instant::now(),
             404 | 408 => self.pull = None,
+            409 if words.contains("Batch Completed") => self.pull = None,
             409 if words.contains("MaxBytes") => {
                 self.oversized = pull.left == pull.asked;
                 self.pull = None;

@@ -53,14 +53,13 @@ pub fn compile(context: &mut Context<'_>) -> Project {
     let Some(document) = document.map(Arc::new) else { return project };
     let root = NodePath::default();
     context.check_format(raw.format, &document);
-    let mut reader = Reader { context, document: &document };
-    for (text, key, directory) in
-        [(&raw.schemas, "schemas", &mut project.schemas), (&raw.pipelines, "pipelines", &mut project.pipelines)]
-    {
-        if let Some(expanded) = reader.text(text.as_ref(), &root.key(key)).filter(|e| e.known) {
-            *directory = expanded.value.into();
+    // Names and places within the project say what the program is: no variable changes that.
+    for (text, directory) in [(raw.schemas, &mut project.schemas), (raw.pipelines, &mut project.pipelines)] {
+        if let Some(text) = text {
+            *directory = text.into();
         }
     }
+    let mut reader = Reader { context, document: &document };
     let mut known_connections: Vec<Arc<str>> = Vec::new();
     for (name, raw::Connection::Nats(nats)) in &raw.connections {
         let path = root.key("connections").key(name);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::super::document::Document;
-use super::super::locate::NodePath;
+use super::super::locate::{NodePath, Step};
 use super::super::program::{IdentityBy, Limits, Retry};
 use super::super::{raw, units};
 use super::Context;
@@ -59,11 +59,8 @@ impl Settings {
         if let Some(slo) = &raw.slo {
             settings.lag = reader.duration(slo.lag.as_ref(), &base.key("slo").key("lag"));
         }
-        if let Some(channel) = &raw.dead_letter {
-            let path = base.key("dead_letter");
-            settings.dead_letter =
-                reader.context.expand(channel, document, &path).map(|c| (c.value, Place::new(document, path)));
-        }
+        settings.dead_letter =
+            raw.dead_letter.as_ref().map(|name| (name.clone(), Place::new(document, base.key("dead_letter"))));
         settings
     }
 
@@ -206,7 +203,12 @@ impl Reader<'_, '_> {
         if range.contains(&number) {
             return Some(number);
         }
-        self.error(&format!("this is from {} to {}", range.start(), range.end()), path);
+        let key = path.0.last().map(|step| match step {
+            Step::Key(key) => key.clone(),
+            Step::Index(index) => index.to_string(),
+        });
+        let message = format!("`{}` is from {} to {}", key.unwrap_or_default(), range.start(), range.end());
+        self.error(&message, path);
         None
     }
 

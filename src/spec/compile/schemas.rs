@@ -36,7 +36,7 @@ impl Schemas {
         }
         let file = self.directory.join(event).join(format!("{version}.json"));
         let schema = match context.files.read(&file) {
-            Ok((name, text)) => compile(&name, &text).map_err(|error| context.push(error)).ok().map(Arc::new),
+            Ok((name, text)) => compile(context, &name, &text).map(Arc::new),
             Err(refused) if refused.absent => {
                 let message = format!("`{event}` {version} has no schema");
                 let error = Diagnostic::error(rules::SCHEMA, message).at(document.at(path));
@@ -62,7 +62,7 @@ impl Schemas {
             let versions: Vec<String> = versions.iter().map(u32::to_string).collect();
             return match versions.as_slice() {
                 [] => format!("write `{}`", file.display()),
-                _ => format!("write `{}`; there is version {}", file.display(), versions.join(", ")),
+                _ => format!("write `{}`; the versions there are {}", file.display(), versions.join(", ")),
             };
         }
         match did_you_mean(event, types.iter().map(String::as_str)) {
@@ -72,19 +72,29 @@ impl Schemas {
     }
 }
 
-fn compile(name: &str, text: &str) -> Result<Schema, Diagnostic> {
-    let value = serde_json::from_str(text).map_err(|error| {
-        let message = if text.trim().is_empty() {
-            "the file is empty".into()
-        } else {
-            format!("not valid JSON: {}", cause(&error))
-        };
-        Diagnostic::error(rules::SCHEMA, message).at(Span::on_line(name, error.line(), error.column(), 1))
-    })?;
-    Schema::compile(&value).map_err(|error| {
-        let at = span(name, text, &NodePath::from_pointer(&error.path), Target::Value);
-        Diagnostic::error(rules::SCHEMA, error.message).at(at)
-    })
+/// `None`: broken, and told.
+fn compile(context: &mut Context<'_>, name: &str, text: &str) -> Option<Schema> {
+    let value = match serde_json::from_str(text) {
+        Ok(value) => value,
+        Err(error) => {
+            let why = if text.trim().is_empty() {
+                "the file is empty".to_owned()
+            } else {
+                format!("not valid JSON: {}", cause(&error))
+            };
+            let at = Span::on_line(name, error.line(), error.column(), 1);
+            context.push(Diagnostic::error(rules::SCHEMA, why).at(at));
+            return None;
+        }
+    };
+    match Schema::compile(&value) {
+        Ok(schema) => Some(schema),
+        Err(error) => {
+            let at = span(name, text, &NodePath::from_pointer(&error.path), Target::Value);
+            context.push(Diagnostic::error(rules::SCHEMA, error.message).at(at));
+            None
+        }
+    }
 }
 
 /// Serde's message without the place, which the frame shows.

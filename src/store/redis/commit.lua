@@ -180,6 +180,21 @@ delete(STARTED, returned_at, returned)
 if not committed then count_commit() end
 
 local outbox_seq, marked = outbox_before, 0
+-- Records and outbox entries are gathered and written many at a time: a call costs more than what it does.
+local records, owed = {}, {}
+local function gather(list, name, value)
+  local n = #list
+  list[n + 1], list[n + 2] = name, value
+  return n + 2 >= ARGUMENTS_AT_ONCE
+end
+local function write_records()
+  if #records > 0 then call('MSET', unpack(records)) end
+  records = {}
+end
+local function write_owed()
+  if #owed > 0 then call('HSET', OUTBOX, unpack(owed)) end
+  owed = {}
+end
 local function dead_letter(id, body, state)
   local generation = tonumber(string.match(call('HGET', DEAD_STATE, id) or '', '^%d+') or '0') + 1
   call('HSET', DEAD, id, body)
@@ -192,7 +207,7 @@ for g = 1, #groups do
     local key = group.key
     if group.touch then
       local due = ARGV[group.touch + 1]
-      call('SET', RECORD .. key, ARGV[group.touch])
+      if gather(records, RECORD .. key, ARGV[group.touch]) then write_records() end
       if due ~= '' then
         call('ZADD', TIMERS, due, key)
       elseif timers > 0 then
@@ -215,7 +230,7 @@ for g = 1, #groups do
         call('ZREM', LINE .. key, rest)
       elseif op == 69 then -- E: owe
         outbox_seq = outbox_seq + 1
-        call('HSET', OUTBOX, format('%.0f', outbox_seq), take())
+        if gather(owed, format('%.0f', outbox_seq), take()) then write_owed() end
       elseif op == 79 then -- O: owe no more
         call('HDEL', OUTBOX, rest)
       elseif op == 68 then -- D: a dead letter, open
@@ -231,6 +246,9 @@ for g = 1, #groups do
     end
   end
 end
+
+write_records()
+write_owed()
 
 -- Condemned generations go in steps: a hash that is freed at once would stall the server.
 local condemned_before = meta[4] or ''

@@ -2,6 +2,10 @@
 //!
 //! Any number of runners may share it, paused, partitioned or late: every commit is judged by `commit.lua` against
 //! what stands in the store when it runs. The layout is in [`layout`], one connection's life in [`connection`].
+//!
+//! A commit is one script call however large it is, and the server does nothing else meanwhile: about 10 µs a group
+//! of five commands (measured in batches of 64 on two shared cores). Callers bound their batches; up to some 1,024
+//! groups and 8 MiB a commit the pause stays in the order of 10 ms.
 
 mod connection;
 mod encode;

@@ -12,7 +12,7 @@ local META, RUNNERS = P .. ':meta', P .. ':runners'
 if redis.acl_check_cmd then
   for command in string.gmatch(ARGV[4], '[^,]+') do
     for _, key in ipairs({ P .. ':meta', string.sub(P, 1, -2) .. ':0}:k' }) do
-      if not redis.acl_check_cmd(command, key, '0', '0') then return { 'DENIED', command } end
+      if not redis.acl_check_cmd(command, key) then return { 'DENIED', command } end
     end
   end
 end

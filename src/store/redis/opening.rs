@@ -87,7 +87,7 @@ impl RedisStore {
         let before = self.session().runner;
         let made = self.made();
         let mut call = self.link.scripts.open.call(&self.layout.pipeline);
-        call.arg(&hex(&runner.0)).arg(before.map_or(String::new(), |before| hex(&before.0)));
+        call.arg(hex(&runner.0)).arg(before.map_or(String::new(), |before| hex(&before.0)));
         call.arg(self.clock.now().0).arg(script::COMMANDS);
         for (name, value) in &made {
             call.arg(*name).arg(value);

@@ -5,8 +5,8 @@ use redis::{Cmd, Pipeline};
 /// The text of the script every commit goes through.
 pub const COMMIT: &str = include_str!("commit.lua");
 
-/// Every command used after `open`, in scripts or beside them: a user that may not use one is refused at start.
-pub const COMMANDS: &str = "EVALSHA,INFO,GET,SET,GETRANGE,UNLINK,HGET,HSET,HDEL,HLEN,HMGET,HKEYS,HEXISTS,HGETALL,ZADD,\
+/// Every command used after `open`, in scripts or beside them (that `EVALSHA` works is seen by using it): a user that may not use one is refused at start.
+pub const COMMANDS: &str = "INFO,GET,MGET,SET,MSET,GETRANGE,UNLINK,HGET,HSET,HDEL,HLEN,HMGET,HKEYS,HEXISTS,HGETALL,ZADD,\
                             ZREM,ZCARD,ZRANGE,SADD,SREM,SCARD,SMEMBERS";
 
 pub struct Script {

@@ -1,0 +1,60 @@
+//! The flow under fire, in process: the real decision, worker, outbox and recovery code on virtual time, over a bus
+//! and a store that outlive crashes. One seed, one run; the same seed gives the same run.
+
+mod mutants;
+mod rig;
+
+use rig::{Plan, Trouble, run};
+
+/// Seeds of each plan in an ordinary test run; `SLUICE_SIM_SEEDS` asks for more, `SLUICE_SIM_SEED` for one
+/// alone, `SLUICE_SIM_LOG` for its log.
+fn seeds() -> u64 {
+    std::env::var("SLUICE_SIM_SEEDS").ok().and_then(|text| text.parse().ok()).unwrap_or(150)
+}
+
+fn hold(plan: &Plan) {
+    let only = std::env::var("SLUICE_SIM_SEED").ok().and_then(|text| text.parse::<u64>().ok());
+    for seed in only.map_or(0..seeds(), |seed| seed..seed + 1) {
+        if let Err(broken) = run(plan, seed) {
+            panic!("seed {seed} of {plan:?}: {broken}");
+        }
+    }
+}
+
+#[test]
+fn without_trouble_everything_is_handled_once_and_in_order() {
+    hold(&Plan { trouble: Vec::new(), ..Plan::default() });
+}
+
+#[test]
+fn crashes_lose_and_double_nothing() {
+    hold(&Plan { trouble: vec![Trouble::Crash], ..Plan::default() });
+}
+
+#[test]
+fn a_store_that_loses_its_last_writes_costs_nothing() {
+    hold(&Plan { trouble: vec![Trouble::TailLost], ..Plan::default() });
+}
+
+#[test]
+fn lost_and_late_replies_cost_nothing() {
+    hold(&Plan { trouble: vec![Trouble::StoreFaults], ..Plan::default() });
+}
+
+#[test]
+fn publishes_that_are_not_confirmed_are_repeated_in_order() {
+    hold(&Plan { trouble: vec![Trouble::PublishFaults], ..Plan::default() });
+}
+
+#[test]
+fn all_of_it_together() {
+    hold(&Plan {
+        trouble: vec![Trouble::Crash, Trouble::TailLost, Trouble::StoreFaults, Trouble::PublishFaults],
+        ..Plan::default()
+    });
+}
+
+#[test]
+fn several_runners_double_nothing() {
+    hold(&Plan { runners: 2, trouble: vec![Trouble::Crash, Trouble::StoreFaults], ..Plan::default() });
+}

@@ -1,0 +1,77 @@
+//! Each known way to break the algorithm is caught within a few hundred seeds.
+
+use super::rig::{Plan, Trouble, run};
+use crate::mutant::{self, Mutant};
+
+/// Seeds a mutant may survive before it counts as missed.
+const SEEDS: u64 = 2_000;
+
+fn caught(mutant: Mutant, plans: &[Plan]) {
+    for seed in 0..SEEDS {
+        let broken = |plan: &Plan| mutant::with(Some(mutant), || run(plan, seed)).is_err();
+        if plans.iter().any(broken) {
+            return;
+        }
+    }
+    panic!("{mutant:?} survived {SEEDS} seeds");
+}
+
+fn fire() -> Vec<Plan> {
+    use Trouble::{Crash, PublishFaults, StoreFaults, TailLost};
+    vec![
+        Plan { trouble: vec![Crash], ..Plan::default() },
+        Plan { trouble: vec![Crash, StoreFaults, PublishFaults], ..Plan::default() },
+        Plan { trouble: vec![TailLost, StoreFaults], ..Plan::default() },
+        Plan { runners: 2, keys: 2, trouble: vec![Crash, StoreFaults], ..Plan::default() },
+    ]
+}
+
+#[test]
+fn marking_before_is_caught() {
+    caught(Mutant::MarkBefore, &fire());
+}
+
+#[test]
+fn marking_after_is_caught() {
+    caught(Mutant::MarkAfter, &fire());
+}
+
+#[test]
+fn acking_before_the_commit_is_caught() {
+    caught(Mutant::AckBeforeCommit, &fire());
+}
+
+#[test]
+fn committing_without_the_version_check_is_caught() {
+    caught(Mutant::NoVersionCheck, &fire());
+}
+
+#[test]
+fn counting_versions_is_caught() {
+    caught(Mutant::CounterVersions, &fire());
+}
+
+#[test]
+fn handling_two_copies_in_one_batch_is_caught() {
+    caught(Mutant::NoBatchDedupe, &fire());
+}
+
+#[test]
+fn clearing_the_outbox_by_range_is_caught() {
+    caught(Mutant::ClearByRange, &fire());
+}
+
+#[test]
+fn parking_without_a_touch_is_caught() {
+    caught(Mutant::ParkWithoutTouch, &fire());
+}
+
+#[test]
+fn parking_in_memory_is_caught() {
+    caught(Mutant::ParkInMemory, &fire());
+}
+
+#[test]
+fn pulling_without_recovery_is_caught() {
+    caught(Mutant::NoRecovery, &fire());
+}

@@ -1,0 +1,451 @@
+//! One run: events with duplicates over a few keys, a pipeline that folds them, trouble, and what must be true at
+//! the end.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
+use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
+
+use crate::bus::memory::MemoryBus;
+use crate::bus::{BusError, Channels, ConsumerSpec, Outgoing, PublishError, Sink, Source};
+use crate::clock::{Clock, Entropy, SeededEntropy};
+use crate::event::{ChannelName, Headers, Key, Millis};
+use crate::flow::context::{Context, Phase, Scripts};
+use crate::flow::emit::{Destination, Destinations};
+use crate::flow::outbox::PublishCounts;
+use crate::flow::supervisor::{self, Options};
+use crate::flow::tally::Tally;
+use crate::schema::Schema;
+use crate::script::{Engine, Kind, Source as ScriptSource};
+use crate::spec::program::{Emit, Envelope, FieldPath, IdentityBy, Limits, Pipeline, Retry, Subscription};
+use crate::store::memory::{Memory, MemoryStore};
+use crate::store::record::KeyRecord;
+use crate::store::{KeyLookup, Lookup, Store, WriterId};
+use crate::testkit::faulty_store::{Fault, FaultyStore, Op};
+
+const PARTITIONS: u16 = 4;
+const RETAIN: Duration = Duration::from_secs(24 * 3600);
+
+const FAULTS: &[(Op, Fault)] = &[
+    (Op::Commit, Fault::Refuse),
+    (Op::Commit, Fault::LoseReply),
+    (Op::Commit, Fault::Late),
+    (Op::Lookup, Fault::Refuse),
+    (Op::Probe, Fault::Refuse),
+    (Op::Open, Fault::LoseReply),
+    (Op::Start, Fault::LoseReply),
+    (Op::Returned, Fault::Refuse),
+    (Op::Advance, Fault::LoseReply),
+    (Op::Advance, Fault::Late),
+];
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trouble {
+    /// The process dies and another takes over.
+    Crash,
+    /// The store restarts without its last writes.
+    TailLost,
+    /// Replies are lost, calls refused, writes carried out late.
+    StoreFaults,
+    /// Publishes are stored but not confirmed, or refused for a while.
+    PublishFaults,
+}
+
+#[derive(Clone, Debug)]
+pub struct Plan {
+    pub keys: u64,
+    pub events: u64,
+    pub runners: usize,
+    pub trouble: Vec<Trouble>,
+    /// Whether some events ask for a retry first.
+    pub retries: bool,
+}
+
+impl Default for Plan {
+    fn default() -> Self {
+        Self { keys: 5, events: 60, runners: 1, trouble: Vec::new(), retries: true }
+    }
+}
+
+/// Folds in a way that is neither commutative nor idempotent, and says what it did.
+const HANDLER: &str = r#"
+    if event.data.flaky && ctx.attempt < 3 { retry("not yet", "1s"); }
+    state.hash = ((state.hash ?? 7) * 31 + event.data.n) % 1000003;
+    state.count = (state.count ?? 0) + 1;
+    state.sum = (state.sum ?? 0) + event.data.n;
+    emit("Folded", #{ n: event.data.n, count: state.count, hash: state.hash });
+"#;
+
+pub fn pipeline() -> Arc<Pipeline> {
+    let engine = Engine::new(Limits::default(), Path::new("."));
+    let source = ScriptSource { file: "fold.rhai", text: HANDLER, line_offset: 0 };
+    let handler = engine.compile(Kind::Handler, &source).unwrap_or_else(|errors| panic!("{errors:?}"));
+    let anything = || Arc::new(Schema::compile(&json!(true)).expect("a schema"));
+    let subscription = Subscription {
+        event: "Counted".to_owned(),
+        from: vec!["in".into()],
+        key: FieldPath(vec!["data".to_owned(), "key".to_owned()]),
+        versions: BTreeMap::from([(1, anything())]),
+        upcasts: HashMap::new(),
+        newest: 1,
+        filter: None,
+        handler: Arc::new(handler),
+    };
+    let emit = Emit { event: "Folded".to_owned(), version: 1, to: vec!["out".into()], schema: anything() };
+    Arc::new(Pipeline {
+        name: "fold".into(),
+        description: None,
+        file: "pipelines/fold.yaml".to_owned(),
+        partitions: PARTITIONS,
+        subscriptions: vec![Arc::new(subscription)],
+        emits: vec![Arc::new(emit)],
+        retain: RETAIN,
+        identity: IdentityBy::SourceAndId,
+        retry: Retry { attempts: 5, first: Duration::from_secs(1), factor: 2.0, max: Duration::from_secs(10) },
+        dead_letter: None,
+        limits: Limits::default(),
+        lag_slo: None,
+    })
+}
+
+/// Virtual wall time: follows the paused clock of the test's runtime.
+pub struct VirtualClock(tokio::time::Instant);
+
+impl Clock for VirtualClock {
+    fn now(&self) -> Millis {
+        Millis(1_700_000_000_000).plus(self.0.elapsed())
+    }
+}
+
+/// A bus whose publishes can go wrong.
+pub struct Broker {
+    bus: MemoryBus,
+    faults: bool,
+    luck: Arc<SeededEntropy>,
+    /// Publishes go wrong only while this is above zero.
+    pub trouble_left: Arc<AtomicU64>,
+}
+
+struct ShakySink {
+    inner: Arc<dyn Sink>,
+    faults: bool,
+    luck: Arc<SeededEntropy>,
+    trouble_left: Arc<AtomicU64>,
+}
+
+impl Channels for Broker {
+    fn source(&self, spec: ConsumerSpec) -> BoxFuture<'_, Result<Box<dyn Source>, BusError>> {
+        let source: Box<dyn Source> = Box::new(self.bus.source(spec));
+        std::future::ready(Ok(source)).boxed()
+    }
+
+    fn sink(&self, channel: &ChannelName) -> Result<Arc<dyn Sink>, BusError> {
+        Ok(Arc::new(ShakySink {
+            inner: Arc::new(self.bus.sink(channel.clone())),
+            faults: self.faults,
+            luck: Arc::clone(&self.luck),
+            trouble_left: Arc::clone(&self.trouble_left),
+        }))
+    }
+}
+
+impl Sink for ShakySink {
+    fn publish(&self, event: Outgoing) -> BoxFuture<'static, Result<(), PublishError>> {
+        let trouble = self.faults && self.trouble_left.load(Relaxed) > 0;
+        let (roll, pause) = (self.luck.next() % 10, self.luck.next() % 40);
+        let inner = Arc::clone(&self.inner);
+        async move {
+            tokio::time::sleep(Duration::from_millis(pause)).await;
+            match roll {
+                0 | 1 if trouble => Err(PublishError::Unconfirmed("no answer, not stored".to_owned())),
+                2 if trouble => {
+                    inner.publish(event).await?;
+                    Err(PublishError::Unconfirmed("no answer, but stored".to_owned()))
+                }
+                _ => inner.publish(event).await,
+            }
+        }
+        .boxed()
+    }
+
+    fn subject(&self, pipeline: &str, kind: &str, key: &str) -> Result<String, String> {
+        self.inner.subject(pipeline, kind, key)
+    }
+
+    fn max_bytes(&self) -> usize {
+        self.inner.max_bytes()
+    }
+}
+
+/// Runs a plan with a seed; what is broken, if anything.
+pub fn run(plan: &Plan, seed: u64) -> Result<(), String> {
+    if std::env::var_os("SLUICE_SIM_LOG").is_some() {
+        let _ = tracing_subscriber::fmt().with_max_level(tracing::Level::DEBUG).with_test_writer().try_init();
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
+    let runtime = runtime.map_err(|error| error.to_string())?;
+    runtime.block_on(World::new(plan.clone(), seed).run())
+}
+
+struct World {
+    plan: Plan,
+    luck: Arc<SeededEntropy>,
+    clock: Arc<VirtualClock>,
+    bus: MemoryBus,
+    broker: Arc<Broker>,
+    memory: Arc<Memory>,
+    pipeline: Arc<Pipeline>,
+    tallies: Vec<Arc<Tally>>,
+}
+
+struct Runner {
+    task: tokio::task::JoinHandle<Result<(), supervisor::CannotRun>>,
+    stop: CancellationToken,
+    store: Arc<FaultyStore>,
+}
+
+impl World {
+    fn new(plan: Plan, seed: u64) -> Self {
+        let luck = Arc::new(SeededEntropy::new(seed));
+        let clock = Arc::new(VirtualClock(tokio::time::Instant::now()));
+        let bus = MemoryBus::new(Arc::clone(&clock) as Arc<dyn Clock>);
+        let broker = Broker {
+            bus: bus.clone(),
+            faults: plan.trouble.contains(&Trouble::PublishFaults),
+            luck: Arc::clone(&luck),
+            trouble_left: Arc::new(AtomicU64::new(1)),
+        };
+        Self {
+            luck,
+            clock,
+            bus,
+            broker: Arc::new(broker),
+            memory: Memory::new(PARTITIONS, RETAIN),
+            pipeline: pipeline(),
+            tallies: Vec::new(),
+            plan,
+        }
+    }
+
+    fn roll(&self, sides: u64) -> u64 {
+        self.luck.next() % sides
+    }
+
+    fn start(&mut self) -> Runner {
+        let channels = Arc::clone(&self.broker);
+        let sink = channels.sink(&"out".into()).expect("the memory bus opens any channel");
+        let destinations = BTreeMap::from([("out".into(), Destination { sink, envelope: Envelope::Auto })]);
+        let tally = Tally::new(&self.pipeline);
+        self.tallies.push(Arc::clone(&tally));
+        let store = Arc::new(FaultyStore::new(Arc::new(MemoryStore::new(Arc::clone(&self.memory)))));
+        // Long enough that a heartbeat falls between a call and its answer now and then.
+        store.slow(self.luck.next(), Duration::from_millis(if self.roll(4) == 0 { 1_500 } else { 20 }));
+        if self.plan.trouble.contains(&Trouble::StoreFaults) {
+            store.randomly(self.luck.next(), 0.1, FAULTS);
+        }
+        let context = Arc::new(Context {
+            pipeline: Arc::clone(&self.pipeline),
+            revision: "test".into(),
+            envelopes: BTreeMap::new(),
+            destinations: Destinations(destinations),
+            store: Arc::clone(&store) as Arc<dyn Store>,
+            clock: Arc::clone(&self.clock) as Arc<dyn Clock>,
+            entropy: Arc::clone(&self.luck) as Arc<dyn Entropy>,
+            scripts: Scripts::Inline,
+            runner: WriterId(self.luck.fresh()),
+            tally,
+            published: PublishCounts::default(),
+            phase: tokio::sync::watch::channel(Phase::Recovering).0,
+        });
+        let options = Options { workers: 2, in_flight: crate::bus::Demand { events: 16, bytes: 1 << 20 }, ..Options::default() };
+        let stop = CancellationToken::new();
+        let task = tokio::spawn(supervisor::run(context, channels, options, stop.clone()));
+        Runner { task, stop, store }
+    }
+
+    async fn crash(&self, runner: Runner) {
+        runner.task.abort();
+        let _ = runner.task.await;
+        self.bus.redeliver_all();
+    }
+
+    async fn run(mut self) -> Result<(), String> {
+        let expected = self.expected_feed();
+        let mut feed = expected.feed.clone().into_iter();
+        let input = self.bus.sink("in".into());
+        let mut runners: Vec<Runner> = (0..self.plan.runners).map(|_| self.start()).collect();
+        self.known().await?;
+        // Stores of runners that crashed: what they sent late may still arrive.
+        let mut ghosts: Vec<Arc<FaultyStore>> = Vec::new();
+        let mut snapshots = Vec::new();
+        loop {
+            let burst = 1 + self.roll(8);
+            let mut fed = false;
+            for payload in feed.by_ref().take(usize::try_from(burst).expect("a small number")) {
+                input.put(Headers::default(), payload).map_err(|error| error.to_string())?;
+                fed = true;
+            }
+            if !fed {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(self.roll(700))).await;
+            for store in runners.iter().map(|runner| &runner.store).chain(&ghosts) {
+                if self.roll(2) == 0 {
+                    store.release().await;
+                }
+            }
+            if self.plan.trouble.contains(&Trouble::TailLost) {
+                if let Some(snapshot) = snapshots.pop().filter(|_| self.roll(3) == 0) {
+                    self.memory.restart_from(snapshot);
+                }
+                snapshots = vec![self.memory.snapshot()];
+                tokio::time::sleep(Duration::from_millis(self.roll(300))).await;
+            }
+            if self.plan.trouble.contains(&Trouble::Crash) && self.roll(3) == 0 {
+                let victim = usize::try_from(self.roll(runners.len() as u64)).expect("a small number");
+                let victim = runners.swap_remove(victim);
+                ghosts.push(Arc::clone(&victim.store));
+                self.crash(victim).await;
+                let runner = self.start();
+                runners.push(runner);
+            }
+        }
+        for store in runners.iter().map(|runner| &runner.store).chain(&ghosts) {
+            store.calm();
+            store.release().await;
+        }
+        self.broker.trouble_left.store(0, Relaxed);
+        self.quiet(&runners).await?;
+        for runner in runners {
+            runner.stop.cancel();
+            match runner.task.await {
+                Ok(Ok(())) => {}
+                Ok(Err(refused)) => return Err(refused.to_string()),
+                Err(error) => return Err(error.to_string()),
+            }
+        }
+        self.check(&expected).await
+    }
+
+    /// Waits until the store knows a position: one that lost even that is refused, by design.
+    async fn known(&self) -> Result<(), String> {
+        let store = MemoryStore::new(Arc::clone(&self.memory));
+        for _ in 0..1_000 {
+            if store.position(&"in".into()).await.map_err(|error| error.to_string())?.is_some() {
+                return Ok(());
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        Err("the store never learns a position".to_owned())
+    }
+
+    /// Waits, in virtual time, until nothing is left to do.
+    async fn quiet(&self, runners: &[Runner]) -> Result<(), String> {
+        let store = MemoryStore::new(Arc::clone(&self.memory));
+        let last = self.bus.events("in").len() as u64;
+        for _ in 0..3_000 {
+            tokio::time::sleep(Duration::from_millis(200)).await;
+            if runners.iter().any(|runner| runner.task.is_finished()) {
+                return Err("a runner gave up".to_owned());
+            }
+            let position = store.position(&"in".into()).await.map_err(|error| error.to_string())?;
+            let census = store.census().await.map_err(|error| error.to_string())?;
+            if position == Some(last) && census.parked == 0 && census.outbox == 0 {
+                return Ok(());
+            }
+        }
+        let census = store.census().await;
+        Err(format!("it does not come to rest: position {:?} of {last}, {census:?}", store.position(&"in".into()).await))
+    }
+
+    fn expected_feed(&self) -> Feed {
+        let mut feed = Vec::new();
+        let mut first_seen: BTreeMap<String, Vec<u64>> = BTreeMap::new();
+        let mut sent: Vec<(String, u64, String)> = Vec::new();
+        for n in 1..=self.plan.events {
+            let key = format!("k{}", self.roll(self.plan.keys));
+            let flaky = self.plan.retries && self.roll(8) == 0;
+            let event = json!({
+                "id": format!("e{n}"), "type": "Counted", "version": 1, "source": "test",
+                "data": { "key": key, "n": n, "flaky": flaky },
+            });
+            let payload = event.to_string();
+            feed.push(payload.clone());
+            first_seen.entry(key.clone()).or_default().push(n);
+            sent.push((key, n, payload));
+            while self.roll(3) == 0 {
+                let again = usize::try_from(self.roll(sent.len() as u64)).expect("a small number");
+                // Mostly right behind, where one batch holds both.
+                let pick = if self.roll(2) == 0 { sent.len() - 1 } else { again };
+                feed.push(sent[pick].2.clone());
+            }
+        }
+        Feed { feed, by_key: first_seen }
+    }
+
+    async fn check(&self, expected: &Feed) -> Result<(), String> {
+        let store = MemoryStore::new(Arc::clone(&self.memory));
+        let dead = store.dead_letters(false).await.map_err(|error| error.to_string())?;
+        if !dead.is_empty() {
+            return Err(format!("{} dead letters", dead.len()));
+        }
+        for tally in &self.tallies {
+            if !tally.snapshot().holds() {
+                return Err(format!("the balance does not hold: {}", tally.snapshot()));
+            }
+        }
+        let mut emitted: BTreeMap<String, Vec<Value>> = BTreeMap::new();
+        for raw in self.bus.events("out") {
+            let event: Value = serde_json::from_slice(&raw.payload).map_err(|error| error.to_string())?;
+            let n = event["data"]["n"].as_u64().unwrap_or(0);
+            let key = expected.by_key.iter().find(|(_, ns)| ns.contains(&n)).map(|(key, _)| key.clone());
+            emitted.entry(key.ok_or("an emission of nothing")?).or_default().push(event["data"].clone());
+        }
+        for (text, ns) in &expected.by_key {
+            let key = Key::new(text).ok_or("an empty key")?;
+            let lookup = Lookup { keys: vec![KeyLookup { key: key.clone(), parked: 0 }], ..Lookup::default() };
+            let found = store.lookup(vec![(key.partition(PARTITIONS), lookup)]).await.map_err(|error| error.to_string())?;
+            let record = KeyRecord::decode(&found[0].keys[0].record).map_err(|error| error.to_string())?;
+            let state = record.state.unwrap_or_default();
+            let got = emitted.get(text).cloned().unwrap_or_default();
+            if self.plan.runners == 1 {
+                let mut hash = 7_u64;
+                let mut wanted = Vec::new();
+                for (index, n) in ns.iter().enumerate() {
+                    hash = (hash * 31 + n) % 1_000_003;
+                    wanted.push(json!({ "n": n, "count": index + 1, "hash": hash }));
+                }
+                if state["hash"].as_u64() != Some(hash) || state["count"].as_u64() != Some(ns.len() as u64) {
+                    return Err(format!("key {text}: state {state}, wanted count {} hash {hash}", ns.len()));
+                }
+                if got != wanted {
+                    return Err(format!("key {text}: emitted {got:?}, wanted {wanted:?}"));
+                }
+            } else {
+                // Order across runners is not promised, but each event counts once, and emissions keep the order
+                // of the state changes that caused them.
+                let sum: u64 = ns.iter().sum();
+                if state["count"].as_u64() != Some(ns.len() as u64) || state["sum"].as_u64() != Some(sum) {
+                    return Err(format!("key {text}: state {state}, wanted count {} sum {sum}", ns.len()));
+                }
+                let counts: Vec<u64> = got.iter().filter_map(|data| data["count"].as_u64()).collect();
+                if counts != (1..=ns.len() as u64).collect::<Vec<_>>() {
+                    return Err(format!("key {text}: emissions out of turn: {counts:?}"));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+struct Feed {
+    feed: Vec<String>,
+    /// Numbers of each key in the order of their first arrival.
+    by_key: BTreeMap<String, Vec<u64>>,
+}
