@@ -18,7 +18,10 @@ use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, V
 use failure::{Exit, Failure};
 
 const EXIT_CODES: &str = "\
-Exit codes: 0 fine · 1 findings (errors in the project, events that failed) · 2 cannot run (usage, file, connection)";
+Exit codes:
+  0  fine
+  1  findings: errors in the project, events that failed
+  2  cannot run: usage, file, connection";
 
 /// Event consumers declared instead of coded: nothing passes the gate malformed, twice, or out of turn — and
 /// nothing is lost at it.
@@ -60,11 +63,7 @@ enum Format {
 
 /// Runs the command that the arguments name.
 pub fn main() -> ExitCode {
-    let command = Cli::command().mut_subcommands(|command| {
-        let examples = command.get_after_help().map(ToString::to_string);
-        let after = [examples.as_deref(), Some(EXIT_CODES)].into_iter().flatten().collect::<Vec<_>>().join("\n\n");
-        command.after_help(after)
-    });
+    let command = with_exit_codes(Cli::command()).mut_subcommands(with_exit_codes);
     let cli = match Cli::from_arg_matches(&command.get_matches()) {
         Ok(cli) => cli,
         Err(error) => error.exit(),
@@ -77,6 +76,11 @@ pub fn main() -> ExitCode {
         Command::Status(arguments) => quietly(status::status(arguments)),
     };
     done.unwrap_or_else(Failure::report).into()
+}
+
+fn with_exit_codes(command: clap::Command) -> clap::Command {
+    let examples = command.get_after_help().map_or(String::new(), |examples| format!("{examples}\n\n"));
+    command.after_help(examples + EXIT_CODES)
 }
 
 /// For commands whose product is what they print: of the log only what is wrong.

@@ -33,8 +33,8 @@ const MAX_LINE: u64 = 16 << 20;
 Examples:
   sluice publish orders orders.ndjson
   generate-orders | sluice publish orders
-  sluice publish orders --type OrderCreated --version 2 --data '{\"order_id\":\"o1\",\"total_cents\":1999,\"currency\":\"EUR\"}'
-  sluice publish orders --subject orders.legacy --raw broken.ndjson     as it is, to see what the gate makes of it
+  sluice publish orders --type OrderPaid --data '{\"order_id\":\"o1\",\"cents\":1999}'
+  sluice publish orders --subject orders.legacy --raw odd.ndjson    lines as they are
 
 A line that is not valid is reported with its number; the others go on, and the exit code is 1.")]
 pub struct PublishArgs {

@@ -32,7 +32,7 @@ const INTERRUPTED: i32 = 130;
 Examples:
   sluice run
   sluice run --project shop --log debug
-  sluice run --unknown-position continue     once, after moving to an empty store: what was acked stays as it is")]
+  sluice run --unknown-position continue   once, with a new store: what was acked stays as it is")]
 pub struct RunArgs {
     #[command(flatten)]
     project: ProjectArgs,

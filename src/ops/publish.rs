@@ -102,8 +102,11 @@ impl Press<'_> {
         let parsed = serde_json::from_slice(line).map_err(|error| format!("not JSON: {error}"))?;
         let Value::Object(mut members) = parsed else { return Err("JSON, but not an object".to_owned()) };
         let structured = members.contains_key("specversion");
-        self.fill(&mut members);
-        let payload = Bytes::from(Value::Object(members).to_string());
+        // A complete event goes out as it was written, to the byte.
+        let payload = match self.fill(&mut members) {
+            false => Bytes::copy_from_slice(line),
+            true => Bytes::from(Value::Object(members).to_string()),
+        };
         let as_written = if structured { Envelope::CloudEventsStructured } else { Envelope::Sluice };
         let mut headers = self.headers.clone();
         if structured {
@@ -119,10 +122,13 @@ impl Press<'_> {
         Ok(self.received(headers, payload))
     }
 
-    fn fill(&self, members: &mut Map<String, Value>) {
+    /// Whether anything was absent.
+    fn fill(&self, members: &mut Map<String, Value>) -> bool {
+        let mut filled = false;
         let mut absent = |name: &str, value: &dyn Fn() -> String| {
             if members.get(name).is_none_or(Value::is_null) {
                 members.insert(name.to_owned(), Value::String(value()));
+                filled = true;
             }
         };
         let now = self.clock.now();
@@ -134,6 +140,7 @@ impl Press<'_> {
         });
         absent("source", &|| self.source.clone());
         absent("time", &|| now.rfc3339());
+        filled
     }
 
     fn received(&self, headers: Headers, payload: Bytes) -> RawEvent {

@@ -68,7 +68,11 @@ impl Consumer {
     /// Where it stands, without making it or changing anything about it. `None`: it is not there.
     pub async fn look(&self) -> Result<Option<Progress>, BusError> {
         self.link.ready().await?;
-        let stream = stream::state(&self.link, &self.channel.stream).await?;
+        let Some(stream) = stream::find(&self.link, &self.channel.stream).await? else {
+            let name = &self.channel.stream;
+            let missing = || BusError::Unavailable(format!("there is no stream `{name}`"));
+            return if self.channel.create { Ok(None) } else { Err(missing()) };
+        };
         let info = self.info_if_there().await?;
         Ok(info.map(|info| progress(&info, &stream, stream.retention)))
     }

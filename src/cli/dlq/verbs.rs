@@ -121,6 +121,10 @@ pub async fn replay(desk: &Desk, which: &Which, yes: bool) -> Result<Exit, Failu
         }
         None => desk.letters(true).await?,
     };
+    if chosen.is_empty() && desk.format == Format::Human {
+        print::line("no open dead letters")?;
+        return Ok(Exit::Fine);
+    }
     if which.ids.is_empty() && !yes && !confirmed(chosen.len())? {
         return Ok(Exit::Fine);
     }

@@ -3,8 +3,8 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
@@ -263,7 +263,8 @@ impl World {
             published: PublishCounts::default(),
             phase: tokio::sync::watch::channel(Phase::Recovering).0,
         });
-        let options = Options { workers: 2, in_flight: crate::bus::Demand { events: 16, bytes: 1 << 20 }, ..Options::default() };
+        let options =
+            Options { workers: 2, in_flight: crate::bus::Demand { events: 16, bytes: 1 << 20 }, ..Options::default() };
         let stop = CancellationToken::new();
         let task = tokio::spawn(supervisor::run(context, channels, options, stop.clone()));
         Runner { task, stop, store }
@@ -361,7 +362,10 @@ impl World {
             }
         }
         let census = store.census().await;
-        Err(format!("it does not come to rest: position {:?} of {last}, {census:?}", store.position(&"in".into()).await))
+        Err(format!(
+            "it does not come to rest: position {:?} of {last}, {census:?}",
+            store.position(&"in".into()).await
+        ))
     }
 
     fn expected_feed(&self) -> Feed {
@@ -410,7 +414,8 @@ impl World {
         for (text, ns) in &expected.by_key {
             let key = Key::new(text).ok_or("an empty key")?;
             let lookup = Lookup { keys: vec![KeyLookup { key: key.clone(), parked: 0 }], ..Lookup::default() };
-            let found = store.lookup(vec![(key.partition(PARTITIONS), lookup)]).await.map_err(|error| error.to_string())?;
+            let found =
+                store.lookup(vec![(key.partition(PARTITIONS), lookup)]).await.map_err(|error| error.to_string())?;
             let record = KeyRecord::decode(&found[0].keys[0].record).map_err(|error| error.to_string())?;
             let state = record.state.unwrap_or_default();
             let got = emitted.get(text).cloned().unwrap_or_default();

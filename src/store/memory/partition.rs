@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::mutant::{self, Mutant};
 use crate::event::{ChannelName, ContentDigest, Key, MarkId, Millis, Partition};
+use crate::mutant::{self, Mutant};
 use crate::store::{
     Census, Commit, Committed, Condition, DeadLetter, Found, FoundKey, Group, Lookup, Mark, MarkStatus, Nonce,
     OutboxEntry, ParkedEvent, StoreError, Timer, Touch, Verdict, Write, WriterId,
