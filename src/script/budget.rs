@@ -10,7 +10,7 @@ use crate::spec::program::Limits;
 
 /// A run that lets the process grow by more than this is stopped. It is the growth of the whole process, which
 /// other threads add to: a backstop far above what an honest handler needs, not an exact account.
-const MEMORY_GROWTH_KIB: usize = 256 * 1024;
+const MEMORY_GROWTH_KIB: usize = 128 * 1024;
 
 /// Operations between two looks at the clock. One native on values at their size limit takes up to some
 /// milliseconds, so a deadline is overrun by a few of these at most.

@@ -1,9 +1,10 @@
 //! What can be known about a script without running it, beside that it parses.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
-use rhai::{AST, ASTNode, Engine, Expr, FnCallExpr, Position, Stmt};
+use rhai::{AST, ASTNode, BinaryExpr, Engine, Expr, FnCallExpr, Position, Stmt};
 
+use super::run::Imports;
 use super::{Kind, Source, errors, host};
 use crate::diagnostic::Diagnostic;
 
@@ -14,6 +15,9 @@ const ABSENT: [(&str, &str); 3] = [
     ("eval", "write the expression itself"),
 ];
 
+/// What Rhai's parser makes of a closure that captures variables.
+const KEYWORD_CURRY: &str = "curry";
+
 /// Names only the engine puts in scope.
 const GIVEN: [&str; 4] = ["event", "state", "ctx", "data"];
 
@@ -23,6 +27,51 @@ pub(super) fn script(engine: &Engine, kind: Kind, source: &Source<'_>, ast: &AST
 
 pub(super) fn module(engine: &Engine, source: &Source<'_>, ast: &AST) -> Vec<Diagnostic> {
     Checker::new(engine, None, source, ast).check(ast)
+}
+
+/// Calls of `module::function` against what the modules have.
+pub(super) fn qualified(source: &Source<'_>, ast: &AST, imports: &Imports) -> Vec<Diagnostic> {
+    let mut aliases: HashMap<String, Vec<String>> = HashMap::new();
+    ast.walk(&mut |path| {
+        if let Some(ASTNode::Stmt(Stmt::Import(import, _))) = path.last()
+            && let Expr::StringConstant(path, _) = &import.0
+        {
+            aliases.entry(import.1.name.to_string()).or_default().push(path.to_string());
+        }
+        true
+    });
+    let mut problems = Vec::new();
+    ast.walk(&mut |path| {
+        let (Some(ASTNode::Expr(Expr::FnCall(call, at))) | Some(ASTNode::Stmt(Stmt::FnCall(call, at)))) = path.last()
+        else {
+            return true;
+        };
+        // An alias used twice may mean either module, and modules in modules are left to the run.
+        let [alias] = call.namespace.path.as_slice() else { return true };
+        let Some([written]) = aliases.get(alias.name.as_str()).map(Vec::as_slice) else { return true };
+        let Some(module) = imports.get(&(source.file.to_owned(), written.clone())) else { return true };
+        let functions: Vec<String> = module
+            .gen_fn_signatures_with_mapper(|kind| kind.into())
+            .map(|signature| signature.split('(').next().unwrap_or_default().trim().to_owned())
+            .collect();
+        let name = call.name.as_str();
+        if !functions.iter().any(|known| known == name) {
+            let message = format!("no function `{name}` in `{}`", alias.name);
+            let mut diagnostic = errors::at(source, *at, message);
+            diagnostic.help = suggestion(functions.iter().map(String::as_str), name);
+            problems.push(diagnostic);
+        }
+        true
+    });
+    problems
+}
+
+fn suggestion<'a>(known: impl Iterator<Item = &'a str>, name: &str) -> Option<String> {
+    known
+        .map(|known| (strsim::damerau_levenshtein(known, name), known))
+        .filter(|(distance, _)| *distance <= 1 + name.len() / 4)
+        .min()
+        .map(|(_, nearest)| format!("did you mean `{nearest}`?"))
 }
 
 struct Checker<'a> {
@@ -70,10 +119,14 @@ impl<'a> Checker<'a> {
                 Some(ASTNode::Expr(Expr::MethodCall(call, at))) => self.call(call, *at, true),
                 Some(ASTNode::Stmt(Stmt::Var(variable, ..))) => self.variable(&variable.0),
                 Some(ASTNode::Stmt(Stmt::For(parts, _))) => self.variable(&parts.0),
+                Some(ASTNode::Expr(Expr::Dot(parts, ..) | Expr::Index(parts, ..))) => self.chain(parts),
                 _ => {}
             }
             true
         });
+        for function in ast.iter_functions() {
+            self.function(ast, function.name, &function.params);
+        }
         for statement in ast.statements() {
             statement.walk(&mut Vec::new(), &mut |path| {
                 if let Some(ASTNode::Stmt(Stmt::Assignment(assignment))) = path.last() {
@@ -104,17 +157,28 @@ impl<'a> Checker<'a> {
         if known || !rhai::is_valid_identifier(name) {
             return;
         }
-        let help = self.nearest(name).map(|nearest| format!("did you mean `{nearest}`?"));
+        let written = self.functions.iter().map(String::as_str).filter(|known| rhai::is_valid_identifier(known));
+        let help = suggestion(written, name);
         self.problem(at, format!("no function `{name}`"), help);
     }
 
-    fn nearest(&self, name: &str) -> Option<&str> {
-        let names = self.functions.iter().map(String::as_str).filter(|known| rhai::is_valid_identifier(known));
-        names
-            .map(|known| (strsim::damerau_levenshtein(known, name), known))
-            .filter(|(distance, _)| *distance <= 1 + name.len() / 4)
-            .min()
-            .map(|(_, known)| known)
+    /// Strict variables are not strict inside functions: there the parser takes what is in scope outside for
+    /// known. In closures it does so for everything, but makes parameters of what they capture.
+    fn function(&mut self, ast: &AST, name: &str, parameters: &[&str]) {
+        let mut alone = ast.clone_functions_only();
+        alone.retain_functions(|_, _, other, arity| other == name && arity == parameters.len());
+        alone.walk(&mut |path| {
+            if let Some(ASTNode::Expr(Expr::Variable(variable, index, at))) = path.last()
+                && index.is_none()
+                && variable.0.is_none()
+                && variable.2.path.is_empty()
+                && !parameters.contains(&variable.1.as_str())
+            {
+                let (message, help) = errors::unknown_variable(&variable.1);
+                self.problem(*at, message, help);
+            }
+            true
+        });
     }
 
     fn variable(&mut self, variable: &rhai::Ident) {
@@ -134,6 +198,29 @@ impl<'a> Checker<'a> {
                 }
             );
             self.problem(variable.pos, format!("`{name}` is already in scope; this would hide it"), Some(help));
+        }
+    }
+
+    /// `state.items.filter(|i| i.n == state.n)`: the variable is held while the chain that begins with it is
+    /// evaluated, and the closure cannot look at it. Rhai finds that out at run time, after a wait.
+    fn chain(&mut self, chain: &BinaryExpr) {
+        let Expr::Variable(root, ..) = &chain.lhs else { return };
+        let name = root.1.as_str();
+        let mut captured = None;
+        chain.rhs.walk(&mut Vec::new(), &mut |path| {
+            if let Some(ASTNode::Expr(Expr::FnCall(call, _))) = path.last()
+                && call.name == KEYWORD_CURRY
+            {
+                let capture = call.args.iter().find(|arg| matches!(arg, Expr::Variable(v, ..) if v.1 == name));
+                captured = captured.or(capture.map(Expr::position));
+            }
+            true
+        });
+        if let Some(at) = captured {
+            let at = if at.is_none() { chain.lhs.position() } else { at };
+            let help = format!("copy what the closure needs first, e.g. `let wanted = {name}.…;`");
+            let message = format!("the closure uses `{name}`, which is in use by the call that runs the closure");
+            self.problem(at, message, Some(help));
         }
     }
 

@@ -27,10 +27,7 @@ impl Unconvertible {
     }
 
     fn within(mut self, step: Step) -> Self {
-        // A path this long helps nobody, and a hostile one would be long.
-        if self.steps.len() < 64 {
-            self.steps.push(step);
-        }
+        self.steps.push(step);
         self
     }
 
@@ -85,7 +82,8 @@ pub(super) struct Allowance {
 }
 
 impl Allowance {
-    pub(super) fn to_json(&mut self, value: Dynamic) -> Result<Value, Unconvertible> {
+    /// The JSON of `value`, charged to this allowance.
+    pub(super) fn take(&mut self, value: Dynamic) -> Result<Value, Unconvertible> {
         self.convert(value, self.depth)
     }
 
@@ -125,7 +123,7 @@ impl Allowance {
         depth.checked_sub(1).ok_or_else(too_deep)
     }
 
-    fn charge(&mut self, bytes: usize) -> Result<(), Unconvertible> {
+    pub(super) fn charge(&mut self, bytes: usize) -> Result<(), Unconvertible> {
         // Quotes, comma, colon.
         self.bytes = self.bytes.checked_sub(bytes.saturating_add(4)).ok_or_else(|| {
             self.bytes = 0;

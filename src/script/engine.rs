@@ -23,7 +23,6 @@ const MAX_EXPRESSION_DEPTH: usize = 64;
 const MAX_FUNCTION_EXPRESSION_DEPTH: usize = 48;
 
 /// What all scripts of an engine share.
-#[derive(Debug)]
 pub(super) struct Inner {
     pub(super) rhai: rhai::Engine,
     pub(super) limits: Limits,
@@ -37,7 +36,6 @@ pub(super) const CTX: &str = "ctx";
 pub(super) const DATA: &str = "data";
 
 /// A script with what it imports.
-#[derive(Debug)]
 pub(super) struct Compiled {
     pub(super) kind: Kind,
     pub(super) ast: AST,

@@ -4,6 +4,7 @@ use rhai::{EvalAltResult, ParseError, ParseErrorType, Position};
 
 use super::budget::Overrun;
 use super::convert::Unconvertible;
+use super::engine::{CTX, DATA, EVENT, STATE};
 use super::host::SIGNATURES;
 use super::run::Run;
 use super::{ErrorClass, Place, ScriptError, Source};
@@ -38,8 +39,7 @@ pub(super) fn of_result(run: &Run, why: &Unconvertible, name: &str) -> ScriptErr
 
 /// A run that did not reach its end.
 pub(super) fn of_run(run: &Run, error: &EvalAltResult, limits: &Limits) -> ScriptError {
-    let (innermost, source, calls) = unwrap(error);
-    let position = innermost.position();
+    let Unwrapped { innermost, source, position, calls } = Unwrapped::of(error);
     let file = source.unwrap_or(&run.subject.file).to_owned();
     let at = Place { file, line: line(run, source, position), column: position.position().unwrap_or(0) };
     let (class, mut message) = match run.overrun {
@@ -49,7 +49,18 @@ pub(super) fn of_run(run: &Run, error: &EvalAltResult, limits: &Limits) -> Scrip
     for name in calls.iter().rev().take(4) {
         message.push_str(&format!(", in `{name}`"));
     }
+    shorten(&mut message);
     ScriptError { class, message, at }
+}
+
+/// A script may throw a megabyte; the message goes to logs and dead letters.
+fn shorten(message: &mut String) {
+    const MOST: usize = 1_000;
+    if message.len() > MOST {
+        let end = (0..=MOST).rev().find(|at| message.is_char_boundary(*at)).unwrap_or(0);
+        message.truncate(end);
+        message.push('…');
+    }
 }
 
 /// What of the budget was used up.
@@ -57,23 +68,38 @@ pub(super) fn overrun(run: &Run, limits: &Limits) -> String {
     run.overrun.as_ref().map(|overrun| overrun.describe(limits)).unwrap_or_default()
 }
 
-/// The innermost error, the file of the function it happened in, and the named functions on the way, outermost
-/// first.
-fn unwrap(error: &EvalAltResult) -> (&EvalAltResult, Option<&str>, Vec<&str>) {
-    let (mut error, mut source, mut calls) = (error, None, Vec::new());
-    loop {
-        match error {
-            EvalAltResult::ErrorInFunctionCall(name, from, inner, _) => {
-                if !from.is_empty() {
-                    source = Some(from.as_str());
+/// An error taken out of the calls it passed through.
+struct Unwrapped<'a> {
+    innermost: &'a EvalAltResult,
+    /// The file of the function it happened in; `None` for the script itself.
+    source: Option<&'a str>,
+    /// Of the error, or of the innermost call that has one.
+    position: Position,
+    /// Named functions on the way, outermost first.
+    calls: Vec<&'a str>,
+}
+
+impl<'a> Unwrapped<'a> {
+    fn of(error: &'a EvalAltResult) -> Self {
+        let mut found = Self { innermost: error, source: None, position: error.position(), calls: Vec::new() };
+        let mut source = None;
+        loop {
+            match found.innermost {
+                EvalAltResult::ErrorInFunctionCall(name, from, inner, _) => {
+                    if !from.is_empty() {
+                        source = Some(from.as_str());
+                    }
+                    if !name.starts_with("anon$") {
+                        found.calls.push(name);
+                    }
+                    found.innermost = inner;
                 }
-                if !name.starts_with("anon$") {
-                    calls.push(name.as_str());
-                }
-                error = inner;
+                EvalAltResult::ErrorInModule(_, inner, _) => found.innermost = inner,
+                _ => return found,
             }
-            EvalAltResult::ErrorInModule(_, inner, _) => error = inner,
-            _ => return (error, source, calls),
+            if !found.innermost.position().is_none() {
+                (found.source, found.position) = (source, found.innermost.position());
+            }
         }
     }
 }
@@ -147,7 +173,14 @@ fn lower(message: &str) -> String {
 
 /// A script that does not parse.
 pub(super) fn of_parse(source: &Source<'_>, error: &ParseError) -> Diagnostic {
-    let (message, help) = parse_sentence(error.err_type());
+    let (message, help) = match error.err_type() {
+        // Words of the language itself, as against words kept for later.
+        ParseErrorType::PropertyExpected => match word(source, error.position()) {
+            "" => parse_sentence(error.err_type()),
+            word => parse_sentence(&ParseErrorType::Reserved(word.to_owned())),
+        },
+        other => parse_sentence(other),
+    };
     let mut diagnostic = at(source, error.position(), message);
     diagnostic.help = help;
     diagnostic
@@ -160,11 +193,7 @@ fn parse_sentence(error: &ParseErrorType) -> (String, Option<String>) {
             format!("`{word}` is a reserved word"),
             Some(format!("for a field of that name write `[\"{word}\"]`, e.g. `event.data[\"{word}\"]`")),
         ),
-        P::VariableUndefined(name) if ["event", "state", "ctx", "data"].contains(&name.as_str()) => (
-            format!("`{name}` is not in scope here"),
-            Some(format!("functions do not see `{name}`: pass it, or what you need of it, as an argument")),
-        ),
-        P::VariableUndefined(name) => (format!("unknown variable `{name}`"), None),
+        P::VariableUndefined(name) => unknown_variable(name),
         P::ModuleUndefined(name) => {
             (format!("unknown module `{name}`"), Some(format!("import it first: `import \"lib/{name}\" as {name};`")))
         }
@@ -174,15 +203,33 @@ fn parse_sentence(error: &ParseErrorType) -> (String, Option<String>) {
     }
 }
 
+/// Message and help.
+pub(super) fn unknown_variable(name: &str) -> (String, Option<String>) {
+    if [EVENT, STATE, CTX, DATA].contains(&name) {
+        let help = "handlers and filters see `event`, `state` and `ctx`, upcasters `event` and `data`; functions see \
+                    none of these: pass what they need as an argument"
+            .to_owned();
+        return (format!("`{name}` is not in scope here"), Some(help));
+    }
+    (format!("unknown variable `{name}`"), None)
+}
+
 /// An error of a script at a position, underlining the word there.
 pub(super) fn at(source: &Source<'_>, position: Position, message: impl Into<String>) -> Diagnostic {
     let span = position.line().map(|line| {
         let column = position.position().unwrap_or(1).max(1);
-        let text = source.text.lines().nth(line - 1).unwrap_or("");
-        let word = text.chars().skip(column - 1).take_while(|c| c.is_alphanumeric() || *c == '_').count();
+        let word = word(source, position).chars().count();
         let line = line + source.line_offset;
         Span { file: source.file.to_owned(), line, column, end_line: line, end_column: column + word.max(1) }
     });
     let label = None;
     Diagnostic { rule: RULE, level: Level::Error, message: message.into(), span, label, help: None }
+}
+
+/// The identifier at a position, or nothing.
+fn word<'a>(source: &Source<'a>, position: Position) -> &'a str {
+    let text = position.line().and_then(|line| source.text.lines().nth(line - 1)).unwrap_or("");
+    let skipped = position.position().unwrap_or(1).max(1) - 1;
+    let rest = text.char_indices().nth(skipped).map_or("", |(at, _)| &text[at..]);
+    &rest[..rest.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(rest.len())]
 }

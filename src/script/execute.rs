@@ -31,15 +31,15 @@ pub(super) fn handle(
     Ok(Outcome::Done { state, emitted: run.emitted })
 }
 
-/// The document the script leaves: `event`, `ctx` and `state` are the first three of the scope.
+/// The document the script leaves.
 fn state_left(run: &mut Run, mut scope: Scope<'_>) -> Result<Value, ScriptError> {
-    let state = variable(&mut scope, 3, STATE);
+    let state = variable(&mut scope, STATE);
     if !state.is_map() {
         let kind = state.type_name();
         let kind = kind.rsplit("::").next().unwrap_or(kind);
         return Err(failed(run, ErrorClass::Script, format!("`state` must be a map when the script ends, not {kind}")));
     }
-    run.allowance.to_json(state).map_err(|why| errors::of_result(run, &why, STATE))
+    run.allowance.take(state).map_err(|why| errors::of_result(run, &why, STATE))
 }
 
 pub(super) fn matches(
@@ -63,8 +63,8 @@ pub(super) fn upcast(engine: &Inner, script: &Compiled, event: &Event) -> Result
     scope.push_constant_dynamic(EVENT, event_map.map_err(|why| unreadable(script, &why, EVENT))?);
     scope.push_dynamic(DATA, data.map_err(|why| unreadable(script, &why, DATA))?);
     let Finished { mut run, mut scope, .. } = execute(engine, script, event, "".into(), scope)?;
-    let data = variable(&mut scope, 2, DATA);
-    run.allowance.to_json(data).map_err(|why| errors::of_result(&run, &why, DATA))
+    let data = variable(&mut scope, DATA);
+    run.allowance.take(data).map_err(|why| errors::of_result(&run, &why, DATA))
 }
 
 struct Finished<'a> {
@@ -111,33 +111,48 @@ fn execute<'a>(
         id: event.id.as_str().into(),
         file: script.file.clone(),
     };
+    let given = scope.len();
     let mut run = Run::new(Some(script.kind), subject, script.imports.clone(), &engine.limits);
     run.line_offset = script.line_offset;
-    let evaluate = || {
-        run.around(|| {
-            catch_unwind(AssertUnwindSafe(|| engine.rhai.eval_ast_with_scope::<Dynamic>(&mut scope, &script.ast)))
-        })
-    };
-    let (result, run) = evaluate();
+    let (result, run) = run.around(|| {
+        catch_unwind(AssertUnwindSafe(|| engine.rhai.eval_ast_with_scope::<Dynamic>(&mut scope, &script.ast)))
+    });
+    dismantle(&mut scope, given);
     if run.ending.is_some() && run.overrun.is_none() {
         return Ok(Finished { run, scope, result: Dynamic::UNIT });
     }
-    match result {
-        Ok(Ok(result)) if run.overrun.is_none() => Ok(Finished { run, scope, result }),
-        Ok(Ok(_)) => Err(failed(&run, ErrorClass::Limit, errors::overrun(&run, &engine.limits))),
-        Ok(Err(error)) => Err(errors::of_run(&run, &error, &engine.limits)),
-        Err(_) => Err(failed(
+    let error = match result {
+        Ok(Ok(result)) if run.overrun.is_none() => return Ok(Finished { run, scope, result }),
+        Ok(Ok(_)) => failed(&run, ErrorClass::Limit, errors::overrun(&run, &engine.limits)),
+        Ok(Err(error)) => errors::of_run(&run, &error, &engine.limits),
+        Err(_) => failed(
             &run,
             ErrorClass::Script,
-            "the script engine panicked, which is a bug of Sluicegate; please report it with the script".to_owned(),
-        )),
+            "the script engine panicked, which is a bug; please report it with the script".to_owned(),
+        ),
+    };
+    dismantle(&mut scope, 0);
+    Err(error)
+}
+
+/// Drops the variables beyond the first `given`, last first, with what they share with closures: a variable that
+/// holds a closure that captured it would otherwise keep itself alive for ever.
+fn dismantle(scope: &mut Scope<'_>, given: usize) {
+    while scope.len() > given {
+        let last = scope.iter_raw().last().map(|(name, ..)| name.to_owned()).unwrap_or_default();
+        drop(scope.get_mut(&last).map(contents));
+        scope.rewind(scope.len() - 1);
     }
 }
 
-/// Takes one of the variables the script was given, `given` in all. Later ones of the same name are its own.
-fn variable(scope: &mut Scope<'_>, given: usize, name: &str) -> Dynamic {
-    scope.rewind(given);
-    scope.get_mut(name).map(std::mem::take).unwrap_or_default().flatten()
+/// What a variable holds; nothing stays behind for closures that captured it.
+fn contents(variable: &mut Dynamic) -> Dynamic {
+    variable.write_lock::<Dynamic>().map(|mut held| std::mem::take(&mut *held)).unwrap_or_default()
+}
+
+/// Takes one of the variables the script was given.
+fn variable(scope: &mut Scope<'_>, name: &str) -> Dynamic {
+    scope.get_mut(name).map(contents).unwrap_or_default()
 }
 
 fn event_map(event: &Event, key: Option<&Key>, depth: usize) -> Result<Dynamic, Unconvertible> {

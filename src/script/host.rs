@@ -14,6 +14,9 @@ type Answer<T> = Result<T, Box<EvalAltResult>>;
 /// Names of the functions that end a script or leave something, which only handlers may do.
 pub(super) const HANDLER_ONLY: [&str; 5] = ["emit", "retry", "reject", "skip", "delete_state"];
 
+/// What an emitted event costs beside its data: its envelope on the wire and in the outbox.
+const EMITTED_BYTES: usize = 256;
+
 /// How the functions are called, for errors about their arguments.
 pub(super) const SIGNATURES: [(&str, &str); 7] = [
     ("emit", "emit(type, data) or emit(type, data, #{ version, key, headers })"),
@@ -57,9 +60,7 @@ pub(super) fn register(engine: &mut Engine) {
     });
     engine.register_fn("uuid", |context: NativeCallContext| -> Answer<ImmutableString> {
         let id = Run::with(|run| {
-            if run.kind.is_none() {
-                return None;
-            }
+            run.kind?;
             let subject = &run.subject;
             let id = derived_id(&subject.pipeline, &subject.source, &subject.id, "uuid", run.uuids);
             run.uuids += 1;
@@ -97,7 +98,8 @@ fn emit(context: &NativeCallContext<'_>, kind: &str, data: Dynamic, options: Opt
     let options = Options::read(context, options)?;
     let position = context.call_position();
     in_handler(context, "emit", |run| {
-        let data = run.allowance.to_json(data).map_err(|why| errors::unconvertible(run, &why, "data", position))?;
+        let data = run.allowance.charge(EMITTED_BYTES).and_then(|()| run.allowance.take(data));
+        let data = data.map_err(|why| errors::unconvertible(run, &why, "data", position))?;
         let at = Place {
             file: context.call_source().unwrap_or(&run.subject.file).to_owned(),
             line: errors::line(run, context.call_source(), position),

@@ -8,10 +8,16 @@ use std::sync::Arc;
 
 use rhai::{Engine, EvalAltResult, Expr, Module, ModuleResolver, Position, Scope, Shared, Stmt};
 
+use super::pool::STACK_BYTES;
 use super::run::{Imports, Run, Subject};
 use super::{Source, check, errors};
 use crate::diagnostic::Diagnostic;
 use crate::spec::program::Limits;
+
+/// Imports of imports; loading recurses.
+const MAX_DEPTH: usize = 32;
+
+type Evaluated = Result<Module, Box<EvalAltResult>>;
 
 /// Answers from the imports of the run on this thread.
 pub(super) struct Prepared;
@@ -65,6 +71,7 @@ impl<'a> Loader<'a> {
             problems.extend(outcome.err().unwrap_or_default());
         }
         self.chain.pop();
+        problems.extend(check::qualified(source, ast, &self.imports));
         if problems.is_empty() { Ok(()) } else { Err(problems) }
     }
 
@@ -74,6 +81,9 @@ impl<'a> Loader<'a> {
         if self.chain.contains(&file) {
             let cycle = self.chain.join("` → `");
             return Err(refuse(format!("`{path}` imports itself: `{cycle}` → `{file}`")));
+        }
+        if self.chain.len() > MAX_DEPTH {
+            return Err(refuse(format!("imports of imports, more than {MAX_DEPTH} deep")));
         }
         let key = (source.file.to_owned(), path.to_owned());
         if let Some(module) = self.done.get(&file) {
@@ -99,9 +109,7 @@ impl<'a> Loader<'a> {
         if !problems.is_empty() {
             return Err(problems);
         }
-        let subject = Subject { file: source.file.into(), ..Subject::default() };
-        let run = Run::new(None, subject, Arc::new(self.imports.clone()), self.limits);
-        let (module, run) = run.around(|| Module::eval_ast_as_new(Scope::new(), &ast, self.engine));
+        let (module, run) = self.evaluate(source, &ast)?;
         module.map_err(|error| {
             let failed = errors::of_run(&run, &error, self.limits);
             let position = Position::new(
@@ -109,6 +117,26 @@ impl<'a> Loader<'a> {
                 u16::try_from(failed.at.column).unwrap_or(u16::MAX),
             );
             vec![errors::at(source, position, format!("importing `{}` fails: {}", source.file, failed.message))]
+        })
+    }
+
+    /// Runs the top level of a module: like any script within a budget, on a large stack.
+    fn evaluate(&self, source: &Source<'_>, ast: &rhai::AST) -> Result<(Evaluated, Run), Vec<Diagnostic>> {
+        let subject = Subject { file: source.file.into(), ..Subject::default() };
+        let imports = Arc::new(self.imports.clone());
+        let on_large_stack = || {
+            let run = Run::new(None, subject, imports, self.limits);
+            run.around(|| Module::eval_ast_as_new(Scope::new(), ast, self.engine))
+        };
+        let refuse = |message: String| vec![errors::at(source, Position::NONE, message)];
+        std::thread::scope(|scope| {
+            let builder = std::thread::Builder::new().name("script-import".to_owned()).stack_size(STACK_BYTES);
+            let thread = builder
+                .spawn_scoped(scope, on_large_stack)
+                .map_err(|error| refuse(format!("no thread to import `{}` on: {error}", source.file)))?;
+            // The panic itself is told by the panic hook.
+            let panicked = |_| refuse(format!("importing `{}` panicked, a bug; please report it", source.file));
+            thread.join().map_err(panicked)
         })
     }
 

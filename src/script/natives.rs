@@ -60,9 +60,9 @@ fn register_json(engine: &mut Engine, limits: Limits) {
         let value: Value = serde_json::from_str(text).map_err(|error| fail(&context, format!("not JSON: {error}")))?;
         convert::to_dynamic(&value, limits.depth).map_err(|why| fail(&context, why.message("the JSON")))
     });
-    engine.register_fn("to_json", move |context: NativeCallContext, map: &mut Map| -> Answer<String> {
+    engine.register_fn("to_json", move |context: NativeCallContext, map: Map| -> Answer<String> {
         let mut allowance = Allowance { depth: limits.depth, bytes: limits.string_bytes.saturating_mul(4) };
-        let value = allowance.to_json(Dynamic::from_map(map.clone())).map_err(|why| {
+        let value = allowance.take(Dynamic::from_map(map)).map_err(|why| {
             Run::with(|run| errors::unconvertible(run, &why, "the map", context.call_position()))
                 .unwrap_or_else(|| fail(&context, why.message("the map")))
         })?;

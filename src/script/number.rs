@@ -59,8 +59,8 @@ fn exact_float(text: &str) -> Option<FLOAT> {
 
 pub(super) fn register(engine: &mut rhai::Engine) {
     engine.register_type_with_name::<ExactNumber>("exact number");
-    engine.register_fn("to_string", |n: &mut ExactNumber| n.to_string());
-    engine.register_fn("to_debug", |n: &mut ExactNumber| n.to_string());
+    engine.register_fn("to_string", |n: ExactNumber| n.to_string());
+    engine.register_fn("to_debug", |n: ExactNumber| n.to_string());
     engine.register_fn("==", |a: ExactNumber, b: ExactNumber| a == b);
     engine.register_fn("!=", |a: ExactNumber, b: ExactNumber| a != b);
     engine.register_fn("-", |a: ExactNumber| refuse(&a));

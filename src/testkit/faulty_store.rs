@@ -78,12 +78,16 @@ impl FaultyStore {
         self.plan().chance = Some(Chance { entropy: SeededEntropy::new(seed), probability, faults: faults.to_vec() });
     }
 
-    /// From now on each call takes up to twice this long: the way there, and the way back.
+    /// From now on each call takes up to twice this long: the way there, and the way back. Start marks take none,
+    /// for they stand between a script and its being suspected.
     pub fn slow(&self, seed: u64, each_way: Duration) {
         self.plan().latency = Some((SeededEntropy::new(seed), each_way));
     }
 
-    async fn travel(&self) {
+    async fn travel(&self, op: Op) {
+        if matches!(op, Op::Start | Op::Returned) {
+            return;
+        }
         let pause = self.plan().latency.as_ref().map(|(entropy, each_way)| each_way.mul_f64(entropy.fraction()));
         if let Some(pause) = pause {
             tokio::time::sleep(pause).await;
@@ -137,12 +141,12 @@ impl FaultyStore {
         call: impl FnOnce(Arc<dyn Store>) -> BoxFuture<'static, T>,
         failed: impl FnOnce(StoreError) -> T,
     ) -> T {
-        self.travel().await;
+        self.travel(op).await;
         let fault = self.next(op);
         let what = match fault {
             None => {
                 let answer = call(self.inner.clone()).await;
-                self.travel().await;
+                self.travel(op).await;
                 return answer;
             }
             Some(Fault::Refuse) => "refused",

@@ -58,3 +58,9 @@ fn all_of_it_together() {
 fn several_runners_double_nothing() {
     hold(&Plan { runners: 2, trouble: vec![Trouble::Crash, Trouble::StoreFaults], ..Plan::default() });
 }
+
+#[test]
+fn several_runners_on_a_store_that_loses_its_last_writes_lose_nothing() {
+    let trouble = vec![Trouble::Crash, Trouble::TailLost, Trouble::StoreFaults, Trouble::PublishFaults];
+    hold(&Plan { runners: 2, trouble, ..Plan::default() });
+}
