@@ -21,7 +21,12 @@ pub struct OpenChannels {
 
 enum Place {
     Memory,
-    Nats { connection: Connection, channel: StreamChannel },
+    Nats(Box<OnNats>),
+}
+
+struct OnNats {
+    connection: Connection,
+    channel: StreamChannel,
 }
 
 impl OpenChannels {
@@ -46,7 +51,7 @@ impl OpenChannels {
                             connection
                         }
                     };
-                    Place::Nats { connection, channel: stream_channel(channel)? }
+                    Place::Nats(Box::new(OnNats { connection, channel: stream_channel(channel)? }))
                 }
             };
             channels.insert(name.clone(), place);
@@ -58,7 +63,7 @@ impl OpenChannels {
     pub async fn progress(&self, spec: ConsumerSpec) -> Result<Option<Progress>, BusError> {
         match self.place(&spec.channel)? {
             Place::Memory => Ok(None),
-            Place::Nats { connection, channel } => connection.progress(channel.clone(), spec).await,
+            Place::Nats(on) => on.connection.progress(on.channel.clone(), spec).await,
         }
     }
 
@@ -86,9 +91,7 @@ impl Channels for OpenChannels {
     fn source(&self, spec: ConsumerSpec) -> BoxFuture<'_, Result<Box<dyn Source>, BusError>> {
         let source = self.place(&spec.channel).map(|place| match place {
             Place::Memory => Box::new(self.memory.source(spec)) as Box<dyn Source>,
-            Place::Nats { connection, channel } => {
-                Box::new(connection.source(channel.clone(), spec, Tuning::default()))
-            }
+            Place::Nats(on) => Box::new(on.connection.source(on.channel.clone(), spec, Tuning::default())),
         });
         std::future::ready(source).boxed()
     }
@@ -96,9 +99,9 @@ impl Channels for OpenChannels {
     fn sink(&self, name: &ChannelName) -> Result<Arc<dyn Sink>, BusError> {
         Ok(match self.place(name)? {
             Place::Memory => Arc::new(self.memory.sink(name.clone())),
-            Place::Nats { connection, channel } => Arc::new(
-                connection
-                    .sink(channel.clone())
+            Place::Nats(on) => Arc::new(
+                on.connection
+                    .sink(on.channel.clone())
                     .map_err(|error| BusError::Refused(format!("channel `{name}`: {error}")))?,
             ),
         })

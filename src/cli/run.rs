@@ -77,9 +77,9 @@ pub async fn run(arguments: RunArgs) -> Result<Exit, Failure> {
         served = serve => return Err(Failure::cannot_run(format!("the admin address failed: {served:?}"))),
         never = signals.answer(&stop) => match never {},
     };
-    balance(&gate.pipelines)?;
+    let told = balance(&gate.pipelines);
     ended.map_err(|CannotRun { pipeline, why }| Failure::cannot_run(format!("pipeline `{pipeline}`: {why}")))?;
-    Ok(Exit::Fine)
+    told.map(|()| Exit::Fine)
 }
 
 async fn build(program: &Program, options: &Options) -> Result<Gate, Failure> {

@@ -181,3 +181,44 @@ fn an_unknown_pipeline_is_met_with_a_suggestion() {
     let done = Sandbox::sample(&nats, &redis).sluice(&["status", "--pipeline", "fulfillment"]).expect(2);
     assert!(done.stderr.contains("help: did you mean `fulfilment`?"), "{}", done.stderr);
 }
+
+#[test]
+fn an_emptied_store_is_refused_until_a_person_says_how_to_go_on() {
+    let (nats, redis) = (NatsServer::start(), RedisServer::start());
+    let sandbox = Sandbox::sample(&nats, &redis);
+    sandbox.sluice(&["publish", "orders", "pipelines/sample-events.ndjson"]).expect(1);
+    let running = sandbox.run(&[]);
+    running.until_metric("sluice_received_total{pipeline=\"fulfilment\"}", 8.0);
+    running.until_metric("sluice_in_flight{pipeline=\"fulfilment\"}", 0.0);
+    running.terminated().expect(0);
+
+    redis.flush();
+    let refused = sandbox.run(&[]).ended().expect(2);
+    assert!(refused.stderr.contains("error: pipeline `fulfilment`: the store knows no position"), "{}", refused.stderr);
+    assert!(refused.stdout.starts_with("fulfilment: received 0 = "), "{}", refused.stdout);
+
+    let running = sandbox.run(&["--unknown-position", "continue"]);
+    running.until_ready();
+    running.terminated().expect(0);
+    let status = sandbox.sluice(&["status", "--format", "json"]).expect(0).json();
+    assert_eq!(status["pipelines"][0]["inputs"][0]["position"], 8);
+}
+
+#[test]
+fn looking_makes_nothing_and_disturbs_nobody() {
+    let (nats, redis) = (NatsServer::start(), RedisServer::start());
+    let sandbox = Sandbox::sample(&nats, &redis);
+    let before = sandbox.sluice(&["status"]).expect(0).stdout;
+    assert!(before.contains("this pipeline never ran on it") && before.contains("no consumer yet"), "{before}");
+    assert_eq!(sandbox.sluice(&["dlq", "list"]).expect(0).stdout, "no open dead letters\n");
+    assert_eq!(sandbox.sluice(&["status"]).expect(0).stdout, before);
+
+    // Whoever died at work is still found to have died, after others have looked.
+    let running = sandbox.run(&[]);
+    running.until_ready();
+    running.signal(Signal::KILL);
+    drop(running);
+    sandbox.sluice(&["status"]).expect(0);
+    sandbox.sluice(&["dlq", "list"]).expect(0);
+    assert_eq!(redis.field_count("{sluice:fulfilment}:runners"), 1);
+}
