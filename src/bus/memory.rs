@@ -319,7 +319,7 @@ impl MemorySink {
 impl Sink for MemorySink {
     fn publish(&self, event: Outgoing) -> BoxFuture<'static, Result<(), PublishError>> {
         let (bus, channel) = (self.bus.clone(), self.channel.clone());
-        async move { bus.store(&channel, Some(event.dedupe_id), event.headers, event.payload) }.boxed()
+        async move { bus.store(&channel, Some(event.dedupe_id).filter(|id| !id.is_empty()), event.headers, event.payload) }.boxed()
     }
 
     fn subject(&self, _pipeline: &str, _kind: &str, _key: &str) -> Result<String, String> {

@@ -9,6 +9,7 @@
 
 pub mod memory;
 pub mod nats;
+pub mod open;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -145,7 +146,7 @@ pub trait Source: Send + Sync {
 /// An event on its way out.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Outgoing {
-    /// For the broker's dedupe (`Nats-Msg-Id`): stable over re-publishing, distinct per destination.
+    /// For the broker's dedupe (`Nats-Msg-Id`): stable over re-publishing, distinct per destination. Empty: none.
     pub dedupe_id: String,
     /// Subject resolved from the channel's template, or empty for the channel's only subject.
     pub subject: String,

@@ -8,6 +8,7 @@
 
 mod contract;
 pub mod memory;
+pub mod open;
 pub mod record;
 pub mod redis;
 

@@ -78,6 +78,25 @@ impl RedisServer {
         format!("redis://127.0.0.1:{}", self.port)
     }
 
+    /// Forgets everything.
+    pub fn flush(&self) {
+        assert_eq!(self.ask("FLUSHALL"), "+OK");
+    }
+
+    /// Fields of a hash.
+    pub fn field_count(&self, key: &str) -> u64 {
+        self.ask(&format!("HLEN {key}")).trim_start_matches(':').parse().expect("a number")
+    }
+
+    /// The first line of the answer to an inline command.
+    fn ask(&self, command: &str) -> String {
+        let mut stream = connect(self.port).expect("it answers");
+        stream.write_all(format!("{command}\r\n").as_bytes()).expect("it listens");
+        let mut line = String::new();
+        BufReader::new(stream).read_line(&mut line).expect("it answers");
+        line.trim_end().to_owned()
+    }
+
     /// Length in bytes of the append-only file being written: everything replied to so far is in it. (While an
     /// fsync is under way the server keeps what it replied to in a buffer; that is waited for.)
     pub fn aof_size(&self) -> u64 {

@@ -58,24 +58,30 @@ impl Consumer {
     pub async fn progress(&self) -> Result<Progress, BusError> {
         let bound = self.bound().await?;
         let stream = stream::state(&self.link, &self.channel.stream).await?;
-        let info = match self.info().await {
-            Err(ApiError::Answered { code: api::CONSUMER_NOT_FOUND, .. }) => {
-                self.doubt().await;
-                return Err(BusError::Unavailable(format!("consumer `{}` was deleted; it is made again", self.name)));
-            }
-            info => info.map_err(|e| e.during(&format!("asking about consumer `{}`", self.name)))?,
+        let Some(info) = self.info_if_there().await? else {
+            self.doubt().await;
+            return Err(BusError::Unavailable(format!("consumer `{}` was deleted; it is made again", self.name)));
         };
-        let number = |pointer: &str| info.pointer(pointer).and_then(Value::as_u64).unwrap_or(0);
-        // Where a consumer was made to start, its floor is; servers before 2.11 say 0 until the first ack.
-        let start = number("/config/opt_start_seq").saturating_sub(1);
-        Ok(Progress {
-            ack_floor: number("/ack_floor/stream_seq").max(start),
-            delivered: number("/delivered/stream_seq").max(start),
-            pending: number("/num_pending"),
-            first: stream.first,
-            last: stream.last,
-            deletes_on_ack: bound.retention.deletes_on_ack(),
-        })
+        Ok(progress(&info, &stream, bound.retention))
+    }
+
+    /// Where it stands, without making it or changing anything about it. `None`: it is not there.
+    pub async fn look(&self) -> Result<Option<Progress>, BusError> {
+        self.link.ready().await?;
+        let Some(stream) = stream::find(&self.link, &self.channel.stream).await? else {
+            let name = &self.channel.stream;
+            let missing = || BusError::Unavailable(format!("there is no stream `{name}`"));
+            return if self.channel.create { Ok(None) } else { Err(missing()) };
+        };
+        let info = self.info_if_there().await?;
+        Ok(info.map(|info| progress(&info, &stream, stream.retention)))
+    }
+
+    async fn info_if_there(&self) -> Result<Option<Value>, BusError> {
+        match self.info().await {
+            Err(ApiError::Answered { code: api::CONSUMER_NOT_FOUND, .. }) => Ok(None),
+            info => info.map(Some).map_err(|e| e.during(&format!("asking about consumer `{}`", self.name))),
+        }
     }
 
     /// The client's own JetStream interface, for what comes in base64.
@@ -239,6 +245,20 @@ impl Consumer {
         let stream = &self.channel.stream;
         let request = json!({ "stream_name": stream, "config": config, "action": action });
         api::ask(&self.link, &format!("CONSUMER.CREATE.{stream}.{}", self.name), &request).await
+    }
+}
+
+fn progress(info: &Value, stream: &Stream, retention: Retention) -> Progress {
+    let number = |pointer: &str| info.pointer(pointer).and_then(Value::as_u64).unwrap_or(0);
+    // Where a consumer was made to start, its floor is; servers before 2.11 say 0 until the first ack.
+    let start = number("/config/opt_start_seq").saturating_sub(1);
+    Progress {
+        ack_floor: number("/ack_floor/stream_seq").max(start),
+        delivered: number("/delivered/stream_seq").max(start),
+        pending: number("/num_pending"),
+        first: stream.first,
+        last: stream.last,
+        deletes_on_ack: retention.deletes_on_ack(),
     }
 }
 

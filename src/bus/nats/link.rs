@@ -16,6 +16,8 @@ const CONNECT_PATIENCE: Duration = Duration::from_secs(2);
 
 #[derive(Clone)]
 pub struct Link {
+    /// Gone when we let go of the connection ourselves: its end is then no news. Dropped before the client is.
+    _alive: Arc<()>,
     pub client: Client,
     name: Arc<str>,
     state: watch::Receiver<State>,
@@ -55,15 +57,19 @@ impl Link {
         let name: Arc<str> = name.into();
         let (sender, state) = watch::channel(State::default());
         let told = name.clone();
+        let alive = Arc::new(());
+        let wanted = Arc::downgrade(&alive);
         options = options.event_callback(move |event| {
-            note(&told, &sender, &event);
+            if wanted.strong_count() > 0 {
+                note(&told, &sender, &event);
+            }
             std::future::ready(())
         });
         let client = options
             .connect(servers)
             .await
             .map_err(|e| BusError::Refused(format!("connection `{name}` cannot be set up: {e}")))?;
-        Ok(Self { client, name, state })
+        Ok(Self { _alive: alive, client, name, state })
     }
 
     /// Waits a little for a connection; the number of the one that is up.

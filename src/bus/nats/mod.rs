@@ -24,7 +24,7 @@ pub mod subject;
 
 use std::time::Duration;
 
-use crate::bus::{BusError, ConsumerSpec};
+use crate::bus::{BusError, ConsumerSpec, Progress};
 use crate::spec::program::{ChannelKind, NatsConnection};
 
 pub use sink::NatsSink;
@@ -50,6 +50,16 @@ impl Connection {
     /// Nothing is asked of the server yet: stream and consumer are looked at with the first call.
     pub fn source(&self, channel: StreamChannel, spec: ConsumerSpec, tuning: Tuning) -> NatsSource {
         NatsSource::new(self.link.clone(), self.acks.clone(), channel, spec, tuning)
+    }
+
+    /// Where a consumer stands, without making or changing it. `None`: it is not there yet.
+    pub async fn progress(&self, channel: StreamChannel, spec: ConsumerSpec) -> Result<Option<Progress>, BusError> {
+        consumer::Consumer::new(self.link.clone(), channel, spec, Tuning::default()).look().await
+    }
+
+    /// Publishes to a channel by a template of one's own, where the channel has wildcards or several subjects.
+    pub fn publisher(&self, channel: StreamChannel, template: &str) -> Result<NatsSink, BusError> {
+        NatsSink::with_template(self.link.clone(), channel, template)
     }
 
     /// Refused: a channel that cannot be published to, because it has several subjects or wildcards.

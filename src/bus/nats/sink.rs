@@ -32,15 +32,21 @@ struct Inner {
 
 impl NatsSink {
     pub(super) fn new(link: Link, channel: StreamChannel) -> Result<Self, BusError> {
-        let template = match channel.subjects.as_slice() {
-            [one] if !one.split('.').any(|t| t == "*" || t == ">") => one.clone(),
-            _ => {
-                return Err(BusError::Refused(format!(
-                    "a channel that is published to needs one subject without wildcards, not `{}`; set its `subject`",
-                    channel.subjects.join("`, `")
-                )));
+        match channel.subjects.as_slice() {
+            [one] => {
+                let template = one.clone();
+                Self::with_template(link, channel, &template)
             }
-        };
+            several => Err(unpublishable(&several.join("`, `"))),
+        }
+    }
+
+    /// `template` is one of the channel's subjects, or what one of them covers.
+    pub(super) fn with_template(link: Link, channel: StreamChannel, template: &str) -> Result<Self, BusError> {
+        if template.split('.').any(|t| t == "*" || t == ">") {
+            return Err(unpublishable(template));
+        }
+        let template = template.to_owned();
         Ok(Self(Arc::new(Inner {
             link,
             channel,
@@ -51,6 +57,12 @@ impl NatsSink {
     }
 }
 
+fn unpublishable(subjects: &str) -> BusError {
+    BusError::Refused(format!(
+        "a channel that is published to needs one subject without wildcards, not `{subjects}`; set its `subject`"
+    ))
+}
+
 impl Inner {
     async fn publish(&self, event: Outgoing) -> Result<(), PublishError> {
         let unconfirmed = |e: BusError| PublishError::Unconfirmed(e.to_string());
@@ -58,9 +70,11 @@ impl Inner {
         self.look_at_stream().await.map_err(unconfirmed)?;
 
         let mut headers = message::outgoing(&event.headers).map_err(PublishError::Refused)?;
-        let id = event.dedupe_id.parse::<async_nats::HeaderValue>();
-        let id = id.map_err(|_| PublishError::Refused("the event's dedupe id holds a line break".to_owned()))?;
-        headers.insert(async_nats::header::NATS_MESSAGE_ID, id);
+        if !event.dedupe_id.is_empty() {
+            let id = event.dedupe_id.parse::<async_nats::HeaderValue>();
+            let id = id.map_err(|_| PublishError::Refused("the event's dedupe id holds a line break".to_owned()))?;
+            headers.insert(async_nats::header::NATS_MESSAGE_ID, id);
+        }
         // A subject that belongs to another stream must not swallow the event.
         if let Ok(name) = self.channel.stream.parse::<async_nats::HeaderValue>() {
             headers.insert(async_nats::header::NATS_EXPECTED_STREAM, name);

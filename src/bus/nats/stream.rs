@@ -56,13 +56,17 @@ pub async fn ensure(link: &Link, channel: &StreamChannel) -> Result<Stream, BusE
 
 /// First and last sequence as of now.
 pub async fn state(link: &Link, name: &str) -> Result<Stream, BusError> {
-    let answer = api::ask(link, &format!("STREAM.INFO.{name}"), &json!({})).await;
-    answer.map(|a| read(&a)).map_err(|e| match e {
-        ApiError::Answered { code: api::STREAM_NOT_FOUND, .. } => {
-            BusError::Unavailable(format!("stream `{name}` is gone"))
-        }
-        other => other.during(&format!("asking about stream `{name}`")),
-    })
+    let stream = find(link, name).await?;
+    stream.ok_or_else(|| BusError::Unavailable(format!("stream `{name}` is gone")))
+}
+
+/// `None`: there is no such stream.
+pub async fn find(link: &Link, name: &str) -> Result<Option<Stream>, BusError> {
+    match api::ask(link, &format!("STREAM.INFO.{name}"), &json!({})).await {
+        Ok(answer) => Ok(Some(read(&answer))),
+        Err(ApiError::Answered { code: api::STREAM_NOT_FOUND, .. }) => Ok(None),
+        Err(other) => Err(other.during(&format!("asking about stream `{name}`"))),
+    }
 }
 
 fn read(answer: &Value) -> Stream {

@@ -18,6 +18,46 @@ impl RedisStore {
         Ok(Opened { fresh, unclean, incarnation: info.run_id().to_owned(), durability, warnings })
     }
 
+    /// What [`Store::open`](crate::store::Store::open) would tell, signing nobody in: for looking at a store
+    /// beside whoever runs, and for what a person changes in it. `None`: this pipeline never ran here.
+    pub async fn look(&self) -> Result<Option<Opened>, StoreError> {
+        let what = "looking";
+        let info = self.link.open().await?;
+        let (durability, warnings) = self.inspect().await?;
+        let made = self.made();
+        let mut pipeline = redis::pipe();
+        let mut held = redis::cmd("HMGET");
+        held.arg(format!("{}:meta", self.layout.pipeline));
+        made.iter().for_each(|(name, _)| {
+            held.arg(*name);
+        });
+        pipeline.add_command(held).cmd("HLEN").arg(format!("{}:runners", self.layout.pipeline));
+        let mut answers = self.link.ask_all(&pipeline).await?.into_iter();
+        let mut next = || answers.next().ok_or_else(|| reply::unexpected(what));
+        let held = reply::list(next()?, what)?;
+        if held.iter().all(|value| *value == Value::Nil) {
+            return Ok(None);
+        }
+        for ((name, ours), held) in made.iter().zip(held) {
+            let held = reply::bytes(held, what)?.unwrap_or_default();
+            if *held != *ours.as_bytes() {
+                return Err(self.differs(name, &String::from_utf8_lossy(&held)));
+            }
+        }
+        let unclean = reply::number(&next()?, what)? > 0;
+        Ok(Some(Opened { fresh: false, unclean, incarnation: info.run_id().to_owned(), durability, warnings }))
+    }
+
+    /// What the store is made with, and must never change.
+    fn made(&self) -> [(&'static str, String); 4] {
+        [
+            ("format", layout::FORMAT.to_owned()),
+            ("partitions", self.partition_count().to_string()),
+            ("key_hash", layout::KEY_HASH.to_owned()),
+            ("digest_vector", layout::digest_vector(self.partition_count())),
+        ]
+    }
+
     async fn inspect(&self) -> Result<(Durability, Vec<String>), StoreError> {
         let mut pipeline = redis::pipe();
         for name in Settings::NAMES {
@@ -45,12 +85,7 @@ impl RedisStore {
     async fn sign_in(&self, runner: WriterId) -> Result<(bool, Vec<Vec<u8>>), StoreError> {
         let what = "opening";
         let before = self.session().runner;
-        let made = [
-            ("format", layout::FORMAT.to_owned()),
-            ("partitions", self.partition_count().to_string()),
-            ("key_hash", layout::KEY_HASH.to_owned()),
-            ("digest_vector", layout::digest_vector(self.partition_count())),
-        ];
+        let made = self.made();
         let mut call = self.link.scripts.open.call(&self.layout.pipeline);
         call.arg(hex(&runner.0)).arg(before.map_or(String::new(), |before| hex(&before.0)));
         call.arg(self.clock.now().0).arg(script::COMMANDS);

@@ -1,0 +1,207 @@
+//! `sluice dlq`: dead letters and their verbs.
+
+mod show;
+mod verbs;
+
+use std::sync::Arc;
+
+use clap::{Args, Subcommand};
+
+use super::failure::{Exit, Failure};
+use super::project::Tell;
+use super::{Format, ProjectArgs, print, project};
+use crate::bus::open::OpenChannels;
+use crate::clock::{Clock, SystemClock, SystemEntropy};
+use crate::event::{MarkId, hex};
+use crate::flow::context::Context;
+use crate::ops::dead_letters::{Ledger, Letter, Trouble};
+use crate::ops::gate::{Ground, channels_of};
+use crate::spec::program::Program;
+use crate::store::open;
+
+/// Look at events that were set aside, and decide about them
+///
+/// An id is any beginning of it that is unique. Works beside a running `sluice run`, and without one.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  sluice dlq list --group                                what is wrong, by cause
+  sluice dlq show 3f2a                                   the record, the reason and the event
+  sluice dlq try 3f2a                                    what today's handlers would do; writes nothing
+  sluice dlq replay 3f2a 77b0                            send these through the gate again
+  sluice dlq replay --fingerprint 9c41d2a07e55 --yes     all of one cause
+  sluice dlq discard 3f2a --why 'a test order'")]
+pub struct DlqArgs {
+    #[command(flatten)]
+    project: ProjectArgs,
+    /// Only this pipeline's
+    #[arg(long, value_name = "NAME", global = true)]
+    pipeline: Option<String>,
+    #[arg(long, value_enum, default_value_t = Format::Human, global = true)]
+    format: Format,
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand, Debug)]
+enum Verb {
+    /// List open dead letters
+    List {
+        /// One line a cause
+        #[arg(long)]
+        group: bool,
+        /// Closed ones too
+        #[arg(long)]
+        all: bool,
+    },
+    /// Show a dead letter: its record, its reason, the event as it was received
+    Show { id: String },
+    /// Run today's handlers on a dead letter and today's state, and show what they would do; writes nothing
+    Try { id: String },
+    /// Send dead letters through the gate again; each one that is handled closes its record
+    Replay {
+        #[command(flatten)]
+        which: Which,
+        /// Do not ask
+        #[arg(long)]
+        yes: bool,
+    },
+    /// Close dead letters without handling them
+    Discard {
+        #[arg(required = true, value_name = "ID")]
+        ids: Vec<String>,
+        /// For whoever looks later
+        #[arg(long, value_name = "TEXT")]
+        why: String,
+    },
+}
+
+#[derive(Args, Debug)]
+#[group(required = true, multiple = false)]
+struct Which {
+    #[arg(value_name = "ID")]
+    ids: Vec<String>,
+    /// All open ones of one cause, as `list --group` shows it
+    #[arg(long, value_name = "HEX")]
+    fingerprint: Option<String>,
+    /// All open ones
+    #[arg(long)]
+    all_open: bool,
+}
+
+pub async fn dlq(arguments: DlqArgs) -> Result<Exit, Failure> {
+    let desk = Desk::open(&arguments).await?;
+    match &arguments.verb {
+        Verb::List { group, all } => show::list(&desk, *group, *all).await,
+        Verb::Show { id } => show::show(&desk, id).await,
+        Verb::Try { id } => verbs::try_out(&desk, id).await,
+        Verb::Replay { which, yes } => verbs::replay(&desk, which, *yes).await,
+        Verb::Discard { ids, why } => verbs::discard(&desk, ids, why).await,
+    }
+}
+
+/// The ledgers in question.
+struct Desk {
+    program: Arc<Program>,
+    ledgers: Vec<Ledger>,
+    clock: Arc<dyn Clock>,
+    format: Format,
+}
+
+impl From<Trouble> for Failure {
+    fn from(trouble: Trouble) -> Self {
+        Self::cannot_run(trouble.to_string())
+    }
+}
+
+impl Desk {
+    async fn open(arguments: &DlqArgs) -> Result<Self, Failure> {
+        let program = project::load(&arguments.project.project, Tell::Errors)?;
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let mut ledgers = Vec::new();
+        for pipeline in project::pipelines(&program, arguments.pipeline.as_deref())? {
+            let beside = open::beside(&program.store, &pipeline, Arc::clone(&clock)).await;
+            let (store, opened) = beside.map_err(|error| Failure::cannot_run(error.to_string()))?;
+            // Where nothing ever ran, nothing died.
+            if opened.is_some() {
+                ledgers.push(Ledger { pipeline, store });
+            }
+        }
+        Ok(Self { program, ledgers, clock, format: arguments.format })
+    }
+
+    /// Every letter with the index of its ledger.
+    async fn letters(&self, open_only: bool) -> Result<Vec<(usize, Letter)>, Failure> {
+        let mut all = Vec::new();
+        for (index, ledger) in self.ledgers.iter().enumerate() {
+            all.extend(ledger.letters(open_only).await?.into_iter().map(|letter| (index, letter)));
+        }
+        Ok(all)
+    }
+
+    /// The letters whose ids begin so, each once.
+    async fn find(&self, ids: &[String]) -> Result<Vec<(usize, Letter)>, Failure> {
+        let mut found: Vec<(usize, Letter)> = Vec::new();
+        let mut all = None;
+        for id in ids {
+            let (index, letter) = match MarkId::from_hex(id) {
+                Some(whole) => self.whole(whole).await?.ok_or_else(|| none(id))?,
+                None => {
+                    if all.is_none() {
+                        all = Some(self.letters(false).await?);
+                    }
+                    beginning(all.as_deref().unwrap_or_default(), id)?
+                }
+            };
+            if !found.iter().any(|(at, known)| *at == index && known.id == letter.id) {
+                found.push((index, letter));
+            }
+        }
+        Ok(found)
+    }
+
+    async fn one(&self, id: &str) -> Result<(usize, Letter), Failure> {
+        self.find(&[id.to_owned()]).await?.pop().ok_or_else(|| none(id))
+    }
+
+    async fn whole(&self, id: MarkId) -> Result<Option<(usize, Letter)>, Failure> {
+        for (index, ledger) in self.ledgers.iter().enumerate() {
+            if let Some(letter) = ledger.letter(id).await? {
+                return Ok(Some((index, letter)));
+            }
+        }
+        Ok(None)
+    }
+
+    /// A pipeline as `sluice run` would make it, to run letters through; nothing of it is at work yet.
+    async fn context(&self, ledger: &Ledger) -> Result<Arc<Context>, Failure> {
+        let names = channels_of([&ledger.pipeline]);
+        let channels = OpenChannels::open(&self.program, &names, Arc::clone(&self.clock)).await;
+        let channels = channels.map_err(|error| Failure::cannot_run(error.to_string()))?;
+        let ground = Ground::new(Arc::new(channels), 1, Arc::clone(&self.clock), Arc::new(SystemEntropy));
+        let ground = ground.map_err(|error| Failure::cannot_run(format!("the system gives no threads: {error}")))?;
+        let context = ground.context(&self.program, &ledger.pipeline, Arc::clone(&ledger.store));
+        Ok(Arc::new(context.map_err(|error| Failure::cannot_run(error.to_string()))?))
+    }
+}
+
+fn none(id: &str) -> Failure {
+    Failure::cannot_run(format!("there is no dead letter `{}`", print::tame(id)))
+        .help("`sluice dlq list --all` lists them")
+}
+
+fn beginning(all: &[(usize, Letter)], id: &str) -> Result<(usize, Letter), Failure> {
+    let wanted = id.to_ascii_lowercase();
+    let mut fitting = all.iter().filter(|(_, letter)| !wanted.is_empty() && letter.id.hex().starts_with(&wanted));
+    match (fitting.next(), fitting.count()) {
+        (None, _) => Err(none(id)),
+        (Some(found), 0) => Ok(found.clone()),
+        (Some(_), more) => Err(Failure::cannot_run(format!("{} dead letters begin with `{id}`", more + 1))
+            .help("write more of the id, or name the pipeline with `--pipeline`")),
+    }
+}
+
+/// As much of an id as people want to read.
+fn short(id: MarkId) -> String {
+    hex(&id.0[..6])
+}

@@ -1,0 +1,125 @@
+//! The command line: one file a command. The only place that prints.
+
+mod dlq;
+mod failure;
+mod lint;
+mod print;
+mod project;
+mod publish;
+mod run;
+mod status;
+
+use std::future::Future;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
+
+use failure::{Exit, Failure};
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0  fine
+  1  findings: errors in the project, events that failed
+  2  cannot run: usage, file, connection";
+
+/// Event consumers declared instead of coded: nothing passes the gate malformed, twice, or out of turn — and
+/// nothing is lost at it.
+#[derive(Parser, Debug)]
+#[command(name = "sluice", version, max_term_width = 110)]
+#[command(after_help = "\
+Examples:
+  sluice lint                                  check the project in this directory
+  sluice run                                   run its pipelines until told to stop
+  sluice publish orders orders.ndjson          feed it events, one a line
+  sluice dlq list --group                      see what was set aside, by cause
+  sluice status                                see where every pipeline stands")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand, Debug)]
+enum Command {
+    Run(run::RunArgs),
+    Lint(lint::LintArgs),
+    Publish(publish::PublishArgs),
+    Dlq(dlq::DlqArgs),
+    Status(status::StatusArgs),
+}
+
+#[derive(Args, Debug)]
+struct ProjectArgs {
+    /// Directory of the project: where `sluice.yaml` is, or would be
+    #[arg(long, value_name = "DIR", default_value = ".", global = true)]
+    project: PathBuf,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Format {
+    Human,
+    Json,
+}
+
+/// Runs the command that the arguments name.
+pub fn main() -> ExitCode {
+    let command = with_exit_codes(Cli::command()).mut_subcommands(with_exit_codes);
+    let cli = match Cli::from_arg_matches(&command.get_matches()) {
+        Ok(cli) => cli,
+        Err(error) => error.exit(),
+    };
+    let done = match cli.command {
+        Command::Run(arguments) => asynchronous(run::run(arguments)),
+        Command::Lint(arguments) => lint::lint(&arguments),
+        Command::Publish(arguments) => quietly(publish::publish(arguments)),
+        Command::Dlq(arguments) => quietly(dlq::dlq(arguments)),
+        Command::Status(arguments) => quietly(status::status(arguments)),
+    };
+    done.unwrap_or_else(Failure::report).into()
+}
+
+fn with_exit_codes(command: clap::Command) -> clap::Command {
+    let examples = command.get_after_help().map_or(String::new(), |examples| format!("{examples}\n\n"));
+    command.after_help(examples + EXIT_CODES)
+}
+
+/// For commands whose product is what they print: of the log only what is wrong.
+fn quietly(command: impl Future<Output = Result<Exit, Failure>>) -> Result<Exit, Failure> {
+    crate::telemetry::start(Some(crate::telemetry::LogFormat::Human), "warn").map_err(Failure::cannot_run)?;
+    asynchronous(command)
+}
+
+fn asynchronous(command: impl Future<Output = Result<Exit, Failure>>) -> Result<Exit, Failure> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| Failure::cannot_run(format!("the system gives no threads: {error}")))?;
+    let done = runtime.block_on(command);
+    // A read of a terminal that is still waiting must not keep the process.
+    runtime.shutdown_background();
+    done
+}
+
+/// `25s`, `1m 30s`, `250ms`.
+fn duration(text: &str) -> Result<std::time::Duration, String> {
+    let parsed: Option<jiff::SignedDuration> = text.parse().ok();
+    let positive = parsed.and_then(|duration| std::time::Duration::try_from(duration).ok());
+    positive.ok_or_else(|| "write it like `25s` or `1m 30s`".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_definition_of_the_arguments_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn durations_are_written_as_in_pipelines() {
+        assert_eq!(duration("25s"), Ok(std::time::Duration::from_secs(25)));
+        assert_eq!(duration("1m 30s"), Ok(std::time::Duration::from_secs(90)));
+        for bad in ["", "25", "-1s", "soon"] {
+            assert!(duration(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,66 @@
+//! Loading the project that the arguments name.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use super::failure::Failure;
+use super::print;
+use crate::diagnostic::{Level, has_errors, render};
+use crate::spec::program::{Channel, Pipeline, Program};
+use crate::spec::{self, Loaded};
+
+/// How much of what the loader found is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tell {
+    Everything,
+    /// The command is not about the project; what is not wrong does not matter to it.
+    Errors,
+}
+
+pub fn load(root: &Path, tell: Tell) -> Result<Arc<Program>, Failure> {
+    directory(root)?;
+    let Loaded { program, mut diagnostics, sources } = spec::load(root, &|name| std::env::var(name).ok());
+    if tell == Tell::Errors {
+        diagnostics.retain(|diagnostic| diagnostic.level == Level::Error);
+    }
+    if !diagnostics.is_empty() {
+        print::note(&render::human(&diagnostics, &sources, print::colored_stderr()));
+    }
+    let errors = diagnostics.iter().filter(|diagnostic| diagnostic.level == Level::Error).count();
+    match program {
+        Some(program) if !has_errors(&diagnostics) => Ok(Arc::new(program)),
+        _ => Err(Failure::findings(format!("the project has {}", print::count(errors as u64, "error")))),
+    }
+}
+
+pub fn directory(root: &Path) -> Result<(), Failure> {
+    if root.is_dir() {
+        return Ok(());
+    }
+    Err(Failure::cannot_run(format!("`{}` is not a directory", root.display()))
+        .help("`--project` names the directory of the project, where `sluice.yaml` is"))
+}
+
+/// The pipeline of that name, or all of them.
+pub fn pipelines(program: &Program, name: Option<&str>) -> Result<Vec<Arc<Pipeline>>, Failure> {
+    let Some(name) = name else { return Ok(program.pipelines.clone()) };
+    match program.pipelines.iter().find(|pipeline| &*pipeline.name == name) {
+        Some(pipeline) => Ok(vec![Arc::clone(pipeline)]),
+        None => Err(unknown("pipeline", name, program.pipelines.iter().map(|pipeline| &*pipeline.name))),
+    }
+}
+
+pub fn channel<'p>(program: &'p Program, name: &str) -> Result<&'p Channel, Failure> {
+    program.channels.get(name).ok_or_else(|| unknown("channel", name, program.channels.keys().map(|name| &**name)))
+}
+
+fn unknown<'a>(what: &str, name: &str, known: impl Iterator<Item = &'a str> + Clone) -> Failure {
+    let failure = Failure::cannot_run(format!("there is no {what} `{}` in this project", print::tame(name)));
+    match crate::diagnostic::did_you_mean(name, known.clone()) {
+        Some(meant) => failure.help(format!("did you mean `{meant}`?")),
+        None => {
+            let known: Vec<String> = known.map(|name| format!("`{name}`")).collect();
+            failure.help(format!("there is {}", if known.is_empty() { "none".to_owned() } else { known.join(", ") }))
+        }
+    }
+}

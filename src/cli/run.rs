@@ -1,0 +1,179 @@
+//! `sluice run`: the pipelines of a project, until told to stop.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::Args;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+use super::failure::{Exit, Failure};
+use super::project::Tell;
+use super::{ProjectArgs, print, project};
+use crate::admin;
+use crate::bus::open::OpenChannels;
+use crate::clock::{Clock, SystemClock, SystemEntropy};
+use crate::flow::context::Context;
+use crate::flow::supervisor::{CannotRun, Options, UnknownPosition};
+use crate::ops::gate::{Gate, Ground, channels_of};
+use crate::spec::program::{Pipeline, Program, StoreConfig};
+use crate::store::{Store, open};
+use crate::telemetry::{self, LogFormat};
+
+/// What a shell reports of a process that was interrupted.
+const INTERRUPTED: i32 = 130;
+
+/// Run the pipelines of a project until told to stop
+///
+/// SIGTERM or SIGINT (Ctrl-C) stops taking events, finishes what is in hand and says goodbye; a second one leaves
+/// at once, which loses nothing but makes the next start look twice. A broker or store that is down is waited for.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  sluice run
+  sluice run --project shop --log debug
+  sluice run --unknown-position continue   once, with a new store: what was acked stays as it is")]
+pub struct RunArgs {
+    #[command(flatten)]
+    project: ProjectArgs,
+    /// What to do when the store knows no position although the broker says that events were acked
+    #[arg(long, value_enum, default_value_t)]
+    unknown_position: UnknownPosition,
+    /// How long finishing may take when told to stop
+    #[arg(long, value_name = "TIME", default_value = "25s", value_parser = super::duration)]
+    grace: Duration,
+    /// Logs for people or one JSON object a line; people when stderr is a terminal
+    #[arg(long, value_enum, value_name = "FORMAT")]
+    log_format: Option<LogFormat>,
+    /// `error`, `warn`, `info`, `debug`, `trace`, or directives like `sluicegate=debug,async_nats=info`
+    #[arg(long, value_name = "LEVEL", default_value = "info")]
+    log: String,
+}
+
+pub async fn run(arguments: RunArgs) -> Result<Exit, Failure> {
+    telemetry::start(arguments.log_format, &arguments.log).map_err(Failure::cannot_run)?;
+    // From here on a signal is ours to answer.
+    let signals =
+        Signals::listen().map_err(|error| Failure::cannot_run(format!("signals cannot be heard: {error}")))?;
+    let program = project::load(&arguments.project.project, Tell::Everything)?;
+    let admin = match &program.admin {
+        Some(admin) => Some(admin::Bound::bind(admin).await.map_err(|error| taken(admin.listen, &error))?),
+        None => None,
+    };
+    let options =
+        Options { unknown_position: arguments.unknown_position, grace: arguments.grace, ..Options::default() };
+    let gate = build(&program, &options).await?;
+    announce(&program, admin.as_ref());
+
+    let stop = CancellationToken::new();
+    let serve = async {
+        match admin {
+            Some(bound) => bound.serve(Arc::clone(&program.revision), gate.pipelines.clone()).await,
+            None => std::future::pending().await,
+        }
+    };
+    let ended = tokio::select! {
+        ended = gate.run(&options, &stop) => ended,
+        served = serve => return Err(Failure::cannot_run(format!("the admin address failed: {served:?}"))),
+        never = signals.answer(&stop) => match never {},
+    };
+    let told = balance(&gate.pipelines);
+    ended.map_err(|CannotRun { pipeline, why }| Failure::cannot_run(format!("pipeline `{pipeline}`: {why}")))?;
+    told.map(|()| Exit::Fine)
+}
+
+async fn build(program: &Program, options: &Options) -> Result<Gate, Failure> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let channels = OpenChannels::open(program, &channels_of(&program.pipelines), Arc::clone(&clock)).await;
+    let channels = channels.map_err(|error| Failure::cannot_run(error.to_string()))?;
+    let ground = Ground::new(Arc::new(channels), options.workers, Arc::clone(&clock), Arc::new(SystemEntropy));
+    let ground = ground.map_err(|error| Failure::cannot_run(format!("the system gives no threads: {error}")))?;
+    let store = |pipeline: &Pipeline| -> Result<Arc<dyn Store>, CannotRun> {
+        open::open(&program.store, pipeline, Arc::clone(&clock))
+            .map_err(|error| CannotRun { pipeline: pipeline.name.to_string(), why: error.to_string() })
+    };
+    Gate::build(program, &ground, store).map_err(|error| Failure::cannot_run(error.to_string()))
+}
+
+fn taken(listen: std::net::SocketAddr, error: &std::io::Error) -> Failure {
+    let failure = Failure::cannot_run(format!("the admin address {listen} cannot be used: {error}"));
+    match error.kind() {
+        std::io::ErrorKind::AddrInUse => {
+            failure.help("another process listens there, perhaps another `sluice run`; stop it, or set `admin.listen` in `sluice.yaml`")
+        }
+        _ => failure.help("set `admin.listen` in `sluice.yaml` to an address of this machine"),
+    }
+}
+
+/// Says what is about to run.
+fn announce(program: &Program, admin: Option<&admin::Bound>) {
+    let store = match &program.store {
+        StoreConfig::Memory => "memory",
+        StoreConfig::Redis { .. } => "redis",
+    };
+    let version = env!("CARGO_PKG_VERSION");
+    tracing::info!(version, revision = %program.revision, pipelines = program.pipelines.len(), store, "starting");
+    for pipeline in &program.pipelines {
+        let list = |names: &mut dyn Iterator<Item = &str>| names.collect::<Vec<_>>().join(", ");
+        let inputs = pipeline.inputs();
+        tracing::info!(
+            pipeline = %pipeline.name,
+            subscriptions = list(&mut pipeline.subscriptions.iter().map(|subscription| subscription.event.as_str())),
+            from = list(&mut inputs.iter().map(|name| &**name)),
+            to = list(&mut pipeline.emits.iter().flat_map(|emit| &emit.to).map(|name| &**name)),
+            dead_letter = pipeline.dead_letter.as_deref().unwrap_or("-"),
+            partitions = pipeline.partitions,
+            "pipeline"
+        );
+    }
+    match admin {
+        Some(bound) => tracing::info!(address = %bound.address(), "health and metrics"),
+        None => tracing::info!("no admin address: set `admin.listen` for health and metrics"),
+    }
+}
+
+/// Every delivery has one outcome; here is the account of it.
+fn balance(pipelines: &[Arc<Context>]) -> Result<(), Failure> {
+    for context in pipelines {
+        let balance = context.tally.snapshot();
+        if !balance.holds() {
+            tracing::error!(
+                pipeline = %context.pipeline.name, %balance,
+                "the deliveries do not balance; this is a bug in sluice, please report it"
+            );
+        }
+        print::line(&format!("{}: {balance}", context.pipeline.name))?;
+    }
+    Ok(())
+}
+
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+enum Never {}
+
+impl Signals {
+    fn listen() -> std::io::Result<Self> {
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+
+    /// The first signal stops, the second leaves.
+    async fn answer(mut self, stop: &CancellationToken) -> Never {
+        self.next().await;
+        tracing::info!("stopping: finishing what is in hand; once more to leave at once");
+        stop.cancel();
+        self.next().await;
+        tracing::warn!("left at once; what was in hand will be delivered again");
+        // Unwinding would wait for scripts and connections, and whoever signals twice does not want to wait.
+        std::process::exit(INTERRUPTED)
+    }
+}

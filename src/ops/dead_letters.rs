@@ -1,0 +1,264 @@
+//! Dead letters: found, tried, replayed and discarded by a person.
+//!
+//! Nothing here needs the pipelines to run, and nothing disturbs them when they do: every write names the record and
+//! the generation it was decided on, and a record that changed meanwhile refuses it.
+
+use std::fmt;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use serde_json::Value;
+
+use crate::clock::{Clock, Entropy};
+use crate::event::{Headers, MarkId, Partition};
+use crate::flow::context::Context;
+use crate::flow::decide::{Env, Item, KeyWork, Origin, Outcome, Remembered, decide};
+use crate::flow::route::{Route, Routed, Subject, route};
+use crate::flow::supervisor::{self, CannotRun, Options};
+use crate::script::pool::Lost;
+use crate::spec::program::Pipeline;
+use crate::store::record::{DeadRecord, Failure, How, KeyRecord, OutboxBody, ParkedBody, Resolution, Unreadable, Wait};
+use crate::store::{
+    Commit, Condition, FoundKey, Group, KeyLookup, Lookup, Store, StoreError, Verdict, Write, WriterId,
+};
+
+/// A dead letter as the store holds it.
+#[derive(Clone, Debug)]
+pub struct Letter {
+    pub id: MarkId,
+    pub open: bool,
+    pub generation: u64,
+    pub partition: Partition,
+    pub record: DeadRecord,
+    pub payload: Bytes,
+}
+
+/// What stands in the way.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum Trouble {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Unreadable(#[from] Unreadable),
+    #[error(transparent)]
+    Lost(#[from] Lost),
+    #[error(transparent)]
+    CannotRun(#[from] CannotRun),
+}
+
+/// One pipeline's dead letters.
+pub struct Ledger {
+    pub pipeline: Arc<Pipeline>,
+    pub store: Arc<dyn Store>,
+}
+
+impl Ledger {
+    /// In order of arrival: by channel, then position.
+    pub async fn letters(&self, open_only: bool) -> Result<Vec<Letter>, Trouble> {
+        let found = self.store.dead_letters(open_only).await?;
+        let mut letters =
+            found.into_iter().map(|(partition, letter)| read(partition, &letter)).collect::<Result<Vec<_>, _>>()?;
+        letters.sort_by(|a, b| {
+            let place =
+                |letter: &Letter| (letter.record.position.channel.clone(), letter.record.position.seq, letter.id);
+            place(a).cmp(&place(b))
+        });
+        Ok(letters)
+    }
+
+    /// As it stands now.
+    pub async fn letter(&self, id: MarkId) -> Result<Option<Letter>, Trouble> {
+        let found = self.store.dead_letter(id).await?;
+        Ok(found.map(|(partition, letter)| read(partition, &letter)).transpose()?)
+    }
+
+    /// Closes a letter for good. `false`: it is not what it was when it was looked at, and stays as it is.
+    pub async fn discard(
+        &self,
+        letter: &Letter,
+        why: &str,
+        clock: &dyn Clock,
+        entropy: &dyn Entropy,
+    ) -> Result<bool, Trouble> {
+        let now = clock.now();
+        let mut record = letter.record.clone();
+        record.resolution = Some(Resolution { how: How::Discarded, why: Some(why.to_owned()), at: now });
+        let group = Group {
+            touch: None,
+            conditions: vec![Condition::DeadOpen { id: letter.id, generation: letter.generation }],
+            writes: vec![Write::CloseDead { id: letter.id, body: record.encode(&letter.payload) }],
+        };
+        let commit = Commit {
+            partition: letter.partition,
+            writer: WriterId(entropy.fresh()),
+            expected_number: 0,
+            now,
+            groups: vec![group],
+            cleared: Vec::new(),
+            returned: Vec::new(),
+        };
+        let mut verdicts = Vec::new();
+        for answer in self.store.commit(vec![commit]).await {
+            verdicts.extend(answer?.verdicts);
+        }
+        Ok(verdicts == [Verdict::Committed])
+    }
+}
+
+fn read(partition: Partition, letter: &crate::store::DeadLetter) -> Result<Letter, Unreadable> {
+    let (record, payload) = DeadRecord::decode(&letter.body)?;
+    Ok(Letter { id: letter.id, open: letter.open, generation: letter.generation, partition, record, payload })
+}
+
+/// Why an event cannot be sent through the gate again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NotReplayable {
+    Closed,
+    /// No subscription takes this type from this channel any more.
+    NoSubscription,
+    /// It has another key than when it died, and its record cannot be closed from there.
+    OtherPartition,
+}
+
+impl fmt::Display for NotReplayable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Closed => "it is closed already",
+            Self::NoSubscription => "no subscription takes its type from its channel any more",
+            Self::OtherPartition => {
+                "the pipeline reads another key from it than when it died; publish the corrected event anew and discard this one"
+            }
+        })
+    }
+}
+
+fn routed(context: &Context, letter: &Letter) -> Result<Box<Routed>, NotReplayable> {
+    let raw = letter.record.raw(letter.payload.clone());
+    let envelope = context.envelope(&raw.position.channel);
+    match route(raw, &context.pipeline, envelope) {
+        Route::Ignore => Err(NotReplayable::NoSubscription),
+        Route::Handle(routed) if routed.partition != letter.partition => Err(NotReplayable::OtherPartition),
+        Route::Handle(routed) => Ok(routed),
+    }
+}
+
+/// What became of one letter that was to be replayed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Replayed {
+    Outcome(Outcome),
+    Not(NotReplayable),
+    /// Somebody else changed it meanwhile, or there was no time left.
+    Unsettled,
+}
+
+/// Sends letters through the gate again, each in the name of its record and generation; what became of each, in
+/// order. Doing it twice at once handles every event once.
+pub async fn replay(context: &Arc<Context>, letters: &[Letter], options: &Options) -> Result<Vec<Replayed>, Trouble> {
+    let mut replayed = Vec::with_capacity(letters.len());
+    let mut items = Vec::new();
+    for letter in letters {
+        replayed.push(match routed(context, letter) {
+            _ if !letter.open => Replayed::Not(NotReplayable::Closed),
+            Err(why) => Replayed::Not(why),
+            Ok(routed) => {
+                let record = Box::new(letter.record.clone());
+                let origin = Origin::Replay { id: letter.id, generation: letter.generation, record };
+                items.push(Item { origin, routed: *routed });
+                Replayed::Unsettled
+            }
+        });
+    }
+    let mut outcomes = supervisor::run_items(Arc::clone(context), items, options).await?.into_iter();
+    for slot in replayed.iter_mut().filter(|slot| **slot == Replayed::Unsettled) {
+        if let Some(outcome) = outcomes.next().flatten() {
+            *slot = Replayed::Outcome(outcome);
+        }
+    }
+    Ok(replayed)
+}
+
+/// What today's handlers would make of a letter.
+#[derive(Clone, Debug)]
+pub struct Trial {
+    pub outcome: Outcome,
+    /// Why, when it would die again.
+    pub failure: Option<Failure>,
+    /// Why and until when, when it would be parked.
+    pub wait: Option<Wait>,
+    pub before: Option<Value>,
+    pub after: Option<Value>,
+    pub emissions: Vec<Emitted>,
+}
+
+/// An event that would be emitted.
+#[derive(Clone, Debug)]
+pub struct Emitted {
+    pub to: String,
+    pub subject: String,
+    pub headers: Headers,
+    pub payload: Bytes,
+}
+
+impl From<OutboxBody> for Emitted {
+    fn from(body: OutboxBody) -> Self {
+        Self { to: body.to.to_string(), subject: body.subject, headers: body.headers, payload: body.payload }
+    }
+}
+
+/// Runs a letter on its key's state as it is now. Writes nothing.
+pub async fn try_out(context: &Arc<Context>, letter: &Letter) -> Result<Result<Trial, NotReplayable>, Trouble> {
+    let routed = match routed(context, letter) {
+        Ok(routed) => routed,
+        Err(why) => return Ok(Err(why)),
+    };
+    let found = match &routed.subject {
+        Subject::Keyless { .. } => FoundKey::default(),
+        Subject::Keyed { key, .. } => {
+            let keys = vec![KeyLookup { key: key.clone(), parked: 0 }];
+            let lookup = Lookup { keys, ..Lookup::default() };
+            let found = context.store.lookup(vec![(routed.partition, lookup)]).await?;
+            found.into_iter().flat_map(|found| found.keys).next().unwrap_or_default()
+        }
+    };
+    let record = Box::new(letter.record.clone());
+    let origin = Origin::Replay { id: letter.id, generation: letter.generation, record };
+    let (shared, item) = (Arc::clone(context), Item { origin, routed: *routed });
+    // On a script thread, which has the stack that scripts may need.
+    Ok(Ok(context.scripts.run(move || trial(&shared, &item, &found)).await??))
+}
+
+fn trial(context: &Context, item: &Item, found: &FoundKey) -> Result<Trial, Unreadable> {
+    let envelope = |channel: &str| context.envelope(channel);
+    let env = Env {
+        pipeline: &context.pipeline,
+        destinations: &context.destinations,
+        revision: &context.revision,
+        envelope: &envelope,
+        now: context.clock.now(),
+        entropy: context.entropy.as_ref(),
+    };
+    let key = match &item.routed.subject {
+        Subject::Keyed { key, .. } => Some(key),
+        Subject::Keyless { .. } => None,
+    };
+    let work = KeyWork { key, found, attention: false, items: vec![(item, Remembered::default())], forced: None };
+    let decision = decide(&env, &work)?;
+    let before = KeyRecord::decode(&found.record)?.state;
+    let group = decision.group.unwrap_or_default();
+    let after = match &group.touch {
+        Some(touch) => KeyRecord::decode(&touch.record)?.state,
+        None => before.clone(),
+    };
+    let (mut failure, mut wait) = (None, None);
+    for write in &group.writes {
+        match write {
+            Write::Dead { body, .. } => failure = Some(DeadRecord::decode(body)?.0.failure),
+            Write::Park(parked) => wait = Some(ParkedBody::decode(&parked.body)?.wait),
+            _ => {}
+        }
+    }
+    let emissions = decision.emissions.into_iter().map(|emission| emission.entry.into()).collect();
+    // One item in, one outcome out; an event without an outcome would have been handed back.
+    let outcome = decision.outcomes.first().copied().unwrap_or(Outcome::Returned);
+    Ok(Trial { outcome, failure, wait, before, after, emissions })
+}

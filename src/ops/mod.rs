@@ -1,0 +1,6 @@
+//! What a person does with a project: run it, feed it, look at it, and decide about dead letters.
+
+pub mod dead_letters;
+pub mod gate;
+pub mod publish;
+pub mod status;

@@ -1,0 +1,84 @@
+//! Where a pipeline stands, from its store and its brokers; looking changes nothing.
+
+use std::sync::Arc;
+
+use crate::bus::open::OpenChannels;
+use crate::bus::{BusError, ConsumerSpec, Progress};
+use crate::clock::Clock;
+use crate::event::ChannelName;
+use crate::spec::program::{ChannelKind, Pipeline, Program};
+use crate::store::{Census, Opened, StoreError, open};
+
+#[derive(Debug)]
+pub struct PipelineStatus {
+    pub pipeline: Arc<Pipeline>,
+    pub store: Result<StoreStatus, StoreError>,
+    pub inputs: Vec<InputStatus>,
+}
+
+#[derive(Debug)]
+pub struct StoreStatus {
+    /// `None`: the pipeline never ran on this store.
+    pub opened: Option<Opened>,
+    pub census: Census,
+}
+
+#[derive(Debug)]
+pub struct InputStatus {
+    pub channel: ChannelName,
+    /// As stored. `None` when it is not known, or the store does not answer.
+    pub position: Option<u64>,
+    pub broker: Broker,
+}
+
+#[derive(Debug)]
+pub enum Broker {
+    /// The channel lives in the memory of `sluice run`.
+    Memory,
+    /// The consumer is made with the first run.
+    NoConsumer,
+    Progress(Progress),
+    Down(BusError),
+}
+
+impl PipelineStatus {
+    /// Asks store and brokers; what does not answer is part of the answer.
+    pub async fn ask(
+        program: &Program,
+        pipeline: &Arc<Pipeline>,
+        channels: &OpenChannels,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        let beside = open::beside(&program.store, pipeline, clock).await;
+        let mut inputs = Vec::new();
+        for channel in pipeline.inputs() {
+            let position = match &beside {
+                Ok((store, _)) => store.position(&channel).await.ok().flatten(),
+                Err(_) => None,
+            };
+            let broker = match program.channels.get(&channel).map(|channel| &channel.kind) {
+                Some(ChannelKind::Nats { .. }) => {
+                    let name = Arc::clone(&pipeline.name);
+                    let spec = ConsumerSpec { pipeline: name, channel: channel.clone(), start_after: None };
+                    match channels.progress(spec).await {
+                        Ok(Some(progress)) => Broker::Progress(progress),
+                        Ok(None) => Broker::NoConsumer,
+                        Err(error) => Broker::Down(error),
+                    }
+                }
+                _ => Broker::Memory,
+            };
+            inputs.push(InputStatus { channel, position, broker });
+        }
+        let store = match beside {
+            Ok((store, opened)) => store.census().await.map(|census| StoreStatus { opened, census }),
+            Err(error) => Err(error),
+        };
+        Self { pipeline: Arc::clone(pipeline), store, inputs }
+    }
+
+    /// Whether everything that was asked answered.
+    pub fn answered(&self) -> bool {
+        self.store.is_ok() && !self.inputs.iter().any(|input| matches!(input.broker, Broker::Down(_)))
+    }
+}

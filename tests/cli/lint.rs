@@ -1,0 +1,75 @@
+use super::sandbox::Sandbox;
+
+#[test]
+fn a_sound_project_passes() {
+    let done = Sandbox::in_memory("{ listen: '127.0.0.1:0' }").sluice(&["lint"]).expect(0);
+    assert_eq!(done.stdout, "1 pipeline, no problems found\n");
+}
+
+#[test]
+fn findings_are_shown_where_they_are_and_counted() {
+    let broken = Sandbox::in_memory("{}").file("pipelines/p.yaml", "pipeline: p\nkye: data.id\n");
+    let done = broken.sluice(&["lint"]).expect(1);
+    assert!(done.stdout.contains("--> pipelines/p.yaml:2:1"), "{}", done.stdout);
+    assert!(done.stdout.contains("help: did you mean `key`?"), "{}", done.stdout);
+    assert!(done.stdout.lines().last().unwrap().contains("error"), "{}", done.stdout);
+}
+
+#[test]
+fn json_is_one_object_with_a_place_for_every_finding() {
+    let broken = Sandbox::in_memory("{}").file("pipelines/p.yaml", "pipeline: p\nkye: data.id\n");
+    let found = broken.sluice(&["lint", "--format", "json"]).expect(1).json();
+    let first = &found["diagnostics"][0];
+    assert_eq!(first["file"], "pipelines/p.yaml");
+    for field in ["rule", "level", "message", "line", "column", "end_line", "end_column"] {
+        assert!(!first[field].is_null(), "{field}: {first}");
+    }
+    let sound = Sandbox::in_memory("{ listen: '127.0.0.1:0' }").sluice(&["lint", "--format", "json"]).expect(0).json();
+    assert_eq!(sound["diagnostics"], serde_json::json!([]));
+}
+
+#[test]
+fn warnings_fail_only_when_they_are_denied() {
+    let weak = Sandbox::in_memory("{}").file(
+        "sluice.yaml",
+        "connections: { nats: { nats: { url: 'nats://127.0.0.1:1' } } }\nstore: { memory: {} }\n\
+         channels: { orders: { nats: { stream: S, subject: s } } }\n",
+    );
+    weak.sluice(&["lint"]).expect(0);
+    weak.sluice(&["lint", "--deny", "warnings"]).expect(1);
+}
+
+#[test]
+fn needs_no_environment() {
+    let secret = Sandbox::in_memory("{ listen: '127.0.0.1:0', token: '${NOBODY_SET_THIS}' }");
+    secret.sluice(&["lint"]).expect(0);
+    let done = secret.sluice(&["run"]).expect(1);
+    assert!(done.stderr.contains("NOBODY_SET_THIS"), "{}", done.stderr);
+}
+
+#[test]
+fn a_missing_project_is_told_in_words() {
+    for command in ["lint", "run", "status"] {
+        let done = Sandbox::empty().sluice(&[command, "--project", "nowhere"]).expect(2);
+        assert!(done.stderr.starts_with("error: `nowhere` is not a directory\nhelp: "), "{}", done.stderr);
+    }
+}
+
+#[test]
+fn help_teaches_by_example_and_names_the_exit_codes() {
+    let sandbox = Sandbox::empty();
+    for command in [
+        &["--help"][..],
+        &["run", "--help"],
+        &["lint", "--help"],
+        &["publish", "--help"],
+        &["dlq", "--help"],
+        &["status", "--help"],
+    ] {
+        let done = sandbox.sluice(command).expect(0);
+        assert!(done.stdout.contains("Examples:\n  sluice "), "{}", done.stdout);
+        assert!(done.stdout.contains("Exit codes:"), "{}", done.stdout);
+    }
+    assert!(sandbox.sluice(&["--version"]).expect(0).stdout.starts_with("sluice "));
+    sandbox.sluice(&["lint", "--no-such-flag"]).expect(2);
+}

@@ -1,0 +1,7 @@
+//! The binary, as a person or a supervisor meets it.
+
+mod dead_letters;
+mod lint;
+mod publish;
+mod run;
+mod sandbox;

@@ -1,0 +1,241 @@
+//! A project in a directory of its own, and `sluice` at work in it.
+
+use std::fs;
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::support::servers::{NatsServer, RedisServer};
+
+const SOON: Duration = Duration::from_secs(20);
+
+pub struct Sandbox {
+    dir: TempDir,
+    environment: Vec<(String, String)>,
+}
+
+/// What a command left behind.
+pub struct Done {
+    pub code: i32,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl Done {
+    fn of(output: Output) -> Self {
+        Self {
+            code: output.status.code().expect("it ended by itself"),
+            stdout: String::from_utf8(output.stdout).unwrap(),
+            stderr: String::from_utf8(output.stderr).unwrap(),
+        }
+    }
+
+    #[track_caller]
+    pub fn expect(self, code: i32) -> Self {
+        assert_eq!(self.code, code, "stdout: {}\nstderr: {}", self.stdout, self.stderr);
+        self
+    }
+
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.stdout).unwrap_or_else(|e| panic!("{e}: {}", self.stdout))
+    }
+}
+
+impl Sandbox {
+    pub fn empty() -> Self {
+        Self { dir: tempfile::tempdir().unwrap(), environment: Vec::new() }
+    }
+
+    /// The sample project, on these servers, its admin address any free port.
+    pub fn sample(nats: &NatsServer, redis: &RedisServer) -> Self {
+        let mut sandbox = Self::empty();
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        for part in ["pipelines", "schemas"] {
+            copy(&root.join(part), &sandbox.dir.path().join(part));
+        }
+        let project = fs::read_to_string(root.join("sluice.yaml")).unwrap();
+        let sandbox_project = project.replace("127.0.0.1:7474", "127.0.0.1:0");
+        assert_ne!(project, sandbox_project);
+        sandbox = sandbox.file("sluice.yaml", &sandbox_project);
+        sandbox.environment = vec![("NATS_URL".to_owned(), nats.url()), ("REDIS_URL".to_owned(), redis.url())];
+        sandbox
+    }
+
+    /// One pipeline on memory channels and store.
+    pub fn in_memory(admin: &str) -> Self {
+        Self::empty()
+            .file("sluice.yaml", &format!("store: {{ memory: {{}} }}\nadmin: {admin}\n"))
+            .file(
+                "pipelines/p.yaml",
+                "pipeline: p\nkey: data.id\nsubscriptions:\n  - { event: OrderCreated, from: orders, versions: [1], handler: h.rhai }\n",
+            )
+            .file("pipelines/h.rhai", "state.seen = true;\n")
+            .file(
+                "schemas/OrderCreated/1.json",
+                r#"{ "type": "object", "required": ["id"], "properties": { "id": { "type": "string" } } }"#,
+            )
+    }
+
+    pub fn file(self, path: &str, text: &str) -> Self {
+        let path = self.dir.path().join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+        self
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_sluice"));
+        command.args(arguments).current_dir(self.dir.path());
+        command.env_remove("NATS_URL").env_remove("REDIS_URL").envs(self.environment.iter().cloned());
+        command
+    }
+
+    /// Runs a command to its end.
+    pub fn sluice(&self, arguments: &[&str]) -> Done {
+        Done::of(self.command(arguments).stdin(Stdio::null()).output().unwrap())
+    }
+
+    pub fn sluice_fed(&self, arguments: &[&str], input: &str) -> Done {
+        let mut command = self.command(arguments);
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+        Done::of(child.wait_with_output().unwrap())
+    }
+
+    /// `sluice run` at work, with the directory it needs.
+    pub fn run_kept(self) -> (Self, Running) {
+        let running = self.run(&[]);
+        (self, running)
+    }
+
+    /// `sluice run`, at work.
+    pub fn run(&self, arguments: &[&str]) -> Running {
+        let arguments = [&["run", "--log-format", "json"], arguments].concat();
+        let log = self.dir.path().join("run.log");
+        let mut command = self.command(&arguments);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(fs::File::create(&log).unwrap());
+        Running { child: Some(command.spawn().unwrap()), log }
+    }
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy(&entry.path(), &target);
+        } else {
+            fs::copy(entry.path(), target).unwrap();
+        }
+    }
+}
+
+/// Killed when dropped.
+pub struct Running {
+    child: Option<Child>,
+    log: std::path::PathBuf,
+}
+
+impl Running {
+    pub fn log(&self) -> String {
+        fs::read_to_string(&self.log).unwrap()
+    }
+
+    /// Asks until `holds`.
+    #[track_caller]
+    pub fn until(&self, what: &str, mut holds: impl FnMut(&Self) -> bool) {
+        let start = Instant::now();
+        while !holds(self) {
+            assert!(start.elapsed() < SOON, "not soon: {what}\n{}", self.log());
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    #[track_caller]
+    pub fn until_logged(&self, words: &str) {
+        self.until(words, |run| run.log().contains(words));
+    }
+
+    fn address(&self) -> String {
+        let mut found = None;
+        self.until("an admin address", |run| {
+            let lines = run.log();
+            let events = lines.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+            found = events.filter_map(|event| Some(event.get("address")?.as_str()?.to_owned())).next();
+            found.is_some()
+        });
+        found.unwrap()
+    }
+
+    /// Status and body.
+    pub fn get(&self, path: &str, headers: &[(&str, &str)]) -> (u16, String) {
+        let address = self.address();
+        let mut request = format!("GET {path} HTTP/1.1\r\nConnection: close\r\n");
+        if !headers.iter().any(|(name, _)| *name == "Host") {
+            request += &format!("Host: {address}\r\n");
+        }
+        headers.iter().for_each(|(name, value)| request += &format!("{name}: {value}\r\n"));
+        let mut stream = TcpStream::connect(address).unwrap();
+        stream.write_all((request + "\r\n").as_bytes()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
+    }
+
+    #[track_caller]
+    pub fn until_ready(&self) {
+        self.until("every pipeline is ready", |run| run.get("/readyz", &[]).0 == 200);
+    }
+
+    /// The value of a metric's line that starts so.
+    pub fn metric(&self, start: &str) -> Option<f64> {
+        let (_, text) = self.get("/metrics", &[]);
+        text.lines().find_map(|line| line.strip_prefix(start)?.trim().rsplit(' ').next()?.parse().ok())
+    }
+
+    #[track_caller]
+    pub fn until_metric(&self, start: &str, value: f64) {
+        self.until(&format!("{start} = {value}"), |run| run.metric(start) == Some(value));
+    }
+
+    pub fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(self.child.as_ref().unwrap()), signal).unwrap();
+    }
+
+    /// Waits for its end.
+    #[track_caller]
+    pub fn ended(mut self) -> Done {
+        let mut code = None;
+        let mut child = self.child.take().unwrap();
+        self.until("it ends", |_| {
+            code = child.try_wait().unwrap();
+            code.is_some()
+        });
+        let mut done = Done::of(child.wait_with_output().unwrap());
+        done.stderr = self.log();
+        done
+    }
+
+    #[track_caller]
+    pub fn terminated(self) -> Done {
+        self.signal(Signal::TERM);
+        self.ended()
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
