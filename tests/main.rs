@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod bus_nats;
+mod chaos;
 mod cli;
 mod servers;
 mod store_redis;
