@@ -119,6 +119,9 @@ struct Waiter {
     settled: Option<Settled>,
 }
 
+/// The head of a line, its number, and what the broker said.
+type Answered = (LineId, u64, Result<(), PublishError>);
+
 #[derive(Default)]
 struct Lane {
     ready: VecDeque<LineId>,
@@ -143,7 +146,7 @@ pub struct Outbox {
     reload_at: Instant,
     refused: Vec<(Instant, LineId)>,
     short: HashSet<Partition>,
-    publishing: FuturesUnordered<BoxFuture<'static, (LineId, u64, Result<(), PublishError>)>>,
+    publishing: FuturesUnordered<BoxFuture<'static, Answered>>,
 }
 
 impl Outbox {

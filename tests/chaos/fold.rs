@@ -103,8 +103,14 @@ impl Fold {
     pub fn on(nats: NatsServer, redis: RedisServer, seed: u64) -> Self {
         // A failing run is looked into with its seed, though real servers and processes never repeat exactly.
         println!("seed {seed}");
-        let fold =
-            Self { nats, redis, dir: tempfile::tempdir().unwrap(), luck: SeededEntropy::new(seed), sent: Vec::new(), runs: 0 };
+        let fold = Self {
+            nats,
+            redis,
+            dir: tempfile::tempdir().unwrap(),
+            luck: SeededEntropy::new(seed),
+            sent: Vec::new(),
+            runs: 0,
+        };
         let redis_url = fold.redis.url();
         fold.write_project(&redis_url);
         fold
@@ -153,7 +159,8 @@ impl Fold {
     }
 
     pub async fn jetstream(&self) -> jetstream::Context {
-        let client = async_nats::ConnectOptions::new().retry_on_initial_connect().connect(self.nats.url()).await.unwrap();
+        let client =
+            async_nats::ConnectOptions::new().retry_on_initial_connect().connect(self.nats.url()).await.unwrap();
         jetstream::new(client)
     }
 
@@ -165,7 +172,8 @@ impl Fold {
                 subjects: vec![subject.to_owned()],
                 ..Default::default()
             };
-            eventually(PATIENCE, "streams", async || jetstream.get_or_create_stream(config.clone()).await.is_ok()).await;
+            eventually(PATIENCE, "streams", async || jetstream.get_or_create_stream(config.clone()).await.is_ok())
+                .await;
         }
     }
 
@@ -228,7 +236,8 @@ impl Fold {
         let total = stream.get_info().await.unwrap().state.messages;
         let config = jetstream::consumer::pull::OrderedConfig::default();
         let messages = stream.create_consumer(config).await.unwrap().messages().await.unwrap();
-        let read = messages.take(total as usize).map(|message| serde_json::from_slice(&message.unwrap().payload).unwrap());
+        let read =
+            messages.take(total as usize).map(|message| serde_json::from_slice(&message.unwrap().payload).unwrap());
         tokio::time::timeout(PATIENCE, read.collect()).await.unwrap()
     }
 
@@ -295,7 +304,6 @@ impl Fold {
     }
 
     /// Numbers per key in the order of their first place in the stream, and (n, count, hash) as emitted.
-    #[expect(clippy::type_complexity, reason = "two maps, read in two places")]
     async fn history(&self) -> (BTreeMap<String, Vec<u64>>, BTreeMap<String, Vec<(u64, u64, u64)>>) {
         let mut events: BTreeMap<String, Vec<u64>> = BTreeMap::new();
         for event in self.read("IN").await {

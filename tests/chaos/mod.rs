@@ -145,7 +145,8 @@ async fn after_a_clean_stop_nothing_comes_again() {
 
 /// A number of the balance line.
 fn counted(said: &str, outcome: &str) -> u64 {
-    let line = said.lines().rev().find(|line| line.contains("received ")).unwrap_or_else(|| panic!("no balance: {said}"));
+    let line =
+        said.lines().rev().find(|line| line.contains("received ")).unwrap_or_else(|| panic!("no balance: {said}"));
     let after = &line[line.find(&format!("{outcome} ")).unwrap() + outcome.len() + 1..];
     after.chars().take_while(char::is_ascii_digit).collect::<String>().parse().unwrap()
 }
