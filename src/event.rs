@@ -243,10 +243,12 @@ fn digest(parts: &[&[u8]]) -> [u8; 32] {
     hasher.finalize().into()
 }
 
-/// The id of an emitted event: a name-based UUID over what caused it, so that a re-run emits the same id.
-pub fn derived_id(pipeline: &str, source: &str, id: &str, purpose: &str, index: u64) -> uuid::Uuid {
-    let full =
-        digest(&[pipeline.as_bytes(), source.as_bytes(), id.as_bytes(), purpose.as_bytes(), &index.to_be_bytes()]);
+/// An id made from what caused it, so that a re-run makes the same one. The parts name one event wholly: its mark, or
+/// its (source, id, key) — source and id alone do not, for ids may be unique per key only.
+pub fn derived_id(parts: &[&str], index: u64) -> uuid::Uuid {
+    let index = index.to_be_bytes();
+    let parts: Vec<&[u8]> = parts.iter().map(|part| part.as_bytes()).chain([&index[..]]).collect();
+    let full = digest(&parts);
     let mut head = [0; 16];
     head.copy_from_slice(&full[..16]);
     uuid::Builder::from_custom_bytes(head).into_uuid()

@@ -11,11 +11,11 @@ use super::held::{Held, Settled};
 use super::route::Subject;
 use super::worker::Job;
 use crate::event::{Key, MarkId, Millis, Partition};
-use crate::store::record::{Failure, ParkedBody, Unreadable, Wait};
+use crate::store::record::{Failure, ParkedBody, Wait};
 use crate::store::{Found, FoundKey, KeyLookup, Lookup};
 
 /// How many parked events of a key are looked at in one round.
-const RELEASE: usize = 64;
+const RELEASE: usize = 32;
 
 #[derive(Default)]
 pub struct Batch {
@@ -240,12 +240,16 @@ impl Batch {
         member.held.take().map(|held| held.settle(subscription, outcome))
     }
 
-    /// Keeps the key groups that `wanted` names, in order.
-    pub fn keep(mut self, mut wanted: impl FnMut(usize) -> bool) -> Self {
+    /// What is left for the next round. `through(index)` is the decision that was committed for a key group: it keeps
+    /// only what had no outcome, and its attention while its line moves on; `None` keeps the group whole.
+    pub fn left<'d>(mut self, now: Millis, mut through: impl FnMut(usize) -> Option<&'d Decision>) -> Self {
         let mut index = 0;
-        self.keys.retain(|_| {
+        self.keys.retain_mut(|jobs| {
             index += 1;
-            wanted(index - 1)
+            let Some(decision) = through(index - 1) else { return true };
+            jobs.members.drain(..decision.outcomes.len());
+            jobs.attention &= decision.timer.is_some_and(|due| due <= now);
+            jobs.attention || !jobs.members.is_empty()
         });
         self
     }
@@ -270,7 +274,7 @@ pub struct Deciding {
 }
 
 impl Deciding {
-    pub fn run(self) -> (Batch, Result<Vec<Decision>, Unreadable>) {
+    pub fn run(self) -> (Batch, Vec<Decision>) {
         let context = &self.context;
         let envelope = |channel: &str| context.envelope(channel);
         let env = Env {

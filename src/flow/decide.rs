@@ -94,27 +94,40 @@ pub struct Emission {
 pub struct Decision {
     /// `None`: nothing to write (duplicates only).
     pub group: Option<Group>,
-    /// One per item, in order.
+    /// One per item, in order; the items without one wait for the next round.
     pub outcomes: Vec<Outcome>,
     /// Events that left the park, and how.
     pub unparked: Vec<Outcome>,
     pub emissions: Vec<Emission>,
     /// When this key next needs attention.
     pub timer: Option<Millis>,
+    /// About what the group's writes weigh in a commit.
+    pub bytes: usize,
 }
 
-pub fn decide(env: &Env<'_>, work: &KeyWork<'_>) -> Result<Decision, Unreadable> {
-    let record = KeyRecord::decode(&work.found.record)?;
-    let mut draft =
-        Draft { env, work, record, group: Group::default(), seen: HashMap::new(), decision: Decision::default() };
-    if work.attention {
-        draft.release()?;
-    }
+/// Once a group holds this many bytes the rest of the key's items wait for the next round.
+const GROUP_BYTES: usize = 4 << 20;
+
+pub fn decide(env: &Env<'_>, work: &KeyWork<'_>) -> Decision {
+    let release = |draft: &mut Draft<'_>| if work.attention { draft.release() } else { Ok(()) };
+    let draft = KeyRecord::decode(&work.found.record).and_then(|record| {
+        let mut draft = Draft::new(env, work, Some(record));
+        release(&mut draft).map(|()| draft)
+    });
+    let mut draft = draft.unwrap_or_else(|unreadable| {
+        tracing::error!(pipeline = %env.pipeline.name, %unreadable, "events of one key are set aside");
+        let mut draft = Draft::new(env, work, None);
+        draft.unreadable = Some(Failure::permanent("unreadable_record", unreadable.to_string()));
+        draft
+    });
     for (index, (item, remembered)) in work.items.iter().enumerate() {
+        if draft.bytes > GROUP_BYTES {
+            break;
+        }
         let outcome = draft.arrive(index, item, *remembered);
         draft.decision.outcomes.push(outcome);
     }
-    Ok(draft.finish())
+    draft.finish()
 }
 
 /// One run of one event: what it is remembered as, and what committing it takes.
@@ -159,13 +172,30 @@ struct Draft<'a> {
     env: &'a Env<'a>,
     work: &'a KeyWork<'a>,
     record: KeyRecord,
+    /// The key's record cannot be read: it stays as it is, and its events are set aside.
+    unreadable: Option<Failure>,
     group: Group,
+    /// Bytes of what the group parks, sets aside and emits.
+    bytes: usize,
     /// Events of this batch that will be remembered when it commits.
     seen: HashMap<MarkId, ContentDigest>,
     decision: Decision,
 }
 
 impl<'a> Draft<'a> {
+    fn new(env: &'a Env<'a>, work: &'a KeyWork<'a>, record: Option<KeyRecord>) -> Self {
+        Self {
+            env,
+            work,
+            record: record.unwrap_or_default(),
+            unreadable: None,
+            group: Group::default(),
+            bytes: 0,
+            seen: HashMap::new(),
+            decision: Decision::default(),
+        }
+    }
+
     /// Runs the line of parked events from its head, as far as they are due.
     fn release(&mut self) -> Result<(), Unreadable> {
         self.record.book.blocked_until = None;
@@ -259,6 +289,9 @@ impl<'a> Draft<'a> {
 
     /// What there is to run, or why it must not.
     fn subject<'r>(&self, routed: &'r Routed, mark: MarkId) -> Runnable<'r> {
+        if let (Subject::Keyed { event, .. }, Some(unreadable)) = (&routed.subject, &self.unreadable) {
+            return Runnable::SetAside(Some(event), unreadable.clone());
+        }
         match (&routed.subject, self.work.forced) {
             (Subject::Keyless { event, failure }, _) => Runnable::SetAside(event.as_deref(), failure.clone()),
             (Subject::Keyed { event, .. }, Some((forced, failure))) if *forced == mark => {
@@ -287,6 +320,7 @@ impl<'a> Draft<'a> {
                     pipeline: self.env.pipeline,
                     destinations: self.env.destinations,
                     key,
+                    mark: turn.mark,
                     state: self.record.state.as_ref(),
                     attempt: turn.attempts + 1,
                 };
@@ -385,6 +419,7 @@ impl<'a> Draft<'a> {
             return Outcome::Parked;
         }
         let body = ParkedBody { raw: turn.raw.clone(), wait, attempts, since }.encode();
+        self.bytes += body.len();
         self.group.writes.push(Write::Park(ParkedEvent { mark: turn.mark, content: turn.content, order, body }));
         Outcome::Parked
     }
@@ -398,7 +433,9 @@ impl<'a> Draft<'a> {
         let record =
             dead::record(self.env, self.work.key, turn.raw, turn.subject.event(), failure, attempts, first_dead_at);
         self.settle(turn, MarkStatus::Dead);
-        self.group.writes.push(Write::Dead { id: turn.mark, body: record.encode(&turn.raw.payload) });
+        let body = record.encode(&turn.raw.payload);
+        self.bytes += body.len();
+        self.group.writes.push(Write::Dead { id: turn.mark, body });
         let id = turn.mark.hex();
         if let Some(entry) =
             dead_letter_entry(self.env.pipeline, self.env.destinations, &id, &record, &turn.raw.payload)
@@ -409,7 +446,9 @@ impl<'a> Draft<'a> {
     }
 
     fn emit(&mut self, owner: Option<usize>, entry: OutboxBody) {
-        self.group.writes.push(Write::Emit(entry.encode()));
+        let body = entry.encode();
+        self.bytes += body.len();
+        self.group.writes.push(Write::Emit(body));
         self.decision.emissions.push(Emission { owner, entry });
     }
 
@@ -424,7 +463,7 @@ impl<'a> Draft<'a> {
         if self.group.writes.is_empty() {
             return self.decision;
         }
-        if let Some(key) = self.work.key {
+        if let (Some(key), None) = (self.work.key, &self.unreadable) {
             let parks = self.group.writes.iter().any(|write| matches!(write, Write::Park(_)));
             let new = match self.work.found.nonce {
                 Some(old) if parks && mutant::on(Mutant::ParkWithoutTouch) => old,
@@ -434,6 +473,7 @@ impl<'a> Draft<'a> {
             let expected = self.work.found.nonce;
             self.group.touch = Some(Touch { key: key.clone(), expected, new, record: self.record.encode(), timer });
         }
+        self.decision.bytes = self.bytes + self.group.touch.as_ref().map_or(0, |touch| touch.record.len());
         self.decision.group = Some(self.group);
         self.decision
     }

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 
 use crate::bus::Sink;
-use crate::event::{ChannelName, Event, Headers, Key, RawEvent, derived_id};
+use crate::event::{ChannelName, Event, Headers, Key, MarkId, RawEvent, derived_id};
 use crate::script::{Emitted, Place};
 use crate::spec::program::{Emit, Envelope, Pipeline};
 use crate::store::record::{Class, DeadRecord, Failure, OutboxBody};
@@ -32,6 +32,7 @@ impl Emissions {
         pipeline: &Pipeline,
         destinations: &Destinations,
         raw: &RawEvent,
+        mark: MarkId,
         cause: &Event,
         key: &Key,
         emitted: Vec<Emitted>,
@@ -48,7 +49,7 @@ impl Emissions {
                 );
                 return Err(Failure { violations, ..script_failure("emit_schema", message, &emission.at) });
             }
-            let id = derived_id(&pipeline.name, &cause.source, &cause.id, "emit", index as u64).to_string();
+            let id = derived_id(&[&pipeline.name, "emit", &mark.hex()], index as u64).to_string();
             let message = Message { pipeline, raw, cause, declared, id: &id, data: emission.data };
             let about = emission.key.as_ref().unwrap_or(key);
             for channel in &declared.to {

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::emit::{Destinations, Emissions};
 use super::validate::{script_failure, validate};
-use crate::event::{Event, Key, RawEvent};
+use crate::event::{Event, Key, MarkId, RawEvent};
 use crate::script::{Context, Outcome};
 use crate::spec::program::{Pipeline, Subscription};
 use crate::store::record::{Class, Failure};
@@ -26,6 +26,8 @@ pub struct Run<'a> {
     pub pipeline: &'a Pipeline,
     pub destinations: &'a Destinations,
     pub key: &'a Key,
+    /// What the event is remembered as: emitted ids derive from it.
+    pub mark: MarkId,
     pub state: Option<&'a Value>,
     pub attempt: u32,
 }
@@ -54,7 +56,15 @@ impl Run<'_> {
                 if let Some(failure) = self.too_large(state.as_ref()) {
                     return Handled::Failed(failure);
                 }
-                match Emissions::build(self.pipeline, self.destinations, raw, &valid.event, self.key, emitted) {
+                match Emissions::build(
+                    self.pipeline,
+                    self.destinations,
+                    raw,
+                    self.mark,
+                    &valid.event,
+                    self.key,
+                    emitted,
+                ) {
                     Ok(emissions) => Handled::Done { state, emissions },
                     Err(failure) => Handled::Failed(failure),
                 }

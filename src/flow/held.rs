@@ -17,17 +17,21 @@ pub struct Held {
 pub struct Settled {
     /// `None` for an event that was read again by recovery: there is nothing to ack.
     responder: Option<Responder>,
-    _permit: Permit,
+    /// `None` likewise: recovery waits for outcomes, and must not wait for a destination that is down.
+    _permit: Option<Permit>,
 }
 
 impl Held {
     pub fn new(ticket: Ticket, responder: Option<Responder>, permit: Permit) -> Self {
-        Self { ticket, settled: Settled { responder, _permit: permit } }
+        Self { ticket, settled: Settled { responder, _permit: Some(permit) } }
     }
 
     /// The outcome is committed: count it. What is returned is acked once the emissions are confirmed.
-    pub fn settle(self, subscription: Option<&str>, outcome: Outcome) -> Settled {
+    pub fn settle(mut self, subscription: Option<&str>, outcome: Outcome) -> Settled {
         self.ticket.settle(subscription, outcome);
+        if self.settled.responder.is_none() {
+            self.settled._permit = None;
+        }
         self.settled
     }
 

@@ -369,7 +369,7 @@ impl Outbox {
             Err(PublishError::Refused(why)) => {
                 counts.errors.fetch_add(1, Relaxed);
                 tracing::error!(
-                    channel = %id.to, key = %id.order_key, %why,
+                    channel = %id.to, partition = id.partition.0, number, %why,
                     "the destination refuses an event; emissions of this key to this channel wait behind it"
                 );
                 self.refused.push((Instant::now() + REFUSED_PAUSE, id));

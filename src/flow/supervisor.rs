@@ -159,6 +159,7 @@ impl Generation<'_> {
         let Some(opened) = self.open().await? else { return Ok(()) };
         let mut starts = Vec::new();
         for channel in self.context.pipeline.inputs() {
+            // No goodbye when it ends here: what a dead runner left behind is still to be recovered with care.
             let Some(start) = self.start(channel, &opened).await? else { return Ok(()) };
             starts.push(start);
         }
@@ -327,10 +328,16 @@ impl Generation<'_> {
         watched.abort_all();
         self.context.phase.send_replace(Phase::Stopping);
         drain(&self.context, self.options, crew, &mut stopped).await?;
-        if let Err(error) = self.context.store.close(self.context.runner).await {
-            tracing::warn!(%error, "could not say goodbye to the store; the next start will be careful");
-        }
+        self.close().await;
         Ok(())
+    }
+
+    async fn close(&self) {
+        let close = self.context.store.close(self.context.runner);
+        match tokio::time::timeout(Duration::from_secs(5), close).await {
+            Ok(Ok(())) => {}
+            Ok(Err(_)) | Err(_) => tracing::warn!("could not say goodbye to the store; the next start will be careful"),
+        }
     }
 }
 
@@ -383,16 +390,11 @@ async fn drain(context: &Arc<Context>, options: &Options, crew: Crew, intakes: &
         while let Some(worker) = tasks.join_next().await {
             joined(worker)??;
         }
-        let all = (0..context.pipeline.partitions).map(Partition).collect();
         // The outbox ends when it owes nothing and the last sender is gone.
         drop(outbox);
         while let Some(outbox) = publisher.join_next().await {
             joined(outbox)??;
         }
-        // Nobody listens to this one's messages: it only clears.
-        let (unheard, _) = mpsc::channel(1);
-        let mut last = Worker::new(Arc::clone(context), all, unheard, confirmed, timers, store_up);
-        last.clear().await?;
         Ok::<_, Ended>(())
     })
     .await;
@@ -406,6 +408,14 @@ async fn drain(context: &Arc<Context>, options: &Options, crew: Crew, intakes: &
     }
     tasks.shutdown().await;
     publisher.shutdown().await;
+    // Nobody listens to this one's messages: it only clears. What was confirmed must not be published again, also when
+    // one destination kept the rest from finishing.
+    let all = (0..context.pipeline.partitions).map(Partition).collect();
+    let (unheard, _) = mpsc::channel(1);
+    let mut last = Worker::new(Arc::clone(context), all, unheard, confirmed, timers, store_up);
+    if let Ok(cleared) = tokio::time::timeout(Duration::from_secs(5), last.clear()).await {
+        cleared?;
+    }
     for intake in intakes.iter_mut() {
         let unconfirmed = intake.source.settle(Duration::from_secs(5)).await;
         if unconfirmed > 0 {

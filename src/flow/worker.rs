@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::Instant;
 
 use super::batch::{Batch, Deciding};
 use super::context::Context;
@@ -17,7 +18,7 @@ use super::held::Held;
 use super::outbox::{Confirmed, Message};
 use super::route::Subject;
 use super::timers::Timers;
-use crate::event::{Key, MarkId, Partition};
+use crate::event::{Key, MarkId, Millis, Partition};
 use crate::mutant::{self, Mutant};
 use crate::store::record::{Class, Failure};
 use crate::store::{Commit, Committed, Found, StoreError, Verdict, WriterId};
@@ -25,6 +26,10 @@ use crate::store::{Commit, Committed, Found, StoreError, Verdict, WriterId};
 /// Most events and payload bytes in a batch.
 pub const BATCH_EVENTS: usize = 256;
 const BATCH_BYTES: usize = 4 << 20;
+/// What a key's parked events are taken to weigh before they were read.
+const ATTENTION_BYTES: usize = 64 << 10;
+/// A commit to one partition takes no further key once it holds this many bytes.
+const COMMIT_BYTES: usize = 8 << 20;
 /// How long confirmed entries may stand in the outbox when nothing else is committed.
 const CLEAR_AFTER: Duration = Duration::from_millis(500);
 const PROBE_FIRST: Duration = Duration::from_millis(50);
@@ -57,7 +62,7 @@ impl Job {
     fn weight(&self) -> usize {
         match self {
             Self::Event { item, .. } => item.routed.raw.weight(),
-            Self::Attention { .. } => 0,
+            Self::Attention { .. } => ATTENTION_BYTES,
         }
     }
 
@@ -106,17 +111,20 @@ impl Worker {
 
     /// Works until the input is closed and empty.
     pub async fn run(mut self, mut jobs: mpsc::Receiver<Job>) -> Result<(), Fatal> {
+        let mut cleared = Instant::now();
         loop {
+            // Also under traffic: a quiet partition must not owe for hours what was confirmed long ago.
+            if cleared.elapsed() >= CLEAR_AFTER {
+                self.clear().await?;
+                cleared = Instant::now();
+            }
             let first = tokio::select! {
                 biased;
                 job = jobs.recv() => match job {
                     Some(job) => job,
                     None => return Ok(()),
                 },
-                () = tokio::time::sleep(CLEAR_AFTER) => {
-                    self.clear().await?;
-                    continue;
-                }
+                () = tokio::time::sleep(CLEAR_AFTER) => continue,
             };
             let mut weight = first.weight();
             let mut batch = VecDeque::from([first]);
@@ -163,7 +171,10 @@ impl Worker {
         let (mut round, mut refusals) = (0_u32, 0_u32);
         while !batch.is_empty() {
             match self.attempt(batch, round).await? {
-                Attempt::Settled(stale) => batch = stale,
+                Attempt::Settled(stale) => {
+                    self.answered();
+                    batch = stale;
+                }
                 Attempt::Unavailable(whole, error) => {
                     // A store that answers probes but refuses this very commit must not be hammered.
                     tokio::time::sleep(PROBE_FIRST.saturating_mul(refusals).min(PROBE_MAX)).await;
@@ -192,7 +203,6 @@ impl Worker {
         let deciding = Deciding { context: Arc::clone(&self.context), batch, found, round, forced };
         let decided = self.context.scripts.run(move || deciding.run()).await;
         let (batch, decisions) = decided.map_err(|lost| Fatal::Broken(lost.to_string()))?;
-        let decisions = decisions.map_err(|unreadable| Fatal::Broken(unreadable.to_string()))?;
         if let Some(started) = started {
             // The script returned: it did not kill us. Said before the commit, so that a crash between the two
             // does not count against the event.
@@ -220,6 +230,7 @@ impl Worker {
         let mut commits: Vec<Commit> = Vec::new();
         // Which key groups of the batch each commit holds, in the order of its groups.
         let mut members: Vec<Vec<usize>> = Vec::new();
+        let mut weights: Vec<usize> = Vec::new();
         let mut verdicts: Vec<Option<Verdict>> = vec![Some(Verdict::Committed); decisions.len()];
         for (index, decision) in decisions.iter_mut().enumerate() {
             let Some(group) = decision.group.take() else { continue };
@@ -228,8 +239,15 @@ impl Worker {
             let at = commits.iter().position(|commit| commit.partition == partition).unwrap_or_else(|| {
                 commits.push(self.commit_to(partition));
                 members.push(Vec::new());
+                weights.push(0);
                 commits.len() - 1
             });
+            if weights[at] > COMMIT_BYTES {
+                // Decided again in the next round, on what is committed then.
+                verdicts[index] = Some(Verdict::Stale);
+                continue;
+            }
+            weights[at] += decision.bytes;
             commits[at].groups.push(group);
             members[at].push(index);
         }
@@ -251,18 +269,22 @@ impl Worker {
                     }
                     self.hand_over(&mut batch, &mut decisions, partition, &committed, &members).await?;
                 }
-                Err(error) => trouble = Some(error),
+                // A lost tail outweighs an answer that did not come.
+                Err(error) if !matches!(trouble, Some(StoreError::TailLost(_))) => trouble = Some(error),
+                Err(_) => {}
             }
         }
         if let Some(marks) = marks_after {
             self.commit_marks(marks).await?;
         }
+        let now = self.context.clock.now();
         for (index, decision) in decisions.iter().enumerate() {
             if verdicts[index] == Some(Verdict::Committed) {
-                self.settled(&mut batch, index, decision).await?;
+                self.settled(&mut batch, index, decision, now).await?;
             }
         }
-        let rest = batch.keep(|index| verdicts[index] != Some(Verdict::Committed));
+        let rest =
+            batch.left(now, |index| decisions.get(index).filter(|_| verdicts[index] == Some(Verdict::Committed)));
         Ok(match trouble {
             Some(error) => Attempt::Unavailable(rest, error),
             None => Attempt::Settled(rest),
@@ -305,7 +327,13 @@ impl Worker {
     }
 
     /// Acks what emitted nothing, and sets the key's timer.
-    async fn settled(&mut self, batch: &mut Batch, index: usize, decision: &Decision) -> Result<(), Fatal> {
+    async fn settled(
+        &mut self,
+        batch: &mut Batch,
+        index: usize,
+        decision: &Decision,
+        now: Millis,
+    ) -> Result<(), Fatal> {
         let partition = batch.partition(index);
         let key = batch.key(index).cloned();
         for (item, outcome) in decision.outcomes.iter().enumerate() {
@@ -321,11 +349,13 @@ impl Worker {
         for outcome in &decision.unparked {
             self.context.tally.unpark(*outcome);
         }
-        if let Some(key) = &key {
+        // A line that moves on keeps its key at work, here, until it is empty or its head waits.
+        let moves_on = batch.attention(index) && decision.timer.is_some_and(|due| due <= now);
+        if let (Some(key), false) = (&key, moves_on) {
             if batch.attention(index) {
                 self.timers.done(partition, key);
             }
-            self.timers.set(partition, key, decision.timer, self.context.clock.now());
+            self.timers.set(partition, key, decision.timer, now);
         }
         Ok(())
     }
@@ -358,6 +388,7 @@ impl Worker {
         for (answer, (partition, cleared)) in self.context.store.commit(commits).await.into_iter().zip(cleared) {
             match answer {
                 Ok(_) => {
+                    self.answered();
                     *self.numbers.entry(partition).or_default() += 1;
                     self.confirmed.forget(partition, &cleared);
                 }
@@ -402,10 +433,14 @@ impl Worker {
                 Err(again) => error = again,
             }
         }
-        if self.store_up.send_if_modified(|up| !std::mem::replace(up, true)) {
-            tracing::info!(pipeline = %self.context.pipeline.name, "the store answers again");
-        }
         Ok(())
+    }
+
+    /// The store took a batch: pulling may go on.
+    fn answered(&self) {
+        if self.store_up.send_if_modified(|up| !std::mem::replace(up, true)) {
+            tracing::info!(pipeline = %self.context.pipeline.name, "the store takes commits again");
+        }
     }
 
     /// After an unanswered commit: write under a new name, and learn what the lost answers would have told.

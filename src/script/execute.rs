@@ -62,7 +62,7 @@ pub(super) fn upcast(engine: &Inner, script: &Compiled, event: &Event) -> Result
     let mut scope = Scope::new();
     scope.push_constant_dynamic(EVENT, event_map.map_err(|why| unreadable(script, &why, EVENT))?);
     scope.push_dynamic(DATA, data.map_err(|why| unreadable(script, &why, DATA))?);
-    let Finished { mut run, mut scope, .. } = execute(engine, script, event, "".into(), scope)?;
+    let Finished { mut run, mut scope, .. } = execute(engine, script, event, None, "".into(), scope)?;
     let data = variable(&mut scope, DATA);
     run.allowance.take(data).map_err(|why| errors::of_result(&run, &why, DATA))
 }
@@ -95,13 +95,14 @@ fn of_key<'a>(
     scope.push_constant_dynamic(EVENT, event_map);
     scope.push_constant_dynamic(CTX, Dynamic::from_map(ctx));
     scope.push_dynamic(STATE, state);
-    execute(engine, script, event, context.pipeline.clone(), scope)
+    execute(engine, script, event, Some(key), context.pipeline.clone(), scope)
 }
 
 fn execute<'a>(
     engine: &Inner,
     script: &Compiled,
     event: &Event,
+    key: Option<&Key>,
     pipeline: std::sync::Arc<str>,
     mut scope: Scope<'a>,
 ) -> Result<Finished<'a>, ScriptError> {
@@ -109,6 +110,7 @@ fn execute<'a>(
         pipeline,
         source: event.source.as_str().into(),
         id: event.id.as_str().into(),
+        key: key.map(Key::as_str).unwrap_or_default().into(),
         file: script.file.clone(),
     };
     let given = scope.len();

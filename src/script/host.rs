@@ -62,7 +62,7 @@ pub(super) fn register(engine: &mut Engine) {
         let id = Run::with(|run| {
             run.kind?;
             let subject = &run.subject;
-            let id = derived_id(&subject.pipeline, &subject.source, &subject.id, "uuid", run.uuids);
+            let id = derived_id(&[&subject.pipeline, "uuid", &subject.source, &subject.id, &subject.key], run.uuids);
             run.uuids += 1;
             Some(id.to_string().into())
         });

@@ -48,6 +48,8 @@ pub(super) struct Subject {
     pub(super) pipeline: Arc<str>,
     pub(super) source: ImmutableString,
     pub(super) id: ImmutableString,
+    /// Empty in an upcaster, which runs whatever the key.
+    pub(super) key: ImmutableString,
     pub(super) file: Arc<str>,
 }
 

@@ -6,7 +6,7 @@ use super::rig::{Plan, Trouble, run};
 use crate::mutant::{self, Mutant};
 
 /// Seeds a mutant may survive before it counts as missed.
-const SEEDS: u64 = 2_000;
+const SEEDS: u64 = 500;
 
 fn caught(mutant: Mutant, plans: &[Plan]) {
     for seed in 0..SEEDS {
@@ -53,7 +53,10 @@ fn committing_without_the_version_check_is_caught() {
 
 #[test]
 fn counting_versions_is_caught() {
-    caught(Mutant::CounterVersions, &fire());
+    // Chance finds this one only once in thousands of seeds, so its interleaving is played out.
+    assert_eq!(super::aba::late_commit_on_a_rebuilt_key(), Ok(()));
+    let broken = mutant::with(Some(Mutant::CounterVersions), super::aba::late_commit_on_a_rebuilt_key);
+    assert!(broken.is_err(), "CounterVersions survived");
 }
 
 #[test]

@@ -29,8 +29,8 @@ use crate::store::record::{DeadRecord, KeyRecord};
 use crate::store::{KeyLookup, Lookup, Store, WriterId};
 use crate::testkit::faulty_store::{Fault, FaultyStore, Op};
 
-const PARTITIONS: u16 = 4;
-const RETAIN: Duration = Duration::from_secs(24 * 3600);
+pub const PARTITIONS: u16 = 4;
+pub const RETAIN: Duration = Duration::from_secs(24 * 3600);
 
 const FAULTS: &[(Op, Fault)] = &[
     (Op::Commit, Fault::Refuse),

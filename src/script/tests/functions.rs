@@ -82,7 +82,7 @@ fn uuids_differ_within_a_run_and_agree_between_runs() {
     let first = state(text, json!({}));
     assert_ne!(first["a"], first["b"]);
     assert_eq!(first, state(text, json!({})));
-    let expected = crate::event::derived_id("fulfilment", "shop", "e1", "uuid", 0).to_string();
+    let expected = crate::event::derived_id(&["fulfilment", "uuid", "shop", "e1", "o1"], 0).to_string();
     assert_eq!(first["a"], json!(expected));
 }
 
