@@ -287,8 +287,10 @@ pub trait Store: Send + Sync {
     fn position(&self, channel: &ChannelName) -> Answer<'_, Option<u64>>;
 
     /// Raises the position of a channel in all partitions (never lowers it), if the store is still the
-    /// incarnation that `open` saw: [`StoreError::TailLost`] otherwise, and nothing is written.
-    fn advance(&self, channel: &ChannelName, position: u64) -> Answer<'_, ()>;
+    /// incarnation that `open` saw and each partition knows a position not below `held`, the one the caller last
+    /// read or stored (`None`: it found none). Otherwise [`StoreError::TailLost`], and no partition that lost its
+    /// own is written: a store that was emptied must not seem to have seen what was acked.
+    fn advance(&self, channel: &ChannelName, held: Option<u64>, position: u64) -> Answer<'_, ()>;
 
     /// A partition's outbox in order.
     fn outbox(&self, partition: Partition) -> Answer<'_, Vec<OutboxEntry>>;

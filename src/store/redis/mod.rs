@@ -167,21 +167,28 @@ impl RedisStore {
         replies.into_iter().zip(&lookups).map(|(reply, (_, lookup))| reply::found(reply, &lookup.dead)).collect()
     }
 
-    async fn advanced(&self, channel: &ChannelName, position: u64) -> Result<(), StoreError> {
+    async fn advanced(&self, channel: &ChannelName, held: Option<u64>, position: u64) -> Result<(), StoreError> {
         let incarnation = self.link.incarnation().ok_or_else(|| {
             StoreError::Refused("the store refused a call: `advance` before `open`; please report this as a bug".into())
         })?;
+        let held = held.map_or(String::new(), |held| held.to_string());
         let mut pipeline = redis::pipe();
         for (_, prefix) in self.layout.partitions() {
             let mut call = self.link.scripts.advance.call(prefix);
-            call.arg(&incarnation).arg(position_field(channel)).arg(position);
+            call.arg(&incarnation).arg(position_field(channel)).arg(position).arg(&held);
             pipeline.add_command(call);
         }
-        for reply in self.link.ask_all(&pipeline).await? {
-            match reply::list(reply, "advance")?.as_slice() {
+        let what = "advance";
+        for ((partition, _), reply) in self.layout.partitions().zip(self.link.ask_all(&pipeline).await?) {
+            match reply::list(reply, what)?.as_slice() {
                 [Value::BulkString(head)] if head == b"OK" => {}
                 [Value::BulkString(head), _] if head == b"TAIL" => return Err(self.link.tail_lost()),
-                _ => return Err(reply::unexpected("advance")),
+                [Value::BulkString(head), found] if head == b"LOST" => {
+                    let found = reply::text(found.clone(), what)?;
+                    let found = if found.is_empty() { None } else { Some(reply::decimal(found.as_bytes(), what)?) };
+                    return Err(contract::position_lost(partition, channel, found));
+                }
+                _ => return Err(reply::unexpected(what)),
             }
         }
         Ok(())
@@ -273,9 +280,9 @@ impl Store for RedisStore {
         })
     }
 
-    fn advance(&self, channel: &ChannelName, position: u64) -> Answer<'_, ()> {
+    fn advance(&self, channel: &ChannelName, held: Option<u64>, position: u64) -> Answer<'_, ()> {
         let channel = channel.clone();
-        Box::pin(async move { self.advanced(&channel, position).await })
+        Box::pin(async move { self.advanced(&channel, held, position).await })
     }
 
     fn outbox(&self, partition: Partition) -> Answer<'_, Vec<OutboxEntry>> {

@@ -15,6 +15,7 @@ pub const CASES: Cases = &[
     ("starts_count_distinct_runners_until_the_event_returns", |h| Box::pin(starts(h))),
     ("a_commit_clears_start_marks", |h| Box::pin(returned_in_commit(h))),
     ("positions_only_rise", |h| Box::pin(positions(h))),
+    ("a_position_below_the_one_held_is_a_lost_tail", |h| Box::pin(lost_position(h))),
     ("a_dead_letter_rises_a_generation_with_every_change", |h| Box::pin(dead_letters(h))),
 ];
 
@@ -96,12 +97,33 @@ async fn positions(handles: Handles) {
     let position = async |channel| bench.store.position(channel).await.expect("a position");
     assert_eq!(position(&orders).await, None);
     for (to, then) in [(0, 0), (9, 9), (10, 10), (3, 10), (u64::MAX - 1, u64::MAX - 1), (u64::MAX - 2, u64::MAX - 1)] {
-        bench.store.advance(&orders, to).await.expect("an advance");
+        let held = position(&orders).await;
+        bench.store.advance(&orders, held, to).await.expect("an advance");
         assert_eq!(position(&orders).await, Some(then), "advanced to {to}");
     }
     assert_eq!(position(&other).await, None);
+    // What another runner raised meanwhile is no loss.
+    bench.store.advance(&orders, Some(9), 10).await.expect("an advance");
+    bench.store.advance(&orders, None, 10).await.expect("an advance");
     let second = Bench::open(&handles, 2).await;
     assert_eq!(second.store.position(&orders).await.expect("a position"), Some(u64::MAX - 1));
+}
+
+async fn lost_position(handles: Handles) {
+    let bench = Bench::open(&handles, 1).await;
+    let orders: ChannelName = Arc::from("orders");
+    let position = async || bench.store.position(&orders).await.expect("a position");
+    let lost =
+        async |held, to| matches!(bench.store.advance(&orders, Some(held), to).await, Err(StoreError::TailLost(_)));
+    assert!(lost(0, 5).await, "nothing is stored, a position is held");
+    assert_eq!(position().await, None);
+    bench.store.advance(&orders, None, 9).await.expect("an advance");
+    for (held, to) in [(10, 11), (10, 9), (u64::MAX - 1, u64::MAX)] {
+        assert!(lost(held, to).await, "{held} is held");
+        assert_eq!(position().await, Some(9));
+    }
+    bench.store.advance(&orders, Some(9), 10).await.expect("an advance");
+    assert_eq!(position().await, Some(10));
 }
 
 async fn dead_letters(handles: Handles) {
