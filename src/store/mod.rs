@@ -301,7 +301,8 @@ pub trait Store: Send + Sync {
     /// Timers due up to `until`, the soonest first, at most `limit` a partition. One round trip.
     fn timers(&self, until: Millis, limit: usize) -> Answer<'_, Vec<Timer>>;
 
-    /// Dead letters of all partitions, newest or oldest first as they come; open ones only when asked.
+    /// Dead letters of all partitions, newest or oldest first as they come; open ones only when asked. Each as it
+    /// stood at some moment of the call: no snapshot of all.
     fn dead_letters(&self, open_only: bool) -> Answer<'_, Vec<(Partition, DeadLetter)>>;
 
     /// One dead letter, wherever it is.

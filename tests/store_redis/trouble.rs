@@ -272,10 +272,10 @@ fn a_position_is_not_raised_in_another_process_than_the_one_opened() {
     let script = include_str!("../../src/store/redis/advance.lua");
     let run_id: String = raw.run(&["EVAL", "return string.match(redis.call('INFO','server'), 'run_id:(%w+)')", "0"]);
     let other = "0".repeat(40);
-    let answer: Vec<String> = raw.run(&["EVAL", script, "1", "{sluice:p:1}", &other, "pos:c", "5"]);
+    let answer: Vec<String> = raw.run(&["EVAL", script, "1", "{sluice:p:1}", &other, "pos:c", "5", ""]);
     assert_eq!(answer, ["TAIL", &run_id]);
     assert!(raw.dump().is_empty());
-    let answer: Vec<String> = raw.run(&["EVAL", script, "1", "{sluice:p:1}", &run_id, "pos:c", "5"]);
+    let answer: Vec<String> = raw.run(&["EVAL", script, "1", "{sluice:p:1}", &run_id, "pos:c", "5", ""]);
     assert_eq!(answer, ["OK"]);
 }
 

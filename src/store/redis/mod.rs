@@ -37,6 +37,9 @@ use crate::spec::program::DurabilityChoice;
 
 pub use self::script::COMMIT as COMMIT_SCRIPT;
 
+/// Dead letters carry whole events: a ledger read in one call would hold up every runner on the server.
+const LETTERS_AT_ONCE: usize = 100;
+
 /// What a pipeline's store is made of.
 pub struct RedisConfig {
     pub url: SecretString,
@@ -339,16 +342,29 @@ impl Store for RedisStore {
 
     fn dead_letters(&self, open_only: bool) -> Answer<'_, Vec<(Partition, DeadLetter)>> {
         Box::pin(async move {
-            let replies = self
+            let what = "dead letters";
+            let ids = self
                 .each_partition(|pipeline, prefix| {
-                    let mut call = self.link.scripts.dead.call(prefix);
-                    call.arg(if open_only { "open" } else { "all" });
-                    pipeline.add_command(call);
+                    if open_only {
+                        pipeline.cmd("SMEMBERS").arg(format!("{prefix}:lo"));
+                    } else {
+                        pipeline.cmd("HKEYS").arg(format!("{prefix}:ls"));
+                    }
                 })
                 .await?;
             let mut letters = Vec::new();
-            for (partition, reply) in replies {
-                letters.extend(reply::dead_letters(reply)?.into_iter().map(|letter| (partition, letter)));
+            for (partition, reply) in ids {
+                let ids = reply::list(reply, what)?.into_iter();
+                let ids: Vec<MarkId> = ids
+                    .map(|id| reply::mark_id(&reply::bytes(id, what)?.unwrap_or_default(), what))
+                    .collect::<Result<_, _>>()?;
+                for page in ids.chunks(LETTERS_AT_ONCE) {
+                    let lookup = Lookup { dead: page.to_vec(), ..Lookup::default() };
+                    let found = self.found(vec![(partition, lookup)]).await?.into_iter().flat_map(|found| found.dead);
+                    // One may have been closed since its id was read.
+                    let found = found.flatten().filter(|letter| letter.open || !open_only);
+                    letters.extend(found.map(|letter| (partition, letter)));
+                }
             }
             Ok(letters)
         })

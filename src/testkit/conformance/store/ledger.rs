@@ -17,6 +17,7 @@ pub const CASES: Cases = &[
     ("positions_only_rise", |h| Box::pin(positions(h))),
     ("a_position_below_the_one_held_is_a_lost_tail", |h| Box::pin(lost_position(h))),
     ("a_dead_letter_rises_a_generation_with_every_change", |h| Box::pin(dead_letters(h))),
+    ("a_long_ledger_is_read_whole", |h| Box::pin(long_ledger(h))),
 ];
 
 async fn unclean(handles: Handles) {
@@ -160,4 +161,18 @@ async fn dead_letters(handles: Handles) {
         bench.store.dead_letters(false).await.expect("a list").into_iter().map(|(p, l)| (p, l.id, l.open)).collect();
     all.sort();
     assert_eq!(all, [(HERE, id(1), true), (Partition(3), id(2), false)]);
+}
+
+async fn long_ledger(handles: Handles) {
+    let bench = Bench::open(&handles, 1).await;
+    let group = (0..250).fold(keyless(), |group, n| group.then(Write::Dead { id: id(n), body: body(&n.to_string()) }));
+    let group = (0..250).step_by(5).fold(group, |group, n| group.then(Write::CloseDead { id: id(n), body: body("c") }));
+    bench.must(group).await;
+    for (open_only, count) in [(true, 200), (false, 250)] {
+        let mut letters = bench.store.dead_letters(open_only).await.expect("a list");
+        letters.sort_by_key(|(_, letter)| letter.id);
+        letters.dedup_by_key(|(_, letter)| letter.id);
+        assert_eq!(letters.len(), count);
+        assert!(letters.iter().all(|(_, letter)| !letter.open || letter.body != body("c")));
+    }
 }
