@@ -299,11 +299,12 @@ fn hash_json(hasher: &mut Sha256, value: &Value) {
 
 /// `1.0`, `10e-1` and `1` are one number: sign, digits without zeros at either end, and a power of ten.
 pub(crate) fn canonical_number(text: &str) -> String {
-    let (negative, text) = text.strip_prefix('-').map_or((false, text), |rest| (true, rest));
-    let (mantissa, exponent) = match text.split_once(['e', 'E']) {
+    let (negative, magnitude) = text.strip_prefix('-').map_or((false, text), |rest| (true, rest));
+    let (mantissa, exponent) = match magnitude.split_once(['e', 'E']) {
         Some((m, e)) => (m, e.parse::<i64>().ok()),
-        None => (text, Some(0)),
+        None => (magnitude, Some(0)),
     };
+    // Beyond any use, and told apart by how it is written, sign included.
     let Some(exponent) = exponent else { return text.to_owned() };
     let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
     let digits = format!("{whole}{fraction}");
@@ -312,8 +313,8 @@ pub(crate) fn canonical_number(text: &str) -> String {
         return "0".to_owned();
     }
     let trailing = digits.len() - digits.trim_end_matches('0').len();
-    let power =
-        exponent.saturating_add(i64::try_from(trailing).unwrap_or(0)) - i64::try_from(fraction.len()).unwrap_or(0);
+    // An `i64` and two lengths: an `i128` holds any sum of them.
+    let power = i128::from(exponent) + (trailing as i128) - (fraction.len() as i128);
     format!("{}{significant}e{power}", if negative { "-" } else { "" })
 }
 
@@ -360,6 +361,15 @@ mod tests {
         assert_ne!(of("100"), of("1000"));
         assert_ne!(of(r#"{"a":"1"}"#), of(r#"{"a":1}"#));
         assert_eq!(of("-0.0"), of("0"));
+    }
+
+    #[test]
+    fn numbers_of_any_exponent_are_told_apart() {
+        assert_eq!(canonical_number("1.5e-9223372036854775808"), "15e-9223372036854775809");
+        assert_eq!(canonical_number("10e9223372036854775807"), "1e9223372036854775808");
+        let beyond = "1e99999999999999999999";
+        assert_ne!(canonical_number(beyond), canonical_number(&format!("-{beyond}")));
+        assert_ne!(canonical_number("1.5e-9223372036854775808"), canonical_number("15e-9223372036854775808"));
     }
 
     #[test]

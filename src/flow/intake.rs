@@ -163,7 +163,7 @@ impl Intake {
         if progress.ack_floor <= self.position {
             return Ok(());
         }
-        match self.context.store.advance(&self.channel, progress.ack_floor).await {
+        match self.context.store.advance(&self.channel, Some(self.position), progress.ack_floor).await {
             Ok(()) => self.position = progress.ack_floor,
             Err(error @ StoreError::TailLost(_)) => return Err(Fatal::Recover(error)),
             // The next heartbeat tries again; until then a recovery reads a little more.

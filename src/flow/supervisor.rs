@@ -251,7 +251,7 @@ impl Generation<'_> {
             )));
         }
         if stored.is_none() {
-            store.advance(channel, position).await.map_err(Connect::store)?;
+            store.advance(channel, None, position).await.map_err(Connect::store)?;
         }
         if opened.durability != Durability::Strict && progress.deletes_on_ack {
             tracing::warn!(

@@ -116,8 +116,9 @@ pub enum NotReplayable {
     Closed,
     /// No subscription takes this type from this channel any more.
     NoSubscription,
-    /// It has another key than when it died, and its record cannot be closed from there.
-    OtherPartition,
+    /// It has another key than when it died, or has one only now: its record cannot be closed from another
+    /// partition, and another copy of it may have died, or been handled, under the mark it has now.
+    OtherKey,
 }
 
 impl fmt::Display for NotReplayable {
@@ -125,8 +126,8 @@ impl fmt::Display for NotReplayable {
         f.write_str(match self {
             Self::Closed => "it is closed already",
             Self::NoSubscription => "no subscription takes its type from its channel any more",
-            Self::OtherPartition => {
-                "the pipeline reads another key from it than when it died; publish the corrected event anew and discard this one"
+            Self::OtherKey => {
+                "the pipeline reads another key or identity from it than when it died; publish the corrected event anew and discard this one"
             }
         })
     }
@@ -137,9 +138,22 @@ fn routed(context: &Context, letter: &Letter) -> Result<Box<Routed>, NotReplayab
     let envelope = context.envelope(&raw.position.channel);
     match route(raw, &context.pipeline, envelope) {
         Route::Ignore => Err(NotReplayable::NoSubscription),
-        Route::Handle(routed) if routed.partition != letter.partition => Err(NotReplayable::OtherPartition),
-        Route::Handle(routed) => Ok(routed),
+        Route::Handle(routed) if is_still(&routed, letter) => Ok(routed),
+        Route::Handle(_) => Err(NotReplayable::OtherKey),
     }
+}
+
+/// Whether the event is remembered as when it died. (One that died of an id conflict has its key, but is remembered
+/// by its position, as its mark is another event's.)
+fn is_still(routed: &Routed, letter: &Letter) -> bool {
+    let key = match &routed.subject {
+        Subject::Keyed { key, .. } => Some(key.as_str()),
+        Subject::Keyless { .. } => None,
+    };
+    let by_position = letter.id == MarkId::of_position(&letter.record.position);
+    routed.partition == letter.partition
+        && letter.record.key.as_deref() == key
+        && (routed.mark == letter.id || by_position)
 }
 
 /// What became of one letter that was to be replayed.

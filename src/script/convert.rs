@@ -74,6 +74,18 @@ fn too_deep() -> Unconvertible {
     Unconvertible::new(ErrorClass::Limit, "is nested too deeply")
 }
 
+/// Members so named are how `serde_json` (with `arbitrary_precision`, `raw_value`) spells numbers and raw JSON to
+/// itself: an object that has one is written, but read again as something else or not at all.
+const RESERVED: &str = "$serde_json::private::";
+
+fn reserved(name: &str) -> Unconvertible {
+    let what = format!(
+        "has a member `{name}`; names that begin with `{RESERVED}` are reserved, as what is stored under one cannot be \
+         read again: choose another name"
+    );
+    Unconvertible::new(ErrorClass::Script, what)
+}
+
 /// Bytes of JSON, roughly, that one run may still hand out.
 #[derive(Debug)]
 pub(super) struct Allowance {
@@ -94,6 +106,9 @@ impl Allowance {
             let mut members = serde_json::Map::new();
             for (name, member) in value.cast::<Map>() {
                 self.charge(name.len())?;
+                if name.starts_with(RESERVED) {
+                    return Err(reserved(&name));
+                }
                 let member =
                     self.convert(member, depth).map_err(|why| why.within(Step::Member(name.as_str().to_owned())))?;
                 members.insert(name.into(), member);

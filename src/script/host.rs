@@ -157,13 +157,30 @@ fn headers(context: &NativeCallContext<'_>, value: Dynamic) -> Answer<Headers> {
     let mut headers = Headers::default();
     for (name, value) in value.try_cast::<Map>().ok_or_else(refused)? {
         let value = value.flatten().into_string().map_err(|_| refused())?;
-        // A line break would start another header on the wire.
-        if name.is_empty() || name.contains([':', '\r', '\n']) || value.contains(['\r', '\n']) {
-            return Err(fail(context, format!("header `{name}` must be one line, and its name without a colon")));
+        if let Some(why) = unsendable(&name, &value) {
+            return Err(fail(context, format!("header `{}` {why}", name.escape_debug())));
         }
         headers.push(name.as_str(), value);
     }
     Ok(headers)
+}
+
+/// Prefixes of names that steer the broker, or that the envelope and the gate write themselves.
+const TAKEN: [&str; 3] = ["nats-", "ce-", "sluice-"];
+
+/// Why the broker would not carry this header as it stands, if so. What passes here must pass on every bus: an
+/// emission that cannot be sent would hold up its outbox for ever.
+fn unsendable(name: &str, value: &str) -> Option<&'static str> {
+    if name.is_empty() || !name.bytes().all(|b| b.is_ascii_graphic() && b != b':') {
+        return Some("cannot be sent: a name is made of visible ASCII characters without `:` and spaces");
+    }
+    if TAKEN.iter().any(|prefix| name.get(..prefix.len()).is_some_and(|head| head.eq_ignore_ascii_case(prefix))) {
+        return Some("is not for scripts: names that begin with `nats-`, `ce-` or `sluice-` are taken");
+    }
+    if value.contains(char::is_control) {
+        return Some("cannot be sent: a value has no line breaks or other control characters");
+    }
+    None
 }
 
 fn log(context: &NativeCallContext<'_>, level: &str, message: Dynamic) -> Answer<()> {

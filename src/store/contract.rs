@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::collections::HashSet;
 
 use super::{Commit, Condition, Group, StoreError, Write};
-use crate::event::{MarkId, Partition};
+use crate::event::{ChannelName, MarkId, Partition};
 
 /// Orders are scores of a sorted set, doubles in Redis: above this they would no longer be exact.
 pub(super) const MAX_ORDER: u64 = 1 << 53;
@@ -44,6 +44,12 @@ pub(super) fn check_partition(partition: Partition, partitions: u16) -> Result<(
         return Ok(());
     }
     Err(bug(&format!("partition {} is named, and there are {partitions}", partition.0)))
+}
+
+/// A partition stands lower in a channel than a runner left it, or nowhere.
+pub(super) fn position_lost(partition: Partition, channel: &ChannelName, found: Option<u64>) -> StoreError {
+    let found = found.map_or("no position".to_owned(), |found| format!("position {found}"));
+    StoreError::TailLost(format!("partition {} knows {found} of `{channel}`, and was told a later one", partition.0))
 }
 
 fn bug(what: &str) -> StoreError {

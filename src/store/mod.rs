@@ -287,8 +287,10 @@ pub trait Store: Send + Sync {
     fn position(&self, channel: &ChannelName) -> Answer<'_, Option<u64>>;
 
     /// Raises the position of a channel in all partitions (never lowers it), if the store is still the
-    /// incarnation that `open` saw: [`StoreError::TailLost`] otherwise, and nothing is written.
-    fn advance(&self, channel: &ChannelName, position: u64) -> Answer<'_, ()>;
+    /// incarnation that `open` saw and each partition knows a position not below `held`, the one the caller last
+    /// read or stored (`None`: it found none). Otherwise [`StoreError::TailLost`], and no partition that lost its
+    /// own is written: a store that was emptied must not seem to have seen what was acked.
+    fn advance(&self, channel: &ChannelName, held: Option<u64>, position: u64) -> Answer<'_, ()>;
 
     /// A partition's outbox in order.
     fn outbox(&self, partition: Partition) -> Answer<'_, Vec<OutboxEntry>>;
@@ -299,7 +301,8 @@ pub trait Store: Send + Sync {
     /// Timers due up to `until`, the soonest first, at most `limit` a partition. One round trip.
     fn timers(&self, until: Millis, limit: usize) -> Answer<'_, Vec<Timer>>;
 
-    /// Dead letters of all partitions, newest or oldest first as they come; open ones only when asked.
+    /// Dead letters of all partitions, newest or oldest first as they come; open ones only when asked. Each as it
+    /// stood at some moment of the call: no snapshot of all.
     fn dead_letters(&self, open_only: bool) -> Answer<'_, Vec<(Partition, DeadLetter)>>;
 
     /// One dead letter, wherever it is.

@@ -319,6 +319,16 @@ mod tests {
     }
 
     #[test]
+    fn state_of_the_deepest_depth_allowed_is_readable() {
+        let mut state = json!(1);
+        for _ in 0..100 {
+            state = json!({ "a": state });
+        }
+        let record = KeyRecord { book: Book::default(), state: Some(state) };
+        assert_eq!(KeyRecord::decode(&record.encode()), Ok(record));
+    }
+
+    #[test]
     fn foreign_bytes_are_an_error() {
         for bytes in [&b"\0"[..], b"\0\0\0\xff{}", b"garbage here"] {
             assert!(KeyRecord::decode(&Bytes::copy_from_slice(bytes)).is_err());

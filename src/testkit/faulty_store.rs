@@ -226,10 +226,10 @@ impl Store for FaultyStore {
         self.inner.position(channel)
     }
 
-    fn advance(&self, channel: &ChannelName, position: u64) -> Answer<'_, ()> {
+    fn advance(&self, channel: &ChannelName, held: Option<u64>, position: u64) -> Answer<'_, ()> {
         let channel = channel.clone();
         let call = move |inner: Arc<dyn Store>| -> BoxFuture<'static, _> {
-            Box::pin(async move { inner.advance(&channel, position).await })
+            Box::pin(async move { inner.advance(&channel, held, position).await })
         };
         Box::pin(self.meet(Op::Advance, call, Err))
     }

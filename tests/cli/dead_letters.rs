@@ -99,6 +99,29 @@ fn a_replay_that_is_handled_closes_its_record_and_a_second_one_does_nothing() {
 }
 
 #[test]
+fn copies_that_died_without_a_key_are_not_replayed_under_one() {
+    let (nats, redis) = (NatsServer::start(), RedisServer::start());
+    // One partition: the records could be closed from wherever the events belong now.
+    let one = "pipeline: fulfilment\npartitions: 1\n";
+    let sandbox = Sandbox::sample(&nats, &redis).edited("pipelines/fulfilment.yaml", "pipeline: fulfilment\n", one);
+    sandbox.sluice(&["publish", "orders", "pipelines/sample-events.ndjson"]).expect(1);
+    let sandbox = sandbox.edited("pipelines/fulfilment.yaml", "key: data.order_id", "key: headers.order");
+    let running = sandbox.run(&[]);
+    running.until_metric("sluice_received_total{pipeline=\"fulfilment\"}", 8.0);
+    running.until_metric("sluice_in_flight{pipeline=\"fulfilment\"}", 0.0);
+    running.terminated().expect(0);
+    let found = letters(&sandbox, &[]);
+    let copies: Vec<_> = found.iter().filter(|letter| letter["event"]["id"] == "e-1").collect();
+    assert!(copies.len() == 2 && copies.iter().all(|letter| letter["failure"]["reason"] == "no_key"), "{found:#?}");
+
+    let sandbox = sandbox.edited("pipelines/fulfilment.yaml", "key: headers.order", "key: data.order_id");
+    let done = sandbox.sluice(&["dlq", "replay", "--all-open", "--yes"]).expect(1);
+    assert!(done.stdout.contains(&format!("replayed 0 of {} dead letters", found.len())), "{}", done.stdout);
+    assert!(done.stdout.contains("not replayed: the pipeline reads another key"), "{}", done.stdout);
+    assert_eq!(letters(&sandbox, &[]).len(), found.len());
+}
+
+#[test]
 fn two_replays_at_once_handle_the_event_once() {
     let shop = Shop::with_a_dead_letter().mend();
     let outcomes: Vec<String> = std::thread::scope(|scope| {

@@ -22,7 +22,7 @@ async fn scripts_that_vanish_are_loaded_again() {
     raw.run::<()>(&["SCRIPT", "FLUSH"]);
     assert!(is_marked(&store, 0).await);
     raw.run::<()>(&["SCRIPT", "FLUSH"]);
-    store.advance(&channel(), 1).await.unwrap();
+    store.advance(&channel(), None, 1).await.unwrap();
     raw.run::<()>(&["SCRIPT", "FLUSH"]);
     assert_eq!(store.start(HERE, id(1), WRITER).await.unwrap(), 1);
 
@@ -56,7 +56,7 @@ async fn a_call_for_all_partitions_is_one_round_trip() {
     store.lookup(lookups.collect()).await.unwrap();
     store.timers(NOW, 10).await.unwrap();
     store.outbox_lens().await.unwrap();
-    store.advance(&channel(), 1).await.unwrap();
+    store.advance(&channel(), None, 1).await.unwrap();
     assert_eq!(proxy.round_trips(), before + 5);
     assert_eq!(proxy.connections(), 1);
     assert!(proxy.bytes_to_server() > 0 && proxy.bytes_to_client() > 0);
@@ -136,14 +136,14 @@ async fn a_restarted_server_is_a_lost_tail_until_the_store_is_opened_again() {
     let store = store(server.port);
     let first = store.open(WRITER).await.unwrap();
     send(&store, commit(0, vec![done(1)])).await.unwrap();
-    store.advance(&channel(), 7).await.unwrap();
+    store.advance(&channel(), None, 7).await.unwrap();
     server.kill9();
     let down = store.probe().await;
     assert!(matches!(down, Err(StoreError::Unavailable(_))), "{down:?}");
     server.restart();
     for _ in 0..2 {
         assert!(matches!(store.probe().await, Err(StoreError::TailLost(_))));
-        assert!(matches!(store.advance(&channel(), 9).await, Err(StoreError::TailLost(_))));
+        assert!(matches!(store.advance(&channel(), Some(7), 9).await, Err(StoreError::TailLost(_))));
         assert!(matches!(send(&store, commit(1, vec![done(2)])).await, Err(StoreError::TailLost(_))));
         assert!(matches!(store.lookup(vec![(HERE, Lookup::default())]).await, Err(StoreError::TailLost(_))));
     }
@@ -151,7 +151,25 @@ async fn a_restarted_server_is_a_lost_tail_until_the_store_is_opened_again() {
     assert_ne!(again.incarnation, first.incarnation);
     store.probe().await.unwrap();
     assert_eq!(store.position(&channel()).await.unwrap(), Some(7), "nothing below a lost tail was confirmed");
-    store.advance(&channel(), 9).await.unwrap();
+    store.advance(&channel(), Some(7), 9).await.unwrap();
+}
+
+#[tokio::test]
+async fn an_emptied_server_takes_no_position_of_what_it_does_not_know() {
+    let server = RedisServer::start();
+    let mut raw = Raw::new(&server);
+    let store = store(server.port);
+    store.open(WRITER).await.unwrap();
+    store.advance(&channel(), None, 7).await.unwrap();
+    raw.run::<()>(&["FLUSHALL"]);
+    let answer = store.advance(&channel(), Some(7), 9).await;
+    assert!(matches!(&answer, Err(StoreError::TailLost(why)) if why.contains("no position of `orders`")), "{answer:?}");
+    assert!(raw.dump().is_empty(), "nothing was written");
+    // One partition alone that lost its own holds the channel back, too.
+    store.advance(&channel(), None, 7).await.unwrap();
+    raw.run::<()>(&["HSET", "{sluice:p:1}:m", "pos:orders", "6"]);
+    assert!(matches!(store.advance(&channel(), Some(7), 9).await, Err(StoreError::TailLost(_))));
+    assert_eq!(store.position(&channel()).await.unwrap(), Some(6));
 }
 
 #[tokio::test]
@@ -203,7 +221,7 @@ async fn a_full_server_takes_nothing_by_halves_and_can_still_be_emptied() {
         assert!(matches!(&answer, Err(StoreError::Unavailable(why)) if why.contains("out of memory")), "{answer:?}");
         assert_eq!(raw.dump(), before);
     }
-    let full = store.advance(&channel(), 1).await;
+    let full = store.advance(&channel(), None, 1).await;
     assert!(matches!(full, Err(StoreError::Unavailable(_))), "{full:?}");
     // Reading and clearing need no memory.
     assert!(is_marked(&store, 1).await);
@@ -254,10 +272,10 @@ fn a_position_is_not_raised_in_another_process_than_the_one_opened() {
     let script = include_str!("../../src/store/redis/advance.lua");
     let run_id: String = raw.run(&["EVAL", "return string.match(redis.call('INFO','server'), 'run_id:(%w+)')", "0"]);
     let other = "0".repeat(40);
-    let answer: Vec<String> = raw.run(&["EVAL", script, "1", "{sluice:p:1}", &other, "pos:c", "5"]);
+    let answer: Vec<String> = raw.run(&["EVAL", script, "1", "{sluice:p:1}", &other, "pos:c", "5", ""]);
     assert_eq!(answer, ["TAIL", &run_id]);
     assert!(raw.dump().is_empty());
-    let answer: Vec<String> = raw.run(&["EVAL", script, "1", "{sluice:p:1}", &run_id, "pos:c", "5"]);
+    let answer: Vec<String> = raw.run(&["EVAL", script, "1", "{sluice:p:1}", &run_id, "pos:c", "5", ""]);
     assert_eq!(answer, ["OK"]);
 }
 

@@ -33,7 +33,7 @@ fn emit_refuses_what_it_does_not_understand() {
         (r#"emit("A", #{}, #{headers: #{a: 1}});"#, "`headers` must be a map of strings"),
         (
             r#"emit("A", #{}, #{headers: #{a: "x\nb: y"}});"#,
-            "header `a` must be one line, and its name without a colon",
+            "header `a` cannot be sent: a value has no line breaks or other control characters",
         ),
         (r#"emit("A", #{a: [0.0 / 0.0]});"#, "`data.a[0]` is `NaN`, a number that JSON does not have"),
     ] {
@@ -42,6 +42,49 @@ fn emit_refuses_what_it_does_not_understand() {
     }
     let wrong = error("emit(1, 2);", json!({}));
     assert!(wrong.message.contains("call it as `emit(type, data)"), "{}", wrong.message);
+}
+
+#[test]
+fn emit_refuses_headers_that_cannot_be_sent_or_are_not_a_scripts_to_set() {
+    let refused = |name: &str, value: &str| {
+        let data = json!({ "name": name, "value": value });
+        let text = "let h = #{}; h[event.data.name] = event.data.value; emit(\"A\", #{}, #{headers: h});";
+        let error = error(text, data);
+        assert_eq!(error.class, ErrorClass::Script, "{name:?}: {value:?}");
+        error.message
+    };
+    for name in ["", "a b", "a:", "ä", "a\u{0}", "a\r\nb", "\u{7f}"] {
+        let message = refused(name, "v");
+        assert!(message.ends_with("a name is made of visible ASCII characters without `:` and spaces"), "{message}");
+        assert!(!message.contains('\r'), "{message:?}");
+    }
+    for name in ["Nats-Msg-Id", "nats-", "NATS-Rollup", "ce-id", "CE-x", "Sluice-Cause-Id"] {
+        let message = refused(name, "v");
+        assert!(message.contains("names that begin with `nats-`, `ce-` or `sluice-` are taken"), "{message}");
+    }
+    for value in ["a\nb", "\r", "a\u{0}", "a\tb", "\u{85}"] {
+        let message = refused("a", value);
+        assert!(message.ends_with("a value has no line breaks or other control characters"), "{message}");
+    }
+    let (_, emitted) = done(r#"emit("A", #{}, #{headers: #{"!x~": "grün"}});"#, json!({}));
+    assert_eq!(emitted[0].headers.get("!x~"), Some("grün"));
+}
+
+#[test]
+fn a_member_name_that_json_could_not_be_read_back_with_is_refused() {
+    for name in ["$serde_json::private::Number", "$serde_json::private::RawValue"] {
+        let data = json!([name]);
+        for (text, place) in [
+            ("state[event.data[0]] = \"1\";", "state"),
+            ("state.a = [#{}]; state.a[0][event.data[0]] = 1;", "state.a[0]"),
+            ("let d = #{}; d[event.data[0]] = \"1\"; emit(\"A\", d);", "data"),
+        ] {
+            let error = error(text, data.clone());
+            assert_eq!(error.class, ErrorClass::Script, "{text}");
+            let expected = format!("`{place}` has a member `{name}`; names that begin with `$serde_json::private::`");
+            assert!(error.message.starts_with(&expected), "{}", error.message);
+        }
+    }
 }
 
 #[test]

@@ -129,6 +129,10 @@ fn longest(retry: &Retry) -> Duration {
     total
 }
 
+/// `serde_json` reads 128 levels and refuses more; state and emissions add an envelope to what a script may nest, and
+/// what was committed must be readable ever after.
+const MAX_DEPTH: usize = 100;
+
 pub fn limits(context: &mut Context<'_>, document: &Arc<Document>, raw: Option<&raw::Limits>) -> Limits {
     let mut limits = Limits::default();
     let Some(raw) = raw else { return limits };
@@ -144,8 +148,18 @@ pub fn limits(context: &mut Context<'_>, document: &Arc<Document>, raw: Option<&
             *limit = size;
         }
     }
+    match raw.depth.map(usize::try_from) {
+        None => {}
+        Some(Ok(depth)) if (1..=MAX_DEPTH).contains(&depth) => limits.depth = depth,
+        Some(_) => {
+            let message = format!(
+                "`depth` is from 1 to {MAX_DEPTH}: JSON is read to 128 levels, and what is stored or emitted nests deeper than \
+                 the data within"
+            );
+            reader.error(&message, &base.key("depth"));
+        }
+    }
     let counts = [
-        (raw.depth, "depth", 1..=128, &mut limits.depth),
         (raw.call_depth, "call_depth", 1..=128, &mut limits.call_depth),
         (raw.items, "items", 1..=10_000_000, &mut limits.collection_items),
     ];

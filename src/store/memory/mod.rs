@@ -192,12 +192,15 @@ impl Store for MemoryStore {
         })
     }
 
-    fn advance(&self, channel: &ChannelName, position: u64) -> Answer<'_, ()> {
+    fn advance(&self, channel: &ChannelName, held: Option<u64>, position: u64) -> Answer<'_, ()> {
         if self.session().is_none() {
             let bug = "the store refused a call: `advance` before `open`; please report this as a bug";
             return Box::pin(ready(Err(StoreError::Refused(bug.to_owned()))));
         }
         self.now(|data| {
+            if let Some((partition, data)) = data.each().find(|(_, data)| data.position(channel) < held) {
+                return Err(contract::position_lost(partition, channel, data.position(channel)));
+            }
             data.each().for_each(|(_, data)| data.advance(channel, position));
             Ok(())
         })
@@ -264,14 +267,16 @@ mod tests {
         let runner = WriterId([1; 16]);
         let opened = store.open(runner).await.expect("it opens");
         let channel: ChannelName = "orders".into();
-        store.advance(&channel, 5).await.expect("an advance");
+        store.advance(&channel, None, 5).await.expect("an advance");
         let snapshot = memory.snapshot();
-        store.advance(&channel, 9).await.expect("an advance");
+        store.advance(&channel, Some(5), 9).await.expect("an advance");
         memory.restart_from(snapshot);
         assert!(matches!(store.probe().await, Err(StoreError::TailLost(_))));
-        assert!(matches!(store.advance(&channel, 10).await, Err(StoreError::TailLost(_))));
+        assert!(matches!(store.advance(&channel, Some(9), 10).await, Err(StoreError::TailLost(_))));
         let again = store.open(runner).await.expect("it opens");
         assert_ne!(again.incarnation, opened.incarnation);
+        assert_eq!(store.position(&channel).await.expect("a position"), Some(5));
+        assert!(matches!(store.advance(&channel, Some(9), 10).await, Err(StoreError::TailLost(_))));
         assert_eq!(store.position(&channel).await.expect("a position"), Some(5));
     }
 }

@@ -37,6 +37,9 @@ use crate::spec::program::DurabilityChoice;
 
 pub use self::script::COMMIT as COMMIT_SCRIPT;
 
+/// Dead letters carry whole events: a ledger read in one call would hold up every runner on the server.
+const LETTERS_AT_ONCE: usize = 100;
+
 /// What a pipeline's store is made of.
 pub struct RedisConfig {
     pub url: SecretString,
@@ -167,21 +170,28 @@ impl RedisStore {
         replies.into_iter().zip(&lookups).map(|(reply, (_, lookup))| reply::found(reply, &lookup.dead)).collect()
     }
 
-    async fn advanced(&self, channel: &ChannelName, position: u64) -> Result<(), StoreError> {
+    async fn advanced(&self, channel: &ChannelName, held: Option<u64>, position: u64) -> Result<(), StoreError> {
         let incarnation = self.link.incarnation().ok_or_else(|| {
             StoreError::Refused("the store refused a call: `advance` before `open`; please report this as a bug".into())
         })?;
+        let held = held.map_or(String::new(), |held| held.to_string());
         let mut pipeline = redis::pipe();
         for (_, prefix) in self.layout.partitions() {
             let mut call = self.link.scripts.advance.call(prefix);
-            call.arg(&incarnation).arg(position_field(channel)).arg(position);
+            call.arg(&incarnation).arg(position_field(channel)).arg(position).arg(&held);
             pipeline.add_command(call);
         }
-        for reply in self.link.ask_all(&pipeline).await? {
-            match reply::list(reply, "advance")?.as_slice() {
+        let what = "advance";
+        for ((partition, _), reply) in self.layout.partitions().zip(self.link.ask_all(&pipeline).await?) {
+            match reply::list(reply, what)?.as_slice() {
                 [Value::BulkString(head)] if head == b"OK" => {}
                 [Value::BulkString(head), _] if head == b"TAIL" => return Err(self.link.tail_lost()),
-                _ => return Err(reply::unexpected("advance")),
+                [Value::BulkString(head), found] if head == b"LOST" => {
+                    let found = reply::text(found.clone(), what)?;
+                    let found = if found.is_empty() { None } else { Some(reply::decimal(found.as_bytes(), what)?) };
+                    return Err(contract::position_lost(partition, channel, found));
+                }
+                _ => return Err(reply::unexpected(what)),
             }
         }
         Ok(())
@@ -273,9 +283,9 @@ impl Store for RedisStore {
         })
     }
 
-    fn advance(&self, channel: &ChannelName, position: u64) -> Answer<'_, ()> {
+    fn advance(&self, channel: &ChannelName, held: Option<u64>, position: u64) -> Answer<'_, ()> {
         let channel = channel.clone();
-        Box::pin(async move { self.advanced(&channel, position).await })
+        Box::pin(async move { self.advanced(&channel, held, position).await })
     }
 
     fn outbox(&self, partition: Partition) -> Answer<'_, Vec<OutboxEntry>> {
@@ -332,16 +342,29 @@ impl Store for RedisStore {
 
     fn dead_letters(&self, open_only: bool) -> Answer<'_, Vec<(Partition, DeadLetter)>> {
         Box::pin(async move {
-            let replies = self
+            let what = "dead letters";
+            let ids = self
                 .each_partition(|pipeline, prefix| {
-                    let mut call = self.link.scripts.dead.call(prefix);
-                    call.arg(if open_only { "open" } else { "all" });
-                    pipeline.add_command(call);
+                    if open_only {
+                        pipeline.cmd("SMEMBERS").arg(format!("{prefix}:lo"));
+                    } else {
+                        pipeline.cmd("HKEYS").arg(format!("{prefix}:ls"));
+                    }
                 })
                 .await?;
             let mut letters = Vec::new();
-            for (partition, reply) in replies {
-                letters.extend(reply::dead_letters(reply)?.into_iter().map(|letter| (partition, letter)));
+            for (partition, reply) in ids {
+                let ids = reply::list(reply, what)?.into_iter();
+                let ids: Vec<MarkId> = ids
+                    .map(|id| reply::mark_id(&reply::bytes(id, what)?.unwrap_or_default(), what))
+                    .collect::<Result<_, _>>()?;
+                for page in ids.chunks(LETTERS_AT_ONCE) {
+                    let lookup = Lookup { dead: page.to_vec(), ..Lookup::default() };
+                    let found = self.found(vec![(partition, lookup)]).await?.into_iter().flat_map(|found| found.dead);
+                    // One may have been closed since its id was read.
+                    let found = found.flatten().filter(|letter| letter.open || !open_only);
+                    letters.extend(found.map(|letter| (partition, letter)));
+                }
             }
             Ok(letters)
         })

@@ -101,11 +101,6 @@ fn dead_letter_if(id: MarkId, value: Value) -> Result<Option<DeadLetter>, StoreE
     }
     let what = "a dead letter";
     let [state, body] = <[Value; 2]>::try_from(list(value, what)?).map_err(|_| unexpected(what))?;
-    dead_letter(id, state, body).map(Some)
-}
-
-fn dead_letter(id: MarkId, state: Value, body: Value) -> Result<DeadLetter, StoreError> {
-    let what = "a dead letter";
     let state = text(state, what)?;
     let (generation, open) = match state.split_once(':') {
         Some((generation, "o")) => (generation, true),
@@ -113,17 +108,5 @@ fn dead_letter(id: MarkId, state: Value, body: Value) -> Result<DeadLetter, Stor
         _ => return Err(unexpected(what)),
     };
     let generation = generation.parse().map_err(|_| unexpected(what))?;
-    Ok(DeadLetter { id, open, generation, body: bytes(body, what)?.unwrap_or_default() })
-}
-
-/// The answer of `dead.lua`.
-pub fn dead_letters(value: Value) -> Result<Vec<DeadLetter>, StoreError> {
-    let what = "dead letters";
-    let mut items = list(value, what)?.into_iter();
-    let mut letters = Vec::new();
-    while let (Some(id), Some(state), Some(body)) = (items.next(), items.next(), items.next()) {
-        let id = bytes(id, what)?.ok_or_else(|| unexpected(what))?;
-        letters.push(dead_letter(mark_id(&id, what)?, state, body)?);
-    }
-    Ok(letters)
+    Ok(Some(DeadLetter { id, open, generation, body: bytes(body, what)?.unwrap_or_default() }))
 }

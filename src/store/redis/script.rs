@@ -33,7 +33,6 @@ pub struct Scripts {
     pub lookup: Script,
     pub advance: Script,
     pub start: Script,
-    pub dead: Script,
     pub open: Script,
 }
 
@@ -44,14 +43,13 @@ impl Scripts {
             lookup: Script::new(include_str!("lookup.lua")),
             advance: Script::new(include_str!("advance.lua")),
             start: Script::new(include_str!("start.lua")),
-            dead: Script::new(include_str!("dead.lua")),
             open: Script::new(include_str!("open.lua")),
         }
     }
 
     pub fn load(&self) -> Pipeline {
         let mut pipeline = redis::pipe();
-        for script in [&self.commit, &self.lookup, &self.advance, &self.start, &self.dead, &self.open] {
+        for script in [&self.commit, &self.lookup, &self.advance, &self.start, &self.open] {
             pipeline.cmd("SCRIPT").arg("LOAD").arg(&script.text);
         }
         pipeline

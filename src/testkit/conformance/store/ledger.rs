@@ -15,7 +15,9 @@ pub const CASES: Cases = &[
     ("starts_count_distinct_runners_until_the_event_returns", |h| Box::pin(starts(h))),
     ("a_commit_clears_start_marks", |h| Box::pin(returned_in_commit(h))),
     ("positions_only_rise", |h| Box::pin(positions(h))),
+    ("a_position_below_the_one_held_is_a_lost_tail", |h| Box::pin(lost_position(h))),
     ("a_dead_letter_rises_a_generation_with_every_change", |h| Box::pin(dead_letters(h))),
+    ("a_long_ledger_is_read_whole", |h| Box::pin(long_ledger(h))),
 ];
 
 async fn unclean(handles: Handles) {
@@ -96,12 +98,33 @@ async fn positions(handles: Handles) {
     let position = async |channel| bench.store.position(channel).await.expect("a position");
     assert_eq!(position(&orders).await, None);
     for (to, then) in [(0, 0), (9, 9), (10, 10), (3, 10), (u64::MAX - 1, u64::MAX - 1), (u64::MAX - 2, u64::MAX - 1)] {
-        bench.store.advance(&orders, to).await.expect("an advance");
+        let held = position(&orders).await;
+        bench.store.advance(&orders, held, to).await.expect("an advance");
         assert_eq!(position(&orders).await, Some(then), "advanced to {to}");
     }
     assert_eq!(position(&other).await, None);
+    // What another runner raised meanwhile is no loss.
+    bench.store.advance(&orders, Some(9), 10).await.expect("an advance");
+    bench.store.advance(&orders, None, 10).await.expect("an advance");
     let second = Bench::open(&handles, 2).await;
     assert_eq!(second.store.position(&orders).await.expect("a position"), Some(u64::MAX - 1));
+}
+
+async fn lost_position(handles: Handles) {
+    let bench = Bench::open(&handles, 1).await;
+    let orders: ChannelName = Arc::from("orders");
+    let position = async || bench.store.position(&orders).await.expect("a position");
+    let lost =
+        async |held, to| matches!(bench.store.advance(&orders, Some(held), to).await, Err(StoreError::TailLost(_)));
+    assert!(lost(0, 5).await, "nothing is stored, a position is held");
+    assert_eq!(position().await, None);
+    bench.store.advance(&orders, None, 9).await.expect("an advance");
+    for (held, to) in [(10, 11), (10, 9), (u64::MAX - 1, u64::MAX)] {
+        assert!(lost(held, to).await, "{held} is held");
+        assert_eq!(position().await, Some(9));
+    }
+    bench.store.advance(&orders, Some(9), 10).await.expect("an advance");
+    assert_eq!(position().await, Some(10));
 }
 
 async fn dead_letters(handles: Handles) {
@@ -138,4 +161,18 @@ async fn dead_letters(handles: Handles) {
         bench.store.dead_letters(false).await.expect("a list").into_iter().map(|(p, l)| (p, l.id, l.open)).collect();
     all.sort();
     assert_eq!(all, [(HERE, id(1), true), (Partition(3), id(2), false)]);
+}
+
+async fn long_ledger(handles: Handles) {
+    let bench = Bench::open(&handles, 1).await;
+    let group = (0..250).fold(keyless(), |group, n| group.then(Write::Dead { id: id(n), body: body(&n.to_string()) }));
+    let group = (0..250).step_by(5).fold(group, |group, n| group.then(Write::CloseDead { id: id(n), body: body("c") }));
+    bench.must(group).await;
+    for (open_only, count) in [(true, 200), (false, 250)] {
+        let mut letters = bench.store.dead_letters(open_only).await.expect("a list");
+        letters.sort_by_key(|(_, letter)| letter.id);
+        letters.dedup_by_key(|(_, letter)| letter.id);
+        assert_eq!(letters.len(), count);
+        assert!(letters.iter().all(|(_, letter)| !letter.open || letter.body != body("c")));
+    }
 }
