@@ -11,6 +11,7 @@ use sluicegate::spec::program::{NatsAuth, NatsConnection, NatsTls};
 use sluicegate::testkit::conformance::bus::{self as suite, CHANNEL, ack, assert_quiet, publish, read_all, seqs, take};
 use tokio::time::timeout;
 
+use crate::support::proxy::Proxy;
 use crate::support::servers::NatsServer;
 use crate::support::wait::eventually;
 
@@ -118,13 +119,70 @@ async fn take_stubbornly(source: &mut dyn Source, count: usize) -> Vec<sluicegat
         while taken.len() < count {
             match source.next(MANY).await {
                 Ok(batch) => taken.extend(batch),
-                Err(BusError::Unavailable(_)) => {}
+                Err(BusError::Unavailable(_) | BusError::Lapsed(_)) => {}
                 Err(refused) => panic!("{refused}"),
             }
         }
     };
     timeout(Duration::from_secs(30), all).await.expect("deliveries");
     taken
+}
+
+/// Waits until the source says that something may be lost, which must come before any delivery.
+async fn until_told(source: &mut dyn Source) {
+    let told = async {
+        loop {
+            match source.next(MANY).await {
+                Err(BusError::Unavailable(_)) => {}
+                Err(BusError::Lapsed(_)) => return,
+                other => panic!("{other:?} came first"),
+            }
+        }
+    };
+    timeout(Duration::from_secs(30), told).await.expect("a word on what may be lost");
+}
+
+#[tokio::test]
+async fn what_a_broken_connection_took_with_it_is_told_before_anything_new() {
+    // Asked at once, and only when the connection is back and something new was delivered over it.
+    for late in [false, true] {
+        let nats = Nats::start().await;
+        let proxy = Proxy::start(nats.server.port).await;
+        let connection = connect(&format!("nats://127.0.0.1:{}", proxy.port())).await;
+        let mut source = connection.source(channel(&["s"]), suite::spec("p"), Tuning::default());
+        let sink = nats.connection.sink(channel(&["s"])).unwrap();
+        publish(&sink, 1, 1).await;
+        // Leaves a request for many open; settling would take it back.
+        let taken = take_stubbornly(&mut source, 1).await;
+        taken.into_iter().for_each(|d| d.responder.ack(suite::receipt()));
+        eventually(SOON, "an ack", async || source.progress().await.unwrap().ack_floor == 1).await;
+
+        proxy.hold_replies();
+        publish(&sink, 2, 2).await;
+        let its = nats.connection.source(channel(&["s"]), suite::spec("p"), Tuning::default());
+        eventually(SOON, "a delivery into the void", async || its.progress().await.unwrap().delivered == 3).await;
+        let connections = proxy.connections();
+        proxy.cut();
+        proxy.let_go();
+        if late {
+            eventually(SOON, "both links", async || proxy.connections() == connections + 2).await;
+            source.progress().await.unwrap();
+        }
+        publish(&sink, 4, 1).await;
+        if late {
+            // The request of the old connection may be served over the new one, or be forgotten: both happen.
+            let _ = timeout(Duration::from_millis(500), async { while its.progress().await.unwrap().delivered < 4 {} })
+                .await;
+        }
+
+        until_told(&mut source).await;
+        let progress = source.progress().await.unwrap();
+        assert!(progress.ack_floor == 1 && progress.delivered >= 3, "{progress:?}");
+        let (again, _) = source.read(2, progress.delivered, MANY).await.unwrap();
+        let again: Vec<u64> = again.iter().map(|event| event.position.seq).collect();
+        assert_eq!(again, (2..=progress.delivered).collect::<Vec<_>>());
+        assert_eq!(seqs(&take(&mut source, 1, MANY).await), [4]);
+    }
 }
 
 #[tokio::test]
@@ -231,6 +289,7 @@ async fn a_frozen_broker_is_an_error_that_passes() {
     assert!(matches!(frozen, Err(BusError::Unavailable(_))));
     nats.server.sigcont();
     publish_stubbornly(&sink, "id-2").await;
+    until_told(&mut *source).await;
     assert_eq!(seqs(&take_stubbornly(&mut *source, 1).await), [2]);
 }
 

@@ -122,12 +122,17 @@ pub enum BusError {
     /// without the subject. Says what to do.
     #[error("{0}")]
     Refused(String),
+    /// What the broker sent may be lost on its way, and comes only after the ack wait, behind what is delivered now:
+    /// where the order matters, read again all that was delivered (`progress`, `read`) before going on.
+    #[error("{0}")]
+    Lapsed(String),
 }
 
 /// A consumer's side of a channel. One object a (pipeline, channel).
 pub trait Source: Send + Sync {
     /// Waits for deliveries: at least one, at most `demand`. Cancel safe: a delivery is either returned or
-    /// handed back.
+    /// handed back. `Lapsed` comes once for each interruption, before anything that could have overtaken what was
+    /// lost; `progress` asked after it knows of all that was lost.
     fn next(&mut self, demand: Demand) -> BoxFuture<'_, Result<Vec<Delivery>, BusError>>;
 
     /// Asks the broker where this consumer stands.

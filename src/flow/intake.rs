@@ -85,7 +85,7 @@ impl Intake {
                     }
                 }
                 Err(BusError::Refused(why)) => return Err(Fatal::Broken(why)),
-                Err(BusError::Unavailable(why)) => {
+                Err(BusError::Unavailable(why) | BusError::Lapsed(why)) => {
                     backoff.warn(&self.channel, &why);
                     tokio::select! {
                         () = stop.cancelled() => return Ok(()),
@@ -142,7 +142,34 @@ impl Intake {
                     }
                 }
                 Step::Fetched(Err(BusError::Refused(why))) => return Err(Fatal::Broken(why)),
+                Step::Fetched(Err(BusError::Lapsed(why))) => self.catch_up(&why, stop).await?,
                 Step::Fetched(Err(BusError::Unavailable(why))) => {
+                    backoff.warn(&self.channel, &why);
+                    tokio::select! {
+                        () = stop.cancelled() => return Ok(()),
+                        () = tokio::time::sleep(backoff.pause()) => {}
+                    }
+                }
+            }
+        }
+    }
+
+    /// Before anything new: what was lost on its way comes again only after the ack wait, behind its successors.
+    async fn catch_up(&mut self, why: &str, stop: &CancellationToken) -> Result<(), Fatal> {
+        tracing::info!(channel = %self.channel, %why, "deliveries may be missing; reading again before going on");
+        let mut backoff = Backoff::default();
+        loop {
+            let asked = tokio::select! {
+                () = stop.cancelled() => return Ok(()),
+                asked = self.source.progress() => asked,
+            };
+            match asked {
+                Ok(Progress { ack_floor, delivered, .. }) if delivered > ack_floor => {
+                    return self.recover(ack_floor + 1, delivered, stop).await;
+                }
+                Ok(_) => return Ok(()),
+                Err(BusError::Refused(why)) => return Err(Fatal::Broken(why)),
+                Err(BusError::Unavailable(why) | BusError::Lapsed(why)) => {
                     backoff.warn(&self.channel, &why);
                     tokio::select! {
                         () = stop.cancelled() => return Ok(()),

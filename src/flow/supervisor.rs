@@ -449,7 +449,7 @@ impl Connect {
     fn bus(channel: &str, error: BusError) -> Self {
         match error {
             BusError::Refused(why) => Self::cannot_run(format!("channel `{channel}`: {why}")),
-            BusError::Unavailable(why) => Self::Wait(format!("source `{channel}`"), why),
+            BusError::Unavailable(why) | BusError::Lapsed(why) => Self::Wait(format!("source `{channel}`"), why),
         }
     }
 }

@@ -111,19 +111,17 @@ impl Fold {
             sent: Vec::new(),
             runs: 0,
         };
-        let redis_url = fold.redis.url();
-        fold.write_project(&redis_url);
+        fold.write_project(&fold.nats.url(), &fold.redis.url());
         fold
     }
 
-    pub fn write_project(&self, redis_url: &str) {
+    pub fn write_project(&self, nats_url: &str, redis_url: &str) {
         let sluice = format!(
-            "connections: {{ nats: {{ nats: {{ url: \"{}\" }} }} }}\n\
+            "connections: {{ nats: {{ nats: {{ url: \"{nats_url}\" }} }} }}\n\
              store: {{ redis: {{ url: \"{redis_url}\" }} }}\n\
              channels:\n  in:  {{ nats: {{ stream: IN, subject: in, create: true, ack_wait: 1s }} }}\n  \
              out: {{ nats: {{ stream: OUT, subject: out, create: true }} }}\n\
-             admin: {{ listen: \"127.0.0.1:0\" }}\n",
-            self.nats.url()
+             admin: {{ listen: \"127.0.0.1:0\" }}\n"
         );
         let pipeline = "pipeline: fold\nkey: data.key\nsubscriptions:\n  \
                         - { event: Counted, from: in, versions: [1], handler: fold.rhai }\n\

@@ -77,6 +77,28 @@ async fn a_nats_server_killed_and_restarted_costs_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_connection_cut_with_deliveries_on_their_way_keeps_the_order_of_keys() {
+    let mut fold = Fold::new(27);
+    fold.make_streams().await;
+    let proxy = Proxy::start(fold.nats.port).await;
+    fold.write_project(&format!("nats://127.0.0.1:{}", proxy.port()), &fold.redis.url());
+    let runner = fold.start();
+    for round in 0..10 {
+        fold.feed(100, 10).await;
+        fold.until_emitted(round * 200 + 10 + fold.roll(50)).await;
+        proxy.hold_replies();
+        fold.feed(50, 10).await;
+        proxy.cut();
+        proxy.let_go();
+        // New events while it comes back: they must not overtake those that were held.
+        fold.feed(50, 10).await;
+    }
+    fold.until_done().await;
+    runner.stop();
+    fold.check_exact().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn two_runners_one_frozen_again_and_again_double_nothing() {
     let mut fold = Fold::new(23);
     fold.make_streams().await;
@@ -157,7 +179,7 @@ async fn redis_sees_few_round_trips_a_batch() {
     fold.make_streams().await;
     fold.feed(10_000, 500).await;
     let proxy = Proxy::start(fold.redis.port).await;
-    fold.write_project(&format!("redis://127.0.0.1:{}", proxy.port()));
+    fold.write_project(&fold.nats.url(), &format!("redis://127.0.0.1:{}", proxy.port()));
     let runner = fold.start();
     fold.until_emitted(10_000).await;
     let trips = proxy.round_trips();

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use async_nats::{Client, ClientError, ConnectOptions, Event, ServerAddr, ServerError};
@@ -26,8 +27,6 @@ pub struct Link {
 #[derive(Clone, Debug, Default)]
 struct State {
     connected: bool,
-    /// Counts connections made: what was asked over an earlier one is lost.
-    generation: u64,
     /// Why there is no connection, once something was tried.
     trouble: Option<Trouble>,
 }
@@ -76,8 +75,8 @@ impl Link {
     pub async fn ready(&self) -> Result<u64, BusError> {
         let mut state = self.state.clone();
         match tokio::time::timeout(CONNECT_PATIENCE, state.wait_for(|s| s.connected)).await {
-            Ok(Ok(state)) => Ok(state.generation),
-            _ if self.is_connected() => Ok(self.state.borrow().generation),
+            Ok(Ok(_)) => Ok(self.generation()),
+            _ if self.is_connected() => Ok(self.generation()),
             _ => Err(self.down()),
         }
     }
@@ -103,10 +102,16 @@ impl Link {
         self.client.connection_state() == async_nats::connection::State::Connected
     }
 
+    /// Counts connections made: what was sent over an earlier one may be lost. By the client's own count, which is
+    /// raised before anything can come over the new connection; its events come any time later.
+    pub fn generation(&self) -> u64 {
+        self.client.statistics().connects.load(Ordering::Relaxed)
+    }
+
     /// Resolves when the connection of this number is not up any more.
     pub async fn lost(&self, generation: u64) {
         let mut state = self.state.clone();
-        if state.wait_for(|s| !s.connected || s.generation != generation).await.is_err() {
+        if state.wait_for(|s| !s.connected || self.generation() != generation).await.is_err() {
             std::future::pending().await
         }
     }
@@ -130,9 +135,7 @@ fn note(name: &str, state: &watch::Sender<State>, event: &Event) {
     match event {
         Event::Connected => {
             tracing::info!(connection = name, "connected to NATS");
-            state.send_modify(|s| {
-                *s = State { connected: true, generation: s.generation + 1, trouble: None };
-            });
+            state.send_replace(State { connected: true, trouble: None });
         }
         Event::Disconnected | Event::Closed => {
             if state.borrow().connected {

@@ -3,6 +3,11 @@
 //! The next request goes out before `next` returns, so that the server sends while the batch is handled. What
 //! arrives meanwhile waits here, held like any delivery; so at most two demands are in memory. Everything
 //! received lives in `self` until it is returned: a dropped `next` loses nothing.
+//!
+//! A connection that breaks takes with it what was on its way, and the server may have served an open request over
+//! the next one since: so whatever is here when a connection is found to be another than before waits until the
+//! caller was told. The inbox stays the same over connections: the server, which can hold on to the old request or
+//! to a dead connection, then sends to the new one too, and nothing it delivers from there on can be missed.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -36,6 +41,10 @@ pub struct NatsSource {
     /// The next event is larger than the demand in bytes: it is asked for alone and without a limit.
     oversized: bool,
     turned_down: bool,
+    /// Number of the connection since which nothing was lost, or the caller was told. `None`: nothing was asked yet.
+    unbroken: Option<u64>,
+    /// The server forgot a request; what it sent before may be lost too.
+    fell_silent: bool,
     waiting: VecDeque<Delivery>,
 }
 
@@ -66,6 +75,8 @@ impl NatsSource {
             pulls: 0,
             oversized: false,
             turned_down: false,
+            unbroken: None,
+            fell_silent: false,
             waiting: VecDeque::new(),
         }
     }
@@ -73,6 +84,8 @@ impl NatsSource {
     async fn next_batch(&mut self, demand: Demand) -> Result<Vec<Delivery>, BusError> {
         loop {
             self.receive_ready().await;
+            // After receiving and before returning: what came over a new connection shows by its number.
+            self.tell_lapse().await?;
             if self.waiting.is_empty() || self.wants_more(demand) && self.consumer.link.is_connected() {
                 match self.ask(demand).await {
                     Ok(()) => {}
@@ -86,6 +99,21 @@ impl NatsSource {
             }
             self.wait().await;
         }
+    }
+
+    async fn tell_lapse(&mut self) -> Result<(), BusError> {
+        let Some(unbroken) = self.unbroken else { return Ok(()) };
+        let why = match self.consumer.link.generation() != unbroken {
+            true => "the connection was lost, and with it what was on its way",
+            false if self.fell_silent => "the server fell silent; what it sent may be lost",
+            false => return Ok(()),
+        };
+        // Only when the server can be asked for what it delivered.
+        let Bound { generation, .. } = self.consumer.bound().await?;
+        self.unbroken = Some(generation);
+        self.fell_silent = false;
+        self.pull = None;
+        Err(BusError::Lapsed(why.to_owned()))
     }
 
     async fn hand_back_unread(&mut self) {
@@ -130,6 +158,10 @@ impl NatsSource {
             self.turned_down = false;
         }
         let Bound { generation, .. } = self.consumer.bound().await?;
+        if self.unbroken.is_some_and(|unbroken| unbroken != generation) {
+            // The caller is told first.
+            return Ok(());
+        }
         if self.pull.as_ref().is_some_and(|pull| pull.generation == generation) {
             return Ok(());
         }
@@ -155,6 +187,7 @@ impl NatsSource {
         }
         let subject = format!("$JS.API.CONSUMER.MSG.NEXT.{}.{}", self.consumer.channel.stream, self.consumer.name);
         let reply = format!("{}.{}", inbox.prefix, self.pulls);
+        self.unbroken = Some(generation);
         client
             .publish_with_reply(subject, reply, request.to_string().into())
             .await
@@ -174,12 +207,13 @@ impl NatsSource {
             message = inbox.messages.next() => match message {
                 Some(message) => self.receive(message),
                 // The client ended the subscription: only when it is closed for good.
-                None => self.inbox = None,
+                None => (self.inbox, self.pull) = (None, None),
             },
             () = link.lost(pull.generation) => self.pull = None,
             () = sleep_until(deadline) => {
                 tracing::debug!(consumer = self.consumer.name, "the server forgot our request; asking again");
                 self.pull = None;
+                self.fell_silent = true;
                 self.consumer.doubt().await;
             }
         }
