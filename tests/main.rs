@@ -1,8 +1,10 @@
 //! Black-box tests, one binary: a module per capability, on real servers that the tests start themselves.
 #![allow(clippy::unwrap_used)]
+#![allow(clippy::disallowed_methods, reason = "tests ask the system and spawn as they need")]
 
 mod bus_nats;
 mod cli;
 mod servers;
 mod store_redis;
 mod support;
+mod tidy;

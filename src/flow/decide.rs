@@ -115,16 +115,29 @@ pub fn decide(env: &Env<'_>, work: &KeyWork<'_>) -> Result<Decision, Unreadable>
     Ok(draft.finish())
 }
 
+/// What there is to run; or what is known of the event, and why it must not run.
+type Runnable<'a> = Result<(&'a Event, &'a Arc<Subscription>), Box<(Option<&'a Event>, Failure)>>;
+
 /// One run of one event: what it is remembered as, and what committing it takes.
 struct Turn<'a> {
     mark: MarkId,
     content: ContentDigest,
     raw: &'a RawEvent,
-    subject: Result<(&'a Event, &'a Arc<Subscription>), (Option<&'a Event>, Failure)>,
+    subject: Runnable<'a>,
     entry: Entry<'a>,
     /// Runs before this one.
     attempts: u32,
     owner: Option<usize>,
+}
+
+impl<'a> Turn<'a> {
+    /// The event, as far as it could be read.
+    fn event(&self) -> Option<&'a Event> {
+        match &self.subject {
+            Ok((event, _)) => Some(event),
+            Err(why_not) => why_not.0,
+        }
+    }
 }
 
 #[derive(Clone, Copy)]
@@ -225,7 +238,7 @@ impl<'a> Draft<'a> {
                 "the event is older than `idempotency.retain` ({}s), so whether it was handled is no longer known",
                 retain.as_secs()
             );
-            turn.subject = Err((event_of(routed), Failure::permanent("beyond_retain", message)));
+            turn.subject = Err(Box::new((event_of(routed), Failure::permanent("beyond_retain", message))));
         }
         if self.record.book.parked > 0 && turn.subject.is_ok() {
             return self.park(&turn, Wait::Behind, 0);
@@ -234,15 +247,11 @@ impl<'a> Draft<'a> {
     }
 
     /// What there is to run, or why it must not.
-    fn subject<'r>(
-        &self,
-        routed: &'r Routed,
-        mark: MarkId,
-    ) -> Result<(&'r Event, &'r Arc<Subscription>), (Option<&'r Event>, Failure)> {
+    fn subject<'r>(&self, routed: &'r Routed, mark: MarkId) -> Runnable<'r> {
         match (&routed.subject, self.work.forced) {
-            (Subject::Keyless { event, failure }, _) => Err((event.as_deref(), failure.clone())),
+            (Subject::Keyless { event, failure }, _) => Err(Box::new((event.as_deref(), failure.clone()))),
             (Subject::Keyed { event, .. }, Some((forced, failure))) if *forced == mark => {
-                Err((Some(&**event), failure.clone()))
+                Err(Box::new((Some(&**event), failure.clone())))
             }
             (Subject::Keyed { event, subscription, .. }, _) => Ok((&**event, subscription)),
         }
@@ -250,12 +259,9 @@ impl<'a> Draft<'a> {
 
     /// The same identity with other content: a dead letter of its own, remembered by its position.
     fn conflict(&mut self, mut turn: Turn<'_>) -> Outcome {
-        let event = match turn.subject {
-            Ok((event, _)) => Some(event),
-            Err((event, _)) => event,
-        };
+        let event = turn.event();
         let message = "an event with the same id, source and key but another type, version or data was seen before";
-        turn.subject = Err((event, Failure::permanent("id_conflict", message)));
+        turn.subject = Err(Box::new((event, Failure::permanent("id_conflict", message))));
         turn.mark = MarkId::of_position(&turn.raw.position);
         if self.seen.contains_key(&turn.mark) {
             return Outcome::Duplicate;
@@ -265,7 +271,7 @@ impl<'a> Draft<'a> {
 
     fn turn(&mut self, turn: Turn<'_>) -> Outcome {
         let handled = match (&turn.subject, self.work.key) {
-            (Err((_, failure)), _) => Handled::Failed(failure.clone()),
+            (Err(why_not), _) => Handled::Failed(why_not.1.clone()),
             (Ok((event, subscription)), Some(key)) => {
                 let run = Run {
                     pipeline: self.env.pipeline,
@@ -375,10 +381,7 @@ impl<'a> Draft<'a> {
 
     /// Sets the event aside with its reason, in the ledger and on the dead-letter channel.
     fn bury(&mut self, turn: &Turn<'_>, failure: Failure, attempts: u32) -> Outcome {
-        let event = match turn.subject {
-            Ok((event, _)) => Some(event),
-            Err((event, _)) => event,
-        };
+        let event = turn.event();
         let first_dead_at = match turn.entry {
             Entry::Replay { record, .. } => record.first_dead_at,
             Entry::Arrival | Entry::Release { .. } => self.env.now,

@@ -127,6 +127,9 @@ struct Lane {
     down: Option<(Instant, Duration)>,
 }
 
+/// Of a line, the entry of this number: confirmed, or why not.
+type Answered = (LineId, u64, Result<(), PublishError>);
+
 pub struct Outbox {
     context: Arc<Context>,
     messages: mpsc::Receiver<Message>,
@@ -143,7 +146,7 @@ pub struct Outbox {
     reload_at: Instant,
     refused: Vec<(Instant, LineId)>,
     short: HashSet<Partition>,
-    publishing: FuturesUnordered<BoxFuture<'static, (LineId, u64, Result<(), PublishError>)>>,
+    publishing: FuturesUnordered<BoxFuture<'static, Answered>>,
 }
 
 impl Outbox {

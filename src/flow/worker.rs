@@ -142,8 +142,8 @@ impl Worker {
                 continue;
             }
             let mut together = vec![first];
-            while let Some(job) = jobs.pop_front_if(|job| !job.suspect()) {
-                together.push(job);
+            while jobs.front().is_some_and(|job| !job.suspect()) {
+                together.extend(jobs.pop_front());
             }
             self.settle(Batch::new(together)).await?;
         }
