@@ -4,6 +4,7 @@
 
 mod bus_nats;
 mod cli;
+mod docs;
 mod servers;
 mod store_redis;
 mod support;
