@@ -134,7 +134,7 @@ async fn source_and_sink_go_on_by_themselves_when_the_broker_was_killed() {
         (nats.connection.sink(channel(&["s"])).unwrap(), nats.source_with(channel(&["s"]), quick()));
     publish(&sink, 1, 3).await;
     let taken = take(&mut *source, 3, MANY).await;
-    ack(&*source, taken).await;
+    ack(&mut *source, taken).await;
 
     nats.server.kill9();
     let died = timeout(SOON, source.next(MANY)).await.expect("an answer");
@@ -145,7 +145,7 @@ async fn source_and_sink_go_on_by_themselves_when_the_broker_was_killed() {
     publish_stubbornly(&sink, "id-4").await;
     let taken = take_stubbornly(&mut *source, 1).await;
     assert_eq!(taken.last().unwrap().raw.position.seq, 4);
-    ack(&*source, taken).await;
+    ack(&mut *source, taken).await;
     assert_eq!(source.progress().await.unwrap().ack_floor, 4);
 }
 
@@ -225,7 +225,7 @@ async fn a_frozen_broker_is_an_error_that_passes() {
         (nats.connection.sink(channel(&["s"])).unwrap(), nats.source_with(channel(&["s"]), quick()));
     publish(&sink, 1, 1).await;
     let taken = take(&mut *source, 1, MANY).await;
-    ack(&*source, taken).await;
+    ack(&mut *source, taken).await;
     nats.server.sigstop();
     let frozen = timeout(Duration::from_secs(15), source.next(MANY)).await.expect("an answer");
     assert!(matches!(frozen, Err(BusError::Unavailable(_))));
@@ -244,7 +244,7 @@ async fn a_held_delivery_is_not_handed_out_again_after_the_ack_wait() {
     // Four ack waits.
     let more = timeout(Duration::from_millis(2400), source.next(MANY)).await;
     assert!(more.is_err(), "{more:?}");
-    ack(&*source, held).await;
+    ack(&mut *source, held).await;
     assert_eq!(source.progress().await.unwrap().ack_floor, 2);
 }
 
@@ -328,7 +328,7 @@ async fn a_deleted_consumer_is_made_again_behind_the_position() {
     let spec = ConsumerSpec { start_after: Some(3), ..suite::spec("p") };
     let mut source = nats.connection.source(channel(&["s"]), spec, quick());
     let taken = take(&mut source, 2, MANY).await;
-    ack(&source, taken).await;
+    ack(&mut source, taken).await;
     let stream = nats.js.get_stream("S").await.unwrap();
     stream.delete_consumer(&format!("sluice-p-{CHANNEL}")).await.unwrap();
     assert_eq!(seqs(&take_stubbornly(&mut source, 2).await), [4, 5]);
@@ -376,10 +376,10 @@ async fn a_work_queue_is_read_without_taking_from_it() {
     assert!(source.progress().await.unwrap().deletes_on_ack);
     let mut taken = take(&mut source, 30, MANY).await;
     let acked = taken.remove(4);
-    ack(&source, [acked]).await;
+    ack(&mut source, [acked]).await;
     let read = read_all(&source, 1, 30, Demand { events: 8, ..MANY }).await;
     assert_eq!(read, taken.iter().map(|d| d.raw.clone()).collect::<Vec<_>>());
-    ack(&source, taken).await;
+    ack(&mut source, taken).await;
     assert_eq!(read_all(&source, 1, 30, MANY).await, []);
 }
 

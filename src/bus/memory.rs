@@ -297,7 +297,7 @@ impl Source for MemorySource {
         std::future::ready(Ok((events, next))).boxed()
     }
 
-    fn settle(&self, _: Duration) -> BoxFuture<'_, usize> {
+    fn settle(&mut self, _: Duration) -> BoxFuture<'_, usize> {
         std::future::ready(0).boxed()
     }
 }

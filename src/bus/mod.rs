@@ -138,9 +138,9 @@ pub trait Source: Send + Sync {
     /// no more in that range. The second value is the next sequence to go on from (`to + 1` at the end).
     fn read(&self, from: u64, to: u64, demand: Demand) -> BoxFuture<'_, Result<(Vec<RawEvent>, u64), BusError>>;
 
-    /// Waits until every answer given so far is confirmed by the broker, or `within` has passed; the number of
-    /// answers that stayed unconfirmed.
-    fn settle(&self, within: Duration) -> BoxFuture<'_, usize>;
+    /// The end of pulling: hands back what was fetched and not returned by `next`, and waits until every answer given
+    /// so far is confirmed by the broker, or `within` has passed; the number of answers that stayed unconfirmed.
+    fn settle(&mut self, within: Duration) -> BoxFuture<'_, usize>;
 }
 
 /// An event on its way out.

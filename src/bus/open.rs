@@ -27,6 +27,7 @@ enum Place {
 struct OnNats {
     connection: Connection,
     channel: StreamChannel,
+    tuning: Tuning,
 }
 
 impl OpenChannels {
@@ -42,7 +43,7 @@ impl OpenChannels {
             let Some(channel) = program.channels.get(name) else { continue };
             let place = match &channel.kind {
                 ChannelKind::Memory => Place::Memory,
-                ChannelKind::Nats { connection: name, .. } => {
+                ChannelKind::Nats { connection: name, ack_wait, .. } => {
                     let connection = match connections.get(name) {
                         Some(connection) => connection.clone(),
                         None => {
@@ -51,7 +52,11 @@ impl OpenChannels {
                             connection
                         }
                     };
-                    Place::Nats(Box::new(OnNats { connection, channel: stream_channel(channel)? }))
+                    Place::Nats(Box::new(OnNats {
+                        connection,
+                        channel: stream_channel(channel)?,
+                        tuning: Tuning { ack_wait: *ack_wait, ..Tuning::default() },
+                    }))
                 }
             };
             channels.insert(name.clone(), place);
@@ -91,7 +96,7 @@ impl Channels for OpenChannels {
     fn source(&self, spec: ConsumerSpec) -> BoxFuture<'_, Result<Box<dyn Source>, BusError>> {
         let source = self.place(&spec.channel).map(|place| match place {
             Place::Memory => Box::new(self.memory.source(spec)) as Box<dyn Source>,
-            Place::Nats(on) => Box::new(on.connection.source(on.channel.clone(), spec, Tuning::default())),
+            Place::Nats(on) => Box::new(on.connection.source(on.channel.clone(), spec, on.tuning)),
         });
         std::future::ready(source).boxed()
     }

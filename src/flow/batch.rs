@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tokio::sync::oneshot;
 
 use super::context::Context;
-use super::decide::{Decision, Env, Item, KeyWork, Outcome, Remembered, decide};
+use super::decide::{Decision, Env, Item, KeyWork, Origin, Outcome, Remembered, decide};
 use super::held::{Held, Settled};
 use super::route::Subject;
 use super::worker::Job;
@@ -122,6 +122,9 @@ impl Batch {
                 continue;
             };
             for member in &jobs.members {
+                if let Origin::Replay { id, .. } = &member.item.origin {
+                    lookup.dead.push(*id);
+                }
                 lookup.marks.push(member.item.routed.mark);
                 if round > 0 {
                     lookup.marks.push(MarkId::of_position(&member.item.routed.raw.position));
@@ -138,14 +141,14 @@ impl Batch {
     /// What the store found, by key group: the key's record and what it remembers of each member.
     fn found<'f>(&self, found: &'f [Found], round: u32) -> Vec<(Option<&'f FoundKey>, Vec<Remembered>)> {
         let partitions = self.partitions();
-        // Next unread (mark, key) of each partition's answer: the lookup asked in this very order.
-        let mut next = vec![(0, 0); partitions.len()];
+        // Next unread (mark, key, dead letter) of each partition's answer: the lookup asked in this very order.
+        let mut next = vec![(0, 0, 0); partitions.len()];
         self.keys
             .iter()
             .map(|jobs| {
                 let at =
                     partitions.iter().position(|p| *p == jobs.partition).expect("every group's partition is listed");
-                let (marks, keys) = &mut next[at];
+                let (marks, keys, dead) = &mut next[at];
                 let mut take = || {
                     *marks += 1;
                     found[at].marks.get(*marks - 1).copied().flatten()
@@ -153,7 +156,17 @@ impl Batch {
                 let remembered = jobs
                     .members
                     .iter()
-                    .map(|_| Remembered { event: take(), position: if round > 0 { take() } else { None } })
+                    .map(|member| {
+                        let overtaken = match &member.item.origin {
+                            Origin::Source => false,
+                            Origin::Replay { generation, .. } => {
+                                *dead += 1;
+                                let letter = found[at].dead.get(*dead - 1).and_then(Option::as_ref);
+                                !letter.is_some_and(|letter| letter.open && letter.generation == *generation)
+                            }
+                        };
+                        Remembered { event: take(), position: if round > 0 { take() } else { None }, overtaken }
+                    })
                     .collect();
                 let key = jobs.key.as_ref().and_then(|_| {
                     *keys += 1;

@@ -57,6 +57,8 @@ pub struct Remembered {
     pub event: Option<Mark>,
     /// Under its position: an id conflict that was dead-lettered before. Asked from the second round on.
     pub position: Option<Mark>,
+    /// A replay whose record is no longer open at the generation it names: somebody was faster.
+    pub overtaken: bool,
 }
 
 /// All that a batch holds for one key, in arrival order. Without a key there is exactly one item.
@@ -115,9 +117,6 @@ pub fn decide(env: &Env<'_>, work: &KeyWork<'_>) -> Result<Decision, Unreadable>
     Ok(draft.finish())
 }
 
-/// What there is to run; or what is known of the event, and why it must not run.
-type Runnable<'a> = Result<(&'a Event, &'a Arc<Subscription>), Box<(Option<&'a Event>, Failure)>>;
-
 /// One run of one event: what it is remembered as, and what committing it takes.
 struct Turn<'a> {
     mark: MarkId,
@@ -130,13 +129,22 @@ struct Turn<'a> {
     owner: Option<usize>,
 }
 
-impl<'a> Turn<'a> {
-    /// The event, as far as it could be read.
+enum Runnable<'a> {
+    Run(&'a Event, &'a Arc<Subscription>),
+    /// It must not run, and why.
+    SetAside(Option<&'a Event>, Failure),
+}
+
+impl<'a> Runnable<'a> {
     fn event(&self) -> Option<&'a Event> {
-        match &self.subject {
-            Ok((event, _)) => Some(event),
-            Err(why_not) => why_not.0,
+        match self {
+            Self::Run(event, _) => Some(event),
+            Self::SetAside(event, _) => *event,
         }
+    }
+
+    fn runs(&self) -> bool {
+        matches!(self, Self::Run(..))
     }
 }
 
@@ -215,6 +223,9 @@ impl<'a> Draft<'a> {
             owner: Some(index),
         };
         if let Origin::Replay { id, generation, record } = &item.origin {
+            if remembered.overtaken {
+                return Outcome::Duplicate;
+            }
             turn.mark = *id;
             turn.entry = Entry::Replay { generation: *generation, record };
             return self.turn(turn);
@@ -233,14 +244,14 @@ impl<'a> Draft<'a> {
             None => {}
         }
         let retain = self.env.pipeline.retain;
-        if self.env.now.since(routed.raw.stored_at) > retain && turn.subject.is_ok() {
+        if self.env.now.since(routed.raw.stored_at) > retain && turn.subject.runs() {
             let message = format!(
                 "the event is older than `idempotency.retain` ({}s), so whether it was handled is no longer known",
                 retain.as_secs()
             );
-            turn.subject = Err(Box::new((event_of(routed), Failure::permanent("beyond_retain", message))));
+            turn.subject = Runnable::SetAside(turn.subject.event(), Failure::permanent("beyond_retain", message));
         }
-        if self.record.book.parked > 0 && turn.subject.is_ok() {
+        if self.record.book.parked > 0 && turn.subject.runs() {
             return self.park(&turn, Wait::Behind, 0);
         }
         self.turn(turn)
@@ -249,19 +260,18 @@ impl<'a> Draft<'a> {
     /// What there is to run, or why it must not.
     fn subject<'r>(&self, routed: &'r Routed, mark: MarkId) -> Runnable<'r> {
         match (&routed.subject, self.work.forced) {
-            (Subject::Keyless { event, failure }, _) => Err(Box::new((event.as_deref(), failure.clone()))),
+            (Subject::Keyless { event, failure }, _) => Runnable::SetAside(event.as_deref(), failure.clone()),
             (Subject::Keyed { event, .. }, Some((forced, failure))) if *forced == mark => {
-                Err(Box::new((Some(&**event), failure.clone())))
+                Runnable::SetAside(Some(event), failure.clone())
             }
-            (Subject::Keyed { event, subscription, .. }, _) => Ok((&**event, subscription)),
+            (Subject::Keyed { event, subscription, .. }, _) => Runnable::Run(event, subscription),
         }
     }
 
     /// The same identity with other content: a dead letter of its own, remembered by its position.
     fn conflict(&mut self, mut turn: Turn<'_>) -> Outcome {
-        let event = turn.event();
         let message = "an event with the same id, source and key but another type, version or data was seen before";
-        turn.subject = Err(Box::new((event, Failure::permanent("id_conflict", message))));
+        turn.subject = Runnable::SetAside(turn.subject.event(), Failure::permanent("id_conflict", message));
         turn.mark = MarkId::of_position(&turn.raw.position);
         if self.seen.contains_key(&turn.mark) {
             return Outcome::Duplicate;
@@ -271,8 +281,8 @@ impl<'a> Draft<'a> {
 
     fn turn(&mut self, turn: Turn<'_>) -> Outcome {
         let handled = match (&turn.subject, self.work.key) {
-            (Err(why_not), _) => Handled::Failed(why_not.1.clone()),
-            (Ok((event, subscription)), Some(key)) => {
+            (Runnable::SetAside(_, failure), _) => Handled::Failed(failure.clone()),
+            (Runnable::Run(event, subscription), Some(key)) => {
                 let run = Run {
                     pipeline: self.env.pipeline,
                     destinations: self.env.destinations,
@@ -282,9 +292,9 @@ impl<'a> Draft<'a> {
                 };
                 run.handle(turn.raw, event, subscription)
             }
-            (Ok(_), None) => Handled::Failed(Failure::permanent("no_key", "the event has no key")),
+            (Runnable::Run(..), None) => Handled::Failed(Failure::permanent("no_key", "the event has no key")),
         };
-        let attempts = turn.attempts + u32::from(turn.subject.is_ok());
+        let attempts = turn.attempts + u32::from(turn.subject.runs());
         let policy = &self.env.pipeline.retry;
         match handled {
             Handled::Done { state, emissions } => {
@@ -381,12 +391,12 @@ impl<'a> Draft<'a> {
 
     /// Sets the event aside with its reason, in the ledger and on the dead-letter channel.
     fn bury(&mut self, turn: &Turn<'_>, failure: Failure, attempts: u32) -> Outcome {
-        let event = turn.event();
         let first_dead_at = match turn.entry {
             Entry::Replay { record, .. } => record.first_dead_at,
             Entry::Arrival | Entry::Release { .. } => self.env.now,
         };
-        let record = dead::record(self.env, self.work.key, turn.raw, event, failure, attempts, first_dead_at);
+        let record =
+            dead::record(self.env, self.work.key, turn.raw, turn.subject.event(), failure, attempts, first_dead_at);
         self.settle(turn, MarkStatus::Dead);
         self.group.writes.push(Write::Dead { id: turn.mark, body: record.encode(&turn.raw.payload) });
         let id = turn.mark.hex();
@@ -426,13 +436,6 @@ impl<'a> Draft<'a> {
         }
         self.decision.group = Some(self.group);
         self.decision
-    }
-}
-
-fn event_of(routed: &Routed) -> Option<&Event> {
-    match &routed.subject {
-        Subject::Keyed { event, .. } => Some(event),
-        Subject::Keyless { event, .. } => event.as_deref(),
     }
 }
 

@@ -89,7 +89,7 @@ impl Intake {
                     backoff.warn(&self.channel, &why);
                     tokio::select! {
                         () = stop.cancelled() => return Ok(()),
-                        () = tokio::time::sleep(backoff.next_pause()) => {}
+                        () = tokio::time::sleep(backoff.pause()) => {}
                     }
                 }
             }
@@ -146,7 +146,7 @@ impl Intake {
                     backoff.warn(&self.channel, &why);
                     tokio::select! {
                         () = stop.cancelled() => return Ok(()),
-                        () = tokio::time::sleep(backoff.next_pause()) => {}
+                        () = tokio::time::sleep(backoff.pause()) => {}
                     }
                 }
             }
@@ -197,7 +197,7 @@ impl Backoff {
         self.pause = None;
     }
 
-    pub fn next_pause(&mut self) -> Duration {
+    pub fn pause(&mut self) -> Duration {
         let pause = self.pause.map_or(RETRY_FIRST, |pause| (pause * 2).min(RETRY_MAX));
         self.pause = Some(pause);
         pause

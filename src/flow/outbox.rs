@@ -119,6 +119,9 @@ struct Waiter {
     settled: Option<Settled>,
 }
 
+/// The head of a line, its number, and what the broker said.
+type Answered = (LineId, u64, Result<(), PublishError>);
+
 #[derive(Default)]
 struct Lane {
     ready: VecDeque<LineId>,
@@ -126,9 +129,6 @@ struct Lane {
     /// Set while the destination does not confirm: when to try again, and the pause after that.
     down: Option<(Instant, Duration)>,
 }
-
-/// Of a line, the entry of this number: confirmed, or why not.
-type Answered = (LineId, u64, Result<(), PublishError>);
 
 pub struct Outbox {
     context: Arc<Context>,

@@ -93,7 +93,7 @@ pub async fn run(
                 context.phase.send_replace(Phase::Connecting(why));
                 tokio::select! {
                     () = stop.cancelled() => {}
-                    () = tokio::time::sleep(backoff.next_pause()) => {}
+                    () = tokio::time::sleep(backoff.pause()) => {}
                 }
             }
         }
@@ -208,7 +208,7 @@ impl Generation<'_> {
         }
         tokio::select! {
             () = self.stop.cancelled() => false,
-            () = tokio::time::sleep(backoff.next_pause()) => true,
+            () = tokio::time::sleep(backoff.pause()) => true,
         }
     }
 
@@ -239,6 +239,11 @@ impl Generation<'_> {
         let bus = |error| Connect::bus(channel, error);
         let source = self.channels.source(spec).await.map_err(bus)?;
         let progress = source.progress().await.map_err(bus)?;
+        // Asked again: another runner may have begun between the two answers, and acked since.
+        let stored = match stored {
+            Some(position) => Some(position),
+            None => store.position(channel).await.map_err(Connect::store)?,
+        };
         let position = match stored {
             Some(position) => position,
             None => self.first_position(channel, &progress)?,

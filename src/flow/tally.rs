@@ -44,8 +44,8 @@ pub struct Tally {
 
 impl Tally {
     pub fn new(pipeline: &Pipeline) -> Arc<Self> {
-        let mut names: Vec<String> = pipeline.subscriptions.iter().map(|s| s.event.clone()).collect();
-        names.dedup();
+        let events: std::collections::BTreeSet<&String> = pipeline.subscriptions.iter().map(|s| &s.event).collect();
+        let mut names: Vec<String> = events.into_iter().cloned().collect();
         names.push("-".to_owned());
         Arc::new(Self {
             pipeline: Arc::clone(&pipeline.name),

@@ -90,6 +90,8 @@ pub enum ChannelKind {
         subjects: Vec<String>,
         /// Make the stream when it is not there.
         create: bool,
+        /// After this long without a sign of life of its runner, an event is delivered again.
+        ack_wait: Duration,
     },
 }
 

@@ -96,6 +96,7 @@ pub struct NatsChannel {
     pub subject: Option<String>,
     pub subjects: Option<Vec<String>>,
     pub create: Option<bool>,
+    pub ack_wait: Option<Human>,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize)]

@@ -152,3 +152,24 @@ fn an_unknown_channel_is_met_with_a_suggestion() {
     let done = Sandbox::in_memory("{ listen: '127.0.0.1:0' }").sluice(&["publish", "order"]).expect(2);
     assert_eq!(done.stderr, "error: there is no channel `order` in this project\nhelp: did you mean `orders`?\n");
 }
+
+#[tokio::test]
+async fn events_are_written_in_the_envelope_of_their_channel() {
+    for (envelope, header) in
+        [("cloudevents-binary", "ce-type"), ("cloudevents", "content-type"), ("sluice", "sluice-test")]
+    {
+        let mut shop = Shop::open();
+        let to = format!("create: true }}, envelope: {envelope} }}\n  shipments");
+        shop.sandbox = shop.sandbox.edited("sluice.yaml", "create: true } }\n  shipments", &to);
+        let event = format!(r#"{{"type":"OrderCreated","version":2,"data":{CREATED}}}"#);
+        shop.sandbox.sluice_fed(&["publish", "orders", "--header", "sluice-test=1"], &event).expect(0);
+        let message = shop.stream().await.get_raw_message(1).await.unwrap();
+        assert!(message.headers.get(header).is_some(), "{envelope}: {:?}", message.headers);
+        let running = shop.sandbox.run(&[]);
+        running.until_metric(
+            "sluice_events_total{pipeline=\"fulfilment\",subscription=\"OrderCreated\",outcome=\"done\"}",
+            1.0,
+        );
+        running.terminated().expect(0);
+    }
+}

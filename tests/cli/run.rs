@@ -222,3 +222,36 @@ fn looking_makes_nothing_and_disturbs_nobody() {
     sandbox.sluice(&["dlq", "list"]).expect(0);
     assert_eq!(redis.field_count("{sluice:fulfilment}:runners"), 1);
 }
+
+/// What a balance says of an outcome.
+fn count(balance: &str, what: &str) -> u64 {
+    let (_, rest) = balance.split_once(&format!(" {what} ")).unwrap();
+    rest.split_whitespace().next().unwrap().parse().unwrap()
+}
+
+#[test]
+fn a_stop_under_load_drains_and_the_next_run_does_the_rest_once() {
+    let (nats, redis) = (NatsServer::start(), RedisServer::start());
+    let sandbox = Sandbox::sample(&nats, &redis);
+    let line = |n: usize| {
+        format!(
+            r#"{{"id":"{n}","type":"OrderCreated","version":2,"data":{{"order_id":"o-{}","customer_id":"c","total_cents":1,"currency":"EUR"}}}}"#,
+            n % 100
+        )
+    };
+    let lines: Vec<String> = (0..5_000).map(line).collect();
+    sandbox.sluice_fed(&["publish", "orders"], &lines.join("\n")).expect(0);
+
+    let running = sandbox.run(&[]);
+    running.until("it is at work", |run| run.metric("sluice_received_total{pipeline=\"fulfilment\"}") > Some(0.0));
+    let first = running.terminated().expect(0).stdout;
+    assert_eq!(count(&first, "in_flight"), 0, "{first}");
+
+    let running = sandbox.run(&[]);
+    let left = 5_000 - count(&first, "done");
+    let done = "sluice_events_total{pipeline=\"fulfilment\",subscription=\"OrderCreated\",outcome=\"done\"}";
+    running.until_metric(done, left as f64);
+    let second = running.terminated().expect(0).stdout;
+    assert_eq!(count(&second, "done"), left, "{first}{second}");
+    assert_eq!(count(&second, "dead") + count(&second, "parked"), 0, "{second}");
+}

@@ -97,6 +97,13 @@ impl Sandbox {
         self
     }
 
+    /// The same project with something else in one of its files.
+    pub fn edited(self, path: &str, from: &str, to: &str) -> Self {
+        let text = fs::read_to_string(self.dir.path().join(path)).unwrap();
+        assert!(text.contains(from), "{from}: {text}");
+        self.file(path, &text.replace(from, to))
+    }
+
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_sluice"));
         command.args(arguments).current_dir(self.dir.path());

@@ -12,7 +12,7 @@ use async_nats::{Message, Subscriber};
 use futures_util::future::{BoxFuture, FutureExt as _};
 use futures_util::stream::StreamExt as _;
 use serde_json::json;
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
 use super::acks::Acks;
 use super::consumer::{Bound, Consumer};
@@ -86,6 +86,23 @@ impl NatsSource {
             }
             self.wait().await;
         }
+    }
+
+    async fn hand_back_unread(&mut self) {
+        self.pull = None;
+        if let Some(inbox) = &mut self.inbox {
+            if inbox.messages.drain().await.is_err() {
+                self.inbox = None;
+            }
+            while let Some(message) = match &mut self.inbox {
+                Some(inbox) => inbox.messages.next().await,
+                None => None,
+            } {
+                self.receive(message);
+            }
+            self.inbox = None;
+        }
+        self.waiting.clear();
     }
 
     /// No more is waiting than is about to be returned.
@@ -236,7 +253,14 @@ impl Source for NatsSource {
         read::read(&self.consumer, from, to, demand).boxed()
     }
 
-    fn settle(&self, within: Duration) -> BoxFuture<'_, usize> {
-        self.acks.settle(within).boxed()
+    fn settle(&mut self, within: Duration) -> BoxFuture<'_, usize> {
+        async move {
+            let deadline = Instant::now() + within;
+            // What was sent before the server heard that nobody listens any more still arrives, and is handed back:
+            // otherwise it would wait for the ack wait, and the ack floor with it.
+            let _ = timeout_at(deadline, self.hand_back_unread()).await;
+            self.acks.settle(deadline.duration_since(Instant::now())).await
+        }
+        .boxed()
     }
 }

@@ -66,7 +66,7 @@ fn state(letter: &Letter) -> &'static str {
 
 /// To the second, which is what people compare.
 fn moment(at: Millis) -> String {
-    Millis(at.0 - at.0.rem_euclid(1000)).rfc3339()
+    Millis(at.0.saturating_sub(at.0.rem_euclid(1000))).rfc3339()
 }
 
 fn reason(record: &DeadRecord) -> String {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use secrecy::SecretString;
 
@@ -13,12 +14,14 @@ use super::super::program::{
     Admin, Channel, ChannelKind, DurabilityChoice, Envelope, NatsAuth, NatsConnection, NatsTls, StoreConfig,
 };
 use super::super::variables::Expanded;
-use super::super::{names, raw};
+use super::super::{names, raw, units};
 use super::Context;
 use super::reliability::Settings;
 use crate::diagnostic::{Diagnostic, did_you_mean, rules};
 use crate::event::ChannelName;
 
+/// As JetStream has it.
+const ACK_WAIT: Duration = Duration::from_secs(30);
 const DEFAULT_LISTEN: &str = "127.0.0.1:7474";
 
 pub struct Project {
@@ -260,7 +263,17 @@ impl Reader<'_, '_> {
             stream: stream?,
             subjects: subjects?,
             create: raw.create.unwrap_or(false),
+            ack_wait: self.ack_wait(raw.ack_wait.as_ref(), &base.key("ack_wait")).unwrap_or(ACK_WAIT),
         })
+    }
+
+    fn ack_wait(&mut self, text: Option<&raw::Human>, path: &NodePath) -> Option<Duration> {
+        let expanded = self.text(text.map(|human| &human.0), path).filter(|expanded| expanded.known)?;
+        let wait = units::duration(&expanded.value).and_then(|wait| {
+            let sensible = (Duration::from_secs(1)..=Duration::from_secs(3600)).contains(&wait);
+            if sensible { Ok(wait) } else { Err("`ack_wait` must be from 1s to 1h".to_owned()) }
+        });
+        self.context.checked(wait, self.document, path)
     }
 
     fn connection(&mut self, name: Option<&String>, base: &NodePath, known: &[Arc<str>]) -> Option<Arc<str>> {

@@ -55,7 +55,7 @@ pub async fn take(source: &mut dyn Source, count: usize, demand: Demand) -> Vec<
     taken
 }
 
-pub async fn ack(source: &dyn Source, deliveries: impl IntoIterator<Item = Delivery>) {
+pub async fn ack(source: &mut dyn Source, deliveries: impl IntoIterator<Item = Delivery>) {
     deliveries.into_iter().for_each(|delivery| delivery.responder.ack(receipt()));
     assert_eq!(source.settle(SOON).await, 0, "answers are confirmed");
 }
@@ -110,7 +110,7 @@ pub async fn a_dropped_delivery_is_handed_out_again(broker: &dyn Broker) {
     drop(dropped);
     let again = take(&mut *source, 1, MANY).await;
     assert_eq!((seqs(&again), again[0].redelivered), (vec![2], true));
-    ack(&*source, taken.into_iter().chain(again)).await;
+    ack(&mut *source, taken.into_iter().chain(again)).await;
     assert_quiet(&mut *source).await;
 }
 
@@ -122,10 +122,10 @@ pub async fn acks_raise_the_floor_and_outlive_the_source(broker: &dyn Broker) {
     publish(&*sink, 1, 5).await;
     let mut taken = take(&mut *source, 5, MANY).await;
     let last = taken.split_off(3);
-    ack(&*source, taken).await;
+    ack(&mut *source, taken).await;
     let progress = source.progress().await.expect("progress");
     assert_eq!((progress.ack_floor, progress.delivered, progress.pending, progress.last), (3, 5, 0, 5));
-    ack(&*source, last).await;
+    ack(&mut *source, last).await;
     drop(source);
 
     let mut source = broker.source(spec("p"));
@@ -149,7 +149,7 @@ pub async fn a_read_span_is_what_was_published(broker: &dyn Broker) {
     assert_eq!(source.read(30, 40, MANY).await.expect("a span"), (vec![], 41));
     let progress = source.progress().await.expect("progress");
     assert_eq!((progress.ack_floor, progress.delivered), (0, 20), "the consumer stands where it stood");
-    ack(&*source, taken).await;
+    ack(&mut *source, taken).await;
     assert_quiet(&mut *source).await;
 }
 
@@ -219,6 +219,6 @@ pub async fn pipelines_do_not_share_what_they_consume(broker: &dyn Broker) {
     let (mut one, mut two) = (broker.source(spec("p")), broker.source(spec("q")));
     publish(&*broker.sink(CHANNEL.into()), 1, 3).await;
     let taken = take(&mut *one, 3, MANY).await;
-    ack(&*one, taken).await;
+    ack(&mut *one, taken).await;
     assert_eq!(seqs(&take(&mut *two, 3, MANY).await), [1, 2, 3]);
 }

@@ -1,0 +1,339 @@
+//! A project that folds events per key in a way that is neither commutative nor idempotent, on real servers; what
+//! feeds it, and what must be true of it at the end.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_nats::jetstream;
+use bytes::Bytes;
+use futures_util::StreamExt as _;
+use serde_json::{Value, json};
+use sluicegate::clock::{Entropy as _, SeededEntropy, SystemClock};
+use sluicegate::event::Key;
+use sluicegate::spec::program::DurabilityChoice;
+use sluicegate::store::record::{DeadRecord, KeyRecord};
+use sluicegate::store::redis::{RedisConfig, RedisStore};
+use sluicegate::store::{KeyLookup, Lookup, Store};
+use tempfile::TempDir;
+
+use crate::support::servers::{NatsServer, RedisServer};
+use crate::support::wait::eventually;
+
+const PARTITIONS: u16 = 16;
+const RETAIN: Duration = Duration::from_secs(7 * 24 * 3600);
+/// How long anything here may take on a machine that does other things too.
+pub const PATIENCE: Duration = Duration::from_secs(120);
+
+const HANDLER: &str = "
+state.hash = ((state.hash ?? 7) * 31 + event.data.n) % 1000003;
+state.count = (state.count ?? 0) + 1;
+state.sum = (state.sum ?? 0) + event.data.n;
+emit(\"Folded\", #{ key: event.key, n: event.data.n, count: state.count, hash: state.hash });
+";
+
+pub struct Fold {
+    pub nats: NatsServer,
+    pub redis: RedisServer,
+    dir: TempDir,
+    pub luck: SeededEntropy,
+    sent: Vec<Bytes>,
+    runs: usize,
+}
+
+/// `sluice run`; killed when dropped.
+pub struct Runner {
+    child: Child,
+    log: PathBuf,
+    stdout: PathBuf,
+}
+
+impl Runner {
+    pub fn kill9(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    pub fn signal(&self, signal: rustix::process::Signal) {
+        let pid = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(pid, signal).unwrap();
+    }
+
+    pub fn log(&self) -> String {
+        fs::read_to_string(&self.log).unwrap()
+    }
+
+    /// SIGTERM, and what it printed at its end.
+    pub fn stop(mut self) -> String {
+        self.signal(rustix::process::Signal::TERM);
+        let status = self.child.wait().unwrap();
+        let said = fs::read_to_string(&self.stdout).unwrap();
+        assert!(status.success(), "it did not stop cleanly: {status}\n{}", self.log());
+        said
+    }
+}
+
+impl Drop for Runner {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Drop for Fold {
+    /// A failing test shows what its runners said.
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            for run in 1..=self.runs {
+                let log = fs::read_to_string(self.dir.path().join(format!("run-{run}.log"))).unwrap_or_default();
+                println!("--- run {run}\n{log}");
+            }
+        }
+    }
+}
+
+impl Fold {
+    pub fn new(seed: u64) -> Self {
+        Self::on(NatsServer::start(), RedisServer::start(), seed)
+    }
+
+    pub fn on(nats: NatsServer, redis: RedisServer, seed: u64) -> Self {
+        // A failing run is looked into with its seed, though real servers and processes never repeat exactly.
+        println!("seed {seed}");
+        let fold = Self {
+            nats,
+            redis,
+            dir: tempfile::tempdir().unwrap(),
+            luck: SeededEntropy::new(seed),
+            sent: Vec::new(),
+            runs: 0,
+        };
+        let redis_url = fold.redis.url();
+        fold.write_project(&redis_url);
+        fold
+    }
+
+    pub fn write_project(&self, redis_url: &str) {
+        let sluice = format!(
+            "connections: {{ nats: {{ nats: {{ url: \"{}\" }} }} }}\n\
+             store: {{ redis: {{ url: \"{redis_url}\" }} }}\n\
+             channels:\n  in:  {{ nats: {{ stream: IN, subject: in, create: true, ack_wait: 1s }} }}\n  \
+             out: {{ nats: {{ stream: OUT, subject: out, create: true }} }}\n\
+             admin: {{ listen: \"127.0.0.1:0\" }}\n",
+            self.nats.url()
+        );
+        let pipeline = "pipeline: fold\nkey: data.key\nsubscriptions:\n  \
+                        - { event: Counted, from: in, versions: [1], handler: fold.rhai }\n\
+                        emits: [{ event: Folded, version: 1, to: out }]\n";
+        for (path, text) in [
+            ("sluice.yaml", sluice.as_str()),
+            ("pipelines/fold.yaml", pipeline),
+            ("pipelines/fold.rhai", HANDLER),
+            (
+                "schemas/Counted/1.json",
+                r#"{"type":"object","required":["key","n"],"properties":{"key":{"type":"string"},"n":{"type":"integer"}}}"#,
+            ),
+            ("schemas/Folded/1.json", r#"{"type":"object","required":["key","n","count","hash"]}"#),
+        ] {
+            let path = self.dir.path().join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        }
+    }
+
+    pub fn roll(&self, sides: u64) -> u64 {
+        u64::from_be_bytes(self.luck.fresh()[..8].try_into().unwrap()) % sides
+    }
+
+    pub fn start(&mut self) -> Runner {
+        self.runs += 1;
+        let log = self.dir.path().join(format!("run-{}.log", self.runs));
+        let mut command = Command::new(env!("CARGO_BIN_EXE_sluice"));
+        command.args(["run", "--log-format", "json"]).current_dir(self.dir.path()).stdin(Stdio::null());
+        let stdout = log.with_extension("out");
+        command.stdout(fs::File::create(&stdout).unwrap()).stderr(fs::File::create(&log).unwrap());
+        Runner { child: command.spawn().unwrap(), log, stdout }
+    }
+
+    pub async fn jetstream(&self) -> jetstream::Context {
+        let client =
+            async_nats::ConnectOptions::new().retry_on_initial_connect().connect(self.nats.url()).await.unwrap();
+        jetstream::new(client)
+    }
+
+    pub async fn make_streams(&self) {
+        let jetstream = self.jetstream().await;
+        for (name, subject) in [("IN", "in"), ("OUT", "out")] {
+            let config = jetstream::stream::Config {
+                name: name.to_owned(),
+                subjects: vec![subject.to_owned()],
+                ..Default::default()
+            };
+            eventually(PATIENCE, "streams", async || jetstream.get_or_create_stream(config.clone()).await.is_ok())
+                .await;
+        }
+    }
+
+    /// Publishes `count` new events over `keys` keys; with a chance of 30 % one of them, or an earlier one, again.
+    pub async fn feed(&mut self, count: u64, keys: u64) {
+        let jetstream = self.jetstream().await;
+        let mut batch = Vec::new();
+        let first = self.unique() + 1;
+        for n in first..first + count {
+            let key = format!("k{}", self.roll(keys));
+            let event = json!({
+                "id": format!("e{n}"), "type": "Counted", "version": 1, "source": "chaos",
+                "data": { "key": key, "n": n },
+            });
+            let payload = Bytes::from(event.to_string());
+            self.sent.push(payload.clone());
+            batch.push(payload);
+            if self.roll(10) < 3 {
+                let back = self.roll(self.sent.len() as u64) as usize;
+                let again = if self.roll(2) == 0 { self.sent.len() - 1 } else { back };
+                batch.push(self.sent[again].clone());
+            }
+        }
+        for payload in batch {
+            // Not confirmed is not stored, or stored: one more duplicate then.
+            eventually(PATIENCE, "a publish", async || match jetstream.publish("in", payload.clone()).await {
+                Ok(confirm) => confirm.await.is_ok(),
+                Err(_) => false,
+            })
+            .await;
+        }
+    }
+
+    fn unique(&self) -> u64 {
+        self.sent.len() as u64
+    }
+
+    pub async fn messages(&self, stream: &str) -> u64 {
+        let jetstream = self.jetstream().await;
+        Self::count(&jetstream, stream).await
+    }
+
+    async fn count(jetstream: &jetstream::Context, stream: &str) -> u64 {
+        match jetstream.get_stream(stream).await {
+            Ok(stream) => stream.get_info().await.map_or(0, |info| info.state.messages),
+            Err(_) => 0,
+        }
+    }
+
+    /// Waits until the output stream holds `count` events.
+    pub async fn until_emitted(&self, count: u64) {
+        let jetstream = self.jetstream().await;
+        eventually(PATIENCE, "emissions", async || Self::count(&jetstream, "OUT").await >= count).await;
+    }
+
+    /// Every event of a stream, in stream order.
+    async fn read(&self, stream: &str) -> Vec<Value> {
+        let jetstream = self.jetstream().await;
+        let stream = jetstream.get_stream(stream).await.unwrap();
+        let total = stream.get_info().await.unwrap().state.messages;
+        let config = jetstream::consumer::pull::OrderedConfig::default();
+        let messages = stream.create_consumer(config).await.unwrap().messages().await.unwrap();
+        let read =
+            messages.take(total as usize).map(|message| serde_json::from_slice(&message.unwrap().payload).unwrap());
+        tokio::time::timeout(PATIENCE, read.collect()).await.unwrap()
+    }
+
+    pub fn store(&self) -> RedisStore {
+        let config = RedisConfig {
+            url: self.redis.url().into(),
+            durability: DurabilityChoice::Auto,
+            pipeline: "fold".into(),
+            partitions: PARTITIONS,
+            retain: RETAIN,
+        };
+        RedisStore::new(config, Arc::new(SystemClock)).unwrap()
+    }
+
+    /// Waits until everything that was fed has its outcome and has left, and the position says so.
+    pub async fn until_done(&self) {
+        self.until_emitted(self.unique()).await;
+        let last = self.messages("IN").await;
+        let store = self.store();
+        eventually(PATIENCE, "the position at the end of the stream", async || {
+            store.position(&"in".into()).await.is_ok_and(|position| position >= Some(last))
+        })
+        .await;
+        eventually(PATIENCE, "an empty outbox and park", async || {
+            store.census().await.is_ok_and(|census| census.outbox == 0 && census.parked == 0)
+        })
+        .await;
+    }
+
+    /// Every key's state is the fold of its events in stream order; every emission is there once and in key order;
+    /// nothing is dead.
+    pub async fn check_exact(&self) {
+        let (events, emitted) = self.history().await;
+        for (key, numbers) in &events {
+            let mut hash = 7;
+            let mut wanted = Vec::new();
+            for (index, n) in numbers.iter().enumerate() {
+                hash = (hash * 31 + n) % 1_000_003;
+                wanted.push((*n, index as u64 + 1, hash));
+            }
+            let state = self.state(key).await;
+            assert_eq!(state["hash"].as_u64(), Some(hash), "{key}: {state}, events {numbers:?}");
+            assert_eq!(state["count"].as_u64(), Some(numbers.len() as u64), "{key}: {state}");
+            let got: Vec<(u64, u64, u64)> = emitted.get(key).into_iter().flatten().copied().collect();
+            assert_eq!(got, wanted, "emissions of {key}");
+        }
+        self.check_nothing_dead().await;
+    }
+
+    /// What holds even when several runners share the work: each event counted once and emitted once.
+    pub async fn check_once(&self) {
+        let (events, emitted) = self.history().await;
+        for (key, numbers) in &events {
+            let state = self.state(key).await;
+            assert_eq!(state["count"].as_u64(), Some(numbers.len() as u64), "{key}: {state}");
+            assert_eq!(state["sum"].as_u64(), Some(numbers.iter().sum()), "{key}: {state}");
+            let mut got: Vec<u64> = emitted.get(key).into_iter().flatten().map(|(n, ..)| *n).collect();
+            got.sort_unstable();
+            let mut wanted = numbers.clone();
+            wanted.sort_unstable();
+            assert_eq!(got, wanted, "emissions of {key}");
+        }
+        self.check_nothing_dead().await;
+    }
+
+    /// Numbers per key in the order of their first place in the stream, and (n, count, hash) as emitted.
+    async fn history(&self) -> (BTreeMap<String, Vec<u64>>, BTreeMap<String, Vec<(u64, u64, u64)>>) {
+        let mut events: BTreeMap<String, Vec<u64>> = BTreeMap::new();
+        for event in self.read("IN").await {
+            let numbers = events.entry(event["data"]["key"].as_str().unwrap().to_owned()).or_default();
+            let n = event["data"]["n"].as_u64().unwrap();
+            if !numbers.contains(&n) {
+                numbers.push(n);
+            }
+        }
+        let mut emitted: BTreeMap<String, Vec<(u64, u64, u64)>> = BTreeMap::new();
+        for event in self.read("OUT").await {
+            let number = |name: &str| event["data"][name].as_u64().unwrap();
+            let key = event["data"]["key"].as_str().unwrap().to_owned();
+            emitted.entry(key).or_default().push((number("n"), number("count"), number("hash")));
+        }
+        assert_eq!(events.values().map(Vec::len).sum::<usize>() as u64, self.unique(), "what was fed is in the stream");
+        (events, emitted)
+    }
+
+    async fn state(&self, key: &str) -> Value {
+        let key = Key::new(key).unwrap();
+        let lookup = Lookup { keys: vec![KeyLookup { key: key.clone(), parked: 0 }], ..Lookup::default() };
+        let found = self.store().lookup(vec![(key.partition(PARTITIONS), lookup)]).await.unwrap();
+        KeyRecord::decode(&found[0].keys[0].record).unwrap().state.unwrap_or_default()
+    }
+
+    async fn check_nothing_dead(&self) {
+        let dead = self.store().dead_letters(false).await.unwrap();
+        let why: Vec<String> =
+            dead.iter().map(|(_, letter)| DeadRecord::decode(&letter.body).unwrap().0.failure.message).collect();
+        assert!(why.is_empty(), "dead letters: {why:?}");
+    }
+}
