@@ -141,6 +141,8 @@ pub struct Outbox {
     next_waiter: u64,
     /// The last number seen assigned, per partition.
     tails: HashMap<Partition, u64>,
+    /// Entries that were read from the store and not told by a worker; most of them are another runner's.
+    early: BTreeSet<(Partition, u64)>,
     /// Partitions whose view is out of date: nothing of them is published before it was read.
     outdated: HashSet<Partition>,
     reload_at: Instant,
@@ -162,6 +164,7 @@ impl Outbox {
             waiters: HashMap::new(),
             next_waiter: 0,
             tails: HashMap::new(),
+            early: BTreeSet::new(),
             outdated: all,
             reload_at: Instant::now(),
             refused: Vec::new(),
@@ -206,8 +209,15 @@ impl Outbox {
                 for (body, owner) in entries {
                     number += 1;
                     let waiter = owner.and_then(|index| ids.get(index).copied().flatten());
-                    self.insert(partition, number, body, waiter);
+                    if self.early.remove(&(partition, number)) {
+                        // Read from the store before we were told: it is under way, or through already.
+                        self.attach(partition, number, waiter);
+                    } else {
+                        self.insert(partition, number, body, waiter);
+                    }
                 }
+                // Commits are told in their order: what is still early below belongs to other runners.
+                self.early.retain(|(other, early)| *other != partition || *early > number);
                 self.tails.insert(partition, number);
                 for id in ids.into_iter().flatten() {
                     self.release(id);
@@ -219,13 +229,12 @@ impl Outbox {
             }
             Message::Owed { partition, order_key, settled } => {
                 let id = self.waiter(settled);
-                for (line, entries) in &mut self.lines {
-                    if line.partition == partition && line.order_key == order_key {
-                        for entry in entries.waiting.values_mut() {
-                            entry.waiters.push(id);
-                            if let Some(waiter) = self.waiters.get_mut(&id) {
-                                waiter.remaining += 1;
-                            }
+                for channel in self.context.destinations.0.keys() {
+                    let line = LineId { partition, to: channel.clone(), order_key: order_key.clone() };
+                    for entry in self.lines.get_mut(&line).into_iter().flat_map(|line| line.waiting.values_mut()) {
+                        entry.waiters.push(id);
+                        if let Some(waiter) = self.waiters.get_mut(&id) {
+                            waiter.remaining += 1;
                         }
                     }
                 }
@@ -256,6 +265,17 @@ impl Outbox {
                 settled.ack();
             }
             self.waiters.remove(&id);
+        }
+    }
+
+    /// One more waits for an entry that is known, if it still is.
+    fn attach(&mut self, partition: Partition, number: u64, waiter: Option<u64>) {
+        let Some(id) = waiter else { return };
+        let line = self.known.get(&partition).and_then(|known| known.get(&number));
+        let entry = line.and_then(|line| self.lines.get_mut(line)).and_then(|line| line.waiting.get_mut(&number));
+        if let (Some(entry), Some(waiter)) = (entry, self.waiters.get_mut(&id)) {
+            waiter.remaining += 1;
+            entry.waiters.push(id);
         }
     }
 
@@ -425,7 +445,10 @@ impl Outbox {
                     continue;
                 }
                 match OutboxBody::decode(&entry.body) {
-                    Ok(body) => self.insert(partition, entry.number, body, None),
+                    Ok(body) => {
+                        self.early.insert((partition, entry.number));
+                        self.insert(partition, entry.number, body, None);
+                    }
                     Err(error) => tracing::error!(%error, number = entry.number, "an outbox entry stays where it is"),
                 }
                 let tail = self.tails.entry(partition).or_default();

@@ -40,6 +40,8 @@ pub struct FaultyStore {
     inner: Arc<dyn Store>,
     plan: Mutex<Plan>,
     late: Mutex<Vec<BoxFuture<'static, ()>>>,
+    /// An event whose script never returns, as far as this store gets to hear.
+    stuck: Mutex<Option<MarkId>>,
 }
 
 #[derive(Default)]
@@ -59,7 +61,12 @@ struct Chance {
 
 impl FaultyStore {
     pub fn new(inner: Arc<dyn Store>) -> Self {
-        Self { inner, plan: Mutex::default(), late: Mutex::default() }
+        Self { inner, plan: Mutex::default(), late: Mutex::default(), stuck: Mutex::default() }
+    }
+
+    /// From now on this event kills whoever runs it: nobody is heard to say that it returned.
+    pub fn kills(&self, event: MarkId) {
+        *self.stuck.lock().unwrap_or_else(PoisonError::into_inner) = Some(event);
     }
 
     /// The `nth` call of this kind, counted from 1 over the store's life, meets this fault.
@@ -208,6 +215,10 @@ impl Store for FaultyStore {
     }
 
     fn returned(&self, events: Vec<(Partition, MarkId)>) -> Answer<'_, ()> {
+        let stuck = *self.stuck.lock().unwrap_or_else(PoisonError::into_inner);
+        if events.iter().any(|(_, event)| Some(*event) == stuck) {
+            return Box::pin(std::future::pending());
+        }
         Box::pin(self.meet(Op::Returned, |inner| Box::pin(async move { inner.returned(events).await }), Err))
     }
 

@@ -64,3 +64,8 @@ fn several_runners_on_a_store_that_loses_its_last_writes_lose_nothing() {
     let trouble = vec![Trouble::Crash, Trouble::TailLost, Trouble::StoreFaults, Trouble::PublishFaults];
     hold(&Plan { runners: 2, trouble, ..Plan::default() });
 }
+
+#[test]
+fn an_event_that_kills_its_runner_three_times_is_set_aside_and_its_neighbours_are_not() {
+    assert_eq!(rig::killer().as_deref(), Ok("crash_suspect killer handled [1, 3]"));
+}

@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use crate::bus::memory::MemoryBus;
 use crate::bus::{BusError, Channels, ConsumerSpec, Outgoing, PublishError, Sink, Source};
 use crate::clock::{Clock, Entropy, SeededEntropy};
-use crate::event::{ChannelName, Headers, Key, Millis};
+use crate::event::{ChannelName, Headers, Key, MarkId, Millis};
 use crate::flow::context::{Context, Phase, Scripts};
 use crate::flow::emit::{Destination, Destinations};
 use crate::flow::outbox::PublishCounts;
@@ -192,6 +192,13 @@ pub fn run(plan: &Plan, seed: u64) -> Result<(), String> {
     runtime.block_on(World::new(plan.clone(), seed).run())
 }
 
+/// An event that kills whoever runs it, three times over, between events that do not; what became of them all.
+/// Death is played by a start mark whose return never arrives.
+pub fn killer() -> Result<String, String> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
+    runtime.map_err(|error| error.to_string())?.block_on(World::new(Plan { keys: 1, ..Plan::default() }, 1).kill())
+}
+
 struct World {
     plan: Plan,
     luck: Arc<SeededEntropy>,
@@ -335,6 +342,44 @@ impl World {
             }
         }
         self.check(&expected).await
+    }
+
+    async fn kill(mut self) -> Result<String, String> {
+        let input = self.bus.sink("in".into());
+        // Delivered to a runner that dies before it handles anything: suspects, all three of them.
+        let first = self.start();
+        self.known().await?;
+        first.store.randomly(1, 1.0, &[(Op::Lookup, Fault::Refuse)]);
+        for (n, key) in [(1, "a"), (2, "killer"), (3, "b")] {
+            let data = json!({ "key": key, "n": n, "flaky": false });
+            let event =
+                json!({ "id": format!("e{n}"), "type": "Counted", "version": 1, "source": "test", "data": data });
+            input.put(Headers::default(), event.to_string()).map_err(|error| error.to_string())?;
+        }
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        self.crash(first).await;
+        for _ in 0..3 {
+            let runner = self.start();
+            let key = Key::new("killer").ok_or("an empty key")?;
+            runner.store.kills(MarkId::of_event("test", "e2", &key));
+            tokio::time::sleep(Duration::from_secs(5)).await;
+            self.crash(runner).await;
+        }
+        let last = self.start();
+        self.quiet(&[]).await?;
+        last.stop.cancel();
+        let store = MemoryStore::new(Arc::clone(&self.memory));
+        let dead = store.dead_letters(true).await.map_err(|error| error.to_string())?;
+        let [(_, letter)] = dead.as_slice() else { return Err(format!("{} dead letters", dead.len())) };
+        let (record, _) = DeadRecord::decode(&letter.body).map_err(|error| error.to_string())?;
+        let mut handled: Vec<u64> = self
+            .bus
+            .events("out")
+            .iter()
+            .filter_map(|raw| serde_json::from_slice::<Value>(&raw.payload).ok()?["data"]["n"].as_u64())
+            .collect();
+        handled.sort_unstable();
+        Ok(format!("{} {} handled {handled:?}", record.failure.reason, record.key.unwrap_or_default()))
     }
 
     /// Waits until the store knows a position: one that lost even that is refused, by design.
