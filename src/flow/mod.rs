@@ -31,6 +31,7 @@ pub mod dead;
 
 // What was committed goes out; what was parked comes back.
 pub mod outbox;
+pub mod confirmed;
 pub mod timers;
 pub mod clockwork;
 

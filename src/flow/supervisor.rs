@@ -18,10 +18,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::budget::Budget;
 use super::clockwork::keep_time;
+use super::confirmed::Confirmed;
 use super::context::{Context, Phase, PhaseKeeper};
 use super::decide::{Item, Outcome};
 use super::intake::{Backoff, IN_FLIGHT, Intake, Workers};
-use super::outbox::{Confirmed, Outbox};
+use super::outbox::Outbox;
 use super::timers::Timers;
 use super::worker::{BATCH_EVENTS, Fatal, Job, Worker};
 use crate::bus::{BusError, Channels, ConsumerSpec, Progress, Source};

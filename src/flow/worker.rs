@@ -11,10 +11,11 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::batch::{Batch, Deciding};
+use super::confirmed::Confirmed;
 use super::context::Context;
 use super::decide::{Decision, Item, Origin, Outcome};
 use super::held::Held;
-use super::outbox::{Confirmed, Message};
+use super::outbox::Message;
 use super::route::Subject;
 use super::timers::Timers;
 use crate::event::{Key, MarkId, Partition};

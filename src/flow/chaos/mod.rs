@@ -1,6 +1,7 @@
 //! The flow under fire, in process: the real decision, worker, outbox and recovery code on virtual time, over a bus
 //! and a store that outlive crashes. One seed, one run; the same seed gives the same run.
 
+mod broker;
 mod mutants;
 mod rig;
 
