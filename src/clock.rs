@@ -25,6 +25,7 @@ pub trait Entropy: Send + Sync {
 pub struct SystemClock;
 
 impl Clock for SystemClock {
+    #[expect(clippy::disallowed_methods, reason = "the one place that asks the system for the time")]
     fn now(&self) -> Millis {
         Millis(jiff::Timestamp::now().as_millisecond())
     }
@@ -33,6 +34,7 @@ impl Clock for SystemClock {
 pub struct SystemEntropy;
 
 impl Entropy for SystemEntropy {
+    #[expect(clippy::disallowed_methods, reason = "the one place that asks the system for randomness")]
     fn fresh(&self) -> [u8; 16] {
         *uuid::Uuid::new_v4().as_bytes()
     }

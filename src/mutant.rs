@@ -1,6 +1,6 @@
 //! Known ways to get this wrong, kept runnable: each is one place where the algorithm asks whether it should be
 //! broken. Outside unit tests the answer is a constant `false` and the compiler removes the question. The tests
-//! in `testkit::mutants` show that the suite catches every one of them.
+//! in `flow::chaos::mutants` show that the suite catches every one of them.
 
 /// A way to break the algorithm.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

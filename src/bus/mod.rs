@@ -20,7 +20,7 @@ use futures_util::future::BoxFuture;
 use crate::event::{ChannelName, Headers, RawEvent};
 
 /// Proof that an event may be acked: its outcome is committed, and what it emitted is confirmed. Only the flow's
-/// commit step makes one (`flow::receipt`); `ignored` is the one named exception.
+/// held deliveries make one (`flow::held`); `ignored` is the one named exception.
 #[derive(Debug)]
 pub struct Receipt(());
 

@@ -167,6 +167,7 @@ impl Signals {
     }
 
     /// The first signal stops, the second leaves.
+    #[expect(clippy::disallowed_methods, reason = "whoever signals twice wants no drain")]
     async fn answer(mut self, stop: &CancellationToken) -> Never {
         self.next().await;
         tracing::info!("stopping: finishing what is in hand; once more to leave at once");

@@ -64,6 +64,42 @@ impl std::fmt::Display for Phase {
     }
 }
 
+/// Keeps the phase true while the pipeline works.
+#[derive(Clone)]
+pub struct PhaseKeeper {
+    pub context: Arc<Context>,
+    pub store_up: watch::Receiver<bool>,
+}
+
+impl PhaseKeeper {
+    pub fn recovered(&self) {
+        self.context.phase.send_if_modified(|phase| {
+            let recovering = *phase == Phase::Recovering;
+            if recovering {
+                *phase = Phase::Running;
+            }
+            recovering
+        });
+    }
+
+    pub async fn follow(mut self) {
+        while self.store_up.changed().await.is_ok() {
+            let up = *self.store_up.borrow_and_update();
+            self.context.phase.send_if_modified(|phase| match (&*phase, up) {
+                (Phase::Running, false) => {
+                    *phase = Phase::Holding;
+                    true
+                }
+                (Phase::Holding, true) => {
+                    *phase = Phase::Running;
+                    true
+                }
+                _ => false,
+            });
+        }
+    }
+}
+
 impl Context {
     pub fn envelope(&self, channel: &str) -> Envelope {
         self.envelopes.get(channel).copied().unwrap_or_default()

@@ -68,12 +68,14 @@ impl Intake {
     pub async fn recover(&mut self, from: u64, to: u64, stop: &CancellationToken) -> Result<(), Fatal> {
         let started = Instant::now();
         tracing::info!(channel = %self.channel, from, to, "reading again what was delivered before and may have no outcome");
+        // Of its own: what else is in hand may wait for a destination, and recovery must not wait for that.
+        let budget = Budget::new(IN_FLIGHT);
         let (mut next, mut read) = (from, 0_u64);
         let mut backoff = Backoff::default();
         while next <= to {
             let demand = tokio::select! {
                 () = stop.cancelled() => return Ok(()),
-                demand = self.budget.room() => demand,
+                demand = budget.room() => demand,
             };
             match self.source.read(next, to, demand).await {
                 Ok((events, then)) => {
@@ -81,7 +83,7 @@ impl Intake {
                     next = then;
                     read += events.len() as u64;
                     for raw in events {
-                        self.dispatch(raw, None, false).await?;
+                        self.dispatch(raw, None, false, &budget).await?;
                     }
                 }
                 Err(BusError::Refused(why)) => return Err(Fatal::Broken(why)),
@@ -96,7 +98,7 @@ impl Intake {
         }
         tokio::select! {
             () = stop.cancelled() => {}
-            () = self.budget.drained() => {
+            () = budget.drained() => {
                 tracing::info!(channel = %self.channel, events = read, took = ?started.elapsed(), "recovered");
             }
         }
@@ -138,7 +140,7 @@ impl Intake {
                 Step::Fetched(Ok(deliveries)) => {
                     backoff.reset();
                     for Delivery { raw, redelivered, responder } in deliveries {
-                        self.dispatch(raw, Some(responder), redelivered).await?;
+                        self.dispatch(raw, Some(responder), redelivered, &self.budget).await?;
                     }
                 }
                 Step::Fetched(Err(BusError::Refused(why))) => return Err(Fatal::Broken(why)),
@@ -199,9 +201,15 @@ impl Intake {
         Ok(())
     }
 
-    async fn dispatch(&self, raw: RawEvent, responder: Option<Responder>, redelivered: bool) -> Result<(), Fatal> {
+    async fn dispatch(
+        &self,
+        raw: RawEvent,
+        responder: Option<Responder>,
+        redelivered: bool,
+        budget: &Arc<Budget>,
+    ) -> Result<(), Fatal> {
         let suspect = self.unclean && (redelivered || responder.is_none());
-        let held = Held::new(self.context.tally.receive(), responder, self.budget.take(raw.weight()));
+        let held = Held::new(self.context.tally.receive(), responder, budget.take(raw.weight()));
         let envelope = self.context.envelope(&self.channel);
         match route(raw, &self.context.pipeline, envelope) {
             Route::Ignore => {

@@ -9,8 +9,8 @@
 //! runner emitted in between: the view is then read anew before anything more of that partition is published.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
@@ -19,6 +19,7 @@ use futures_util::stream::FuturesUnordered;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
+use super::confirmed::Confirmed;
 use super::context::Context;
 use super::held::Settled;
 use super::worker::Fatal;
@@ -37,38 +38,6 @@ const BACKOFF_MAX: Duration = Duration::from_secs(5);
 const RELOAD_PAUSE: Duration = Duration::from_millis(200);
 /// How often the store is asked whether it owes more than is known here.
 const SWEEP: Duration = Duration::from_secs(5);
-
-/// Numbers that are confirmed but still stand in the store, per partition.
-#[derive(Debug, Default)]
-pub struct Confirmed(Mutex<HashMap<Partition, BTreeSet<u64>>>);
-
-impl Confirmed {
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<Partition, BTreeSet<u64>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn add(&self, partition: Partition, number: u64) {
-        self.lock().entry(partition).or_default().insert(number);
-    }
-
-    /// What a commit to this partition may clear. It stays listed until [`Self::forget`].
-    pub fn of(&self, partition: Partition) -> Vec<u64> {
-        self.lock().get(&partition).map(|numbers| numbers.iter().copied().collect()).unwrap_or_default()
-    }
-
-    pub fn partitions(&self) -> Vec<Partition> {
-        self.lock().iter().filter(|(_, numbers)| !numbers.is_empty()).map(|(partition, _)| *partition).collect()
-    }
-
-    /// These no longer stand in the store.
-    pub fn forget(&self, partition: Partition, numbers: &[u64]) {
-        if let Some(known) = self.lock().get_mut(&partition) {
-            for number in numbers {
-                known.remove(number);
-            }
-        }
-    }
-}
 
 /// What a worker tells.
 pub enum Message {

@@ -4,6 +4,11 @@
 //! have lost its tail the generation ends, everything in hand is handed back, and the next one recovers exactly as
 //! after a crash: there is one recovery, not two.
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "the one spawner: it waits for every task and ends with the first that fails"
+)]
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,11 +17,13 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::budget::Budget;
-use super::context::{Context, Phase};
+use super::clockwork::keep_time;
+use super::confirmed::Confirmed;
+use super::context::{Context, Phase, PhaseKeeper};
 use super::decide::{Item, Outcome};
 use super::intake::{Backoff, IN_FLIGHT, Intake, Workers};
-use super::outbox::{Confirmed, Outbox};
-use super::timers::{HORIZON, SWEEP, SWEEP_LIMIT, Timers};
+use super::outbox::Outbox;
+use super::timers::Timers;
 use super::worker::{BATCH_EVENTS, Fatal, Job, Worker};
 use crate::bus::{BusError, Channels, ConsumerSpec, Progress, Source};
 use crate::event::{ChannelName, Partition};
@@ -482,82 +489,4 @@ async fn take_in(
 
 fn joined<T>(result: Result<T, tokio::task::JoinError>) -> Result<T, Ended> {
     result.map_err(|error| Ended::Again(format!("a task failed ({error}); this is a bug in sluice, please report it")))
-}
-
-/// Keeps the phase true while the pipeline works.
-#[derive(Clone)]
-struct PhaseKeeper {
-    context: Arc<Context>,
-    store_up: watch::Receiver<bool>,
-}
-
-impl PhaseKeeper {
-    fn recovered(&self) {
-        self.context.phase.send_if_modified(|phase| {
-            let recovering = *phase == Phase::Recovering;
-            if recovering {
-                *phase = Phase::Running;
-            }
-            recovering
-        });
-    }
-
-    async fn follow(mut self) {
-        while self.store_up.changed().await.is_ok() {
-            let up = *self.store_up.borrow_and_update();
-            self.context.phase.send_if_modified(|phase| match (&*phase, up) {
-                (Phase::Running, false) => {
-                    *phase = Phase::Holding;
-                    true
-                }
-                (Phase::Holding, true) => {
-                    *phase = Phase::Running;
-                    true
-                }
-                _ => false,
-            });
-        }
-    }
-}
-
-/// Hands keys to their workers when their time has come, and looks into the store for timers nobody here set.
-async fn keep_time(context: Arc<Context>, timers: Arc<Timers>, workers: Workers, unclean: bool) -> Result<(), Fatal> {
-    // What was waiting before an unclean stop may be what caused it.
-    let born = context.clock.now();
-    let mut sweep = tokio::time::interval(SWEEP);
-    sweep.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    let mut first = true;
-    let mut suspects = std::collections::HashSet::new();
-    loop {
-        let now = context.clock.now();
-        let wait = match timers.take_due(now, BATCH_EVENTS) {
-            Ok(due) => {
-                for (partition, key) in due {
-                    let suspect = suspects.remove(&(partition, key.clone()));
-                    workers.send(Job::Attention { partition, key, suspect }).await?;
-                }
-                continue;
-            }
-            Err(Some(next)) => next.since(now).max(Duration::from_millis(1)),
-            Err(None) => SWEEP,
-        };
-        tokio::select! {
-            () = tokio::time::sleep(wait) => {}
-            () = timers.changed() => {}
-            _ = sweep.tick() => {
-                let until = context.clock.now().plus(HORIZON);
-                match context.store.timers(until, SWEEP_LIMIT).await {
-                    Ok(found) => {
-                        if unclean && first {
-                            suspects.extend(found.iter().filter(|t| t.due <= born.plus(HORIZON)).map(|t| (t.partition, t.key.clone())));
-                        }
-                        first = false;
-                        timers.found(found);
-                    }
-                    Err(error @ StoreError::TailLost(_)) => return Err(Fatal::Recover(error)),
-                    Err(error) => tracing::debug!(%error, "cannot read timers"),
-                }
-            }
-        }
-    }
 }

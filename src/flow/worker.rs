@@ -12,10 +12,11 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
 use super::batch::{Batch, Deciding};
+use super::confirmed::Confirmed;
 use super::context::Context;
 use super::decide::{Decision, Item, Origin, Outcome};
 use super::held::Held;
-use super::outbox::{Confirmed, Message};
+use super::outbox::Message;
 use super::route::Subject;
 use super::timers::Timers;
 use crate::event::{Key, MarkId, Millis, Partition};

@@ -44,6 +44,7 @@ struct Waiting {
 
 impl Pool {
     /// Spawns the threads; an error when the system gives none.
+    #[expect(clippy::disallowed_methods, reason = "the one pool of threads; its drop joins them")]
     pub fn new(threads: usize) -> std::io::Result<Self> {
         let queue = Arc::new(Queue::default());
         let mut pool = Self { queue: queue.clone(), threads: Vec::new() };

@@ -4,4 +4,4 @@ mod dead_letters;
 mod lint;
 mod publish;
 mod run;
-mod sandbox;
+pub mod sandbox;

@@ -28,7 +28,7 @@ pub struct Done {
 }
 
 impl Done {
-    fn of(output: Output) -> Self {
+    pub fn of(output: Output) -> Self {
         Self {
             code: output.status.code().expect("it ended by itself"),
             stdout: String::from_utf8(output.stdout).unwrap(),
@@ -48,13 +48,17 @@ impl Done {
 }
 
 impl Sandbox {
+    pub fn path(&self) -> &Path {
+        self.dir.path()
+    }
+
     pub fn empty() -> Self {
         Self { dir: tempfile::tempdir().unwrap(), environment: Vec::new() }
     }
 
     /// The sample project, on these servers, its admin address any free port.
     pub fn sample(nats: &NatsServer, redis: &RedisServer) -> Self {
-        let mut sandbox = Self::empty();
+        let sandbox = Self::empty().on(nats, redis);
         let root = Path::new(env!("CARGO_MANIFEST_DIR"));
         for part in ["pipelines", "schemas"] {
             copy(&root.join(part), &sandbox.dir.path().join(part));
@@ -62,9 +66,13 @@ impl Sandbox {
         let project = fs::read_to_string(root.join("sluice.yaml")).unwrap();
         let sandbox_project = project.replace("127.0.0.1:7474", "127.0.0.1:0");
         assert_ne!(project, sandbox_project);
-        sandbox = sandbox.file("sluice.yaml", &sandbox_project);
-        sandbox.environment = vec![("NATS_URL".to_owned(), nats.url()), ("REDIS_URL".to_owned(), redis.url())];
-        sandbox
+        sandbox.file("sluice.yaml", &sandbox_project)
+    }
+
+    /// Projects that ask the environment find these servers.
+    pub fn on(mut self, nats: &NatsServer, redis: &RedisServer) -> Self {
+        self.environment = vec![("NATS_URL".to_owned(), nats.url()), ("REDIS_URL".to_owned(), redis.url())];
+        self
     }
 
     /// One pipeline on memory channels and store.
@@ -100,6 +108,17 @@ impl Sandbox {
         let mut command = Command::new(env!("CARGO_BIN_EXE_sluice"));
         command.args(arguments).current_dir(self.dir.path());
         command.env_remove("NATS_URL").env_remove("REDIS_URL").envs(self.environment.iter().cloned());
+        command
+    }
+
+    /// A shell script in it, for which `sluice` and `cargo run --` are this build.
+    pub fn shell(&self, script: &str) -> Command {
+        let build = Path::new(env!("CARGO_BIN_EXE_sluice")).parent().unwrap().to_owned();
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        let path = std::env::join_paths([build].into_iter().chain(std::env::split_paths(&path))).unwrap();
+        let mut command = Command::new("sh");
+        command.arg("-c").arg(format!("cargo() {{ shift 2; sluice \"$@\"; }}\n{script}")).current_dir(self.dir.path());
+        command.env_remove("NATS_URL").env_remove("REDIS_URL").envs(self.environment.iter().cloned()).env("PATH", path);
         command
     }
 

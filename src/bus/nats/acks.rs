@@ -47,6 +47,10 @@ struct Held {
 
 impl Acks {
     /// Starts the task that answers; it ends when the last delivery is answered and this is dropped.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "acks outlive the source they are for; the queue is bounded by `max_ack_pending`"
+    )]
     pub fn start(link: Link, ack_wait: Duration) -> Self {
         let (answers, queue) = mpsc::unbounded_channel();
         let held = Arc::<Mutex<Held>>::default();

@@ -7,15 +7,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
-use futures_util::FutureExt as _;
-use futures_util::future::BoxFuture;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
+use super::broker::Broker;
+use crate::bus::Channels;
 use crate::bus::memory::MemoryBus;
-use crate::bus::{BusError, Channels, ConsumerSpec, Outgoing, PublishError, Sink, Source};
 use crate::clock::{Clock, Entropy, SeededEntropy};
-use crate::event::{ChannelName, Headers, Key, MarkId, Millis};
+use crate::event::{Headers, Key, MarkId, Millis};
 use crate::flow::context::{Context, Phase, Scripts};
 use crate::flow::emit::{Destination, Destinations};
 use crate::flow::outbox::PublishCounts;
@@ -119,66 +118,6 @@ pub struct VirtualClock(tokio::time::Instant);
 impl Clock for VirtualClock {
     fn now(&self) -> Millis {
         Millis(1_700_000_000_000).plus(self.0.elapsed())
-    }
-}
-
-/// A bus whose publishes can go wrong.
-pub struct Broker {
-    bus: MemoryBus,
-    faults: bool,
-    luck: Arc<SeededEntropy>,
-    /// Publishes go wrong only while this is above zero.
-    pub trouble_left: Arc<AtomicU64>,
-}
-
-struct ShakySink {
-    inner: Arc<dyn Sink>,
-    faults: bool,
-    luck: Arc<SeededEntropy>,
-    trouble_left: Arc<AtomicU64>,
-}
-
-impl Channels for Broker {
-    fn source(&self, spec: ConsumerSpec) -> BoxFuture<'_, Result<Box<dyn Source>, BusError>> {
-        let source: Box<dyn Source> = Box::new(self.bus.source(spec));
-        std::future::ready(Ok(source)).boxed()
-    }
-
-    fn sink(&self, channel: &ChannelName) -> Result<Arc<dyn Sink>, BusError> {
-        Ok(Arc::new(ShakySink {
-            inner: Arc::new(self.bus.sink(channel.clone())),
-            faults: self.faults,
-            luck: Arc::clone(&self.luck),
-            trouble_left: Arc::clone(&self.trouble_left),
-        }))
-    }
-}
-
-impl Sink for ShakySink {
-    fn publish(&self, event: Outgoing) -> BoxFuture<'static, Result<(), PublishError>> {
-        let trouble = self.faults && self.trouble_left.load(Relaxed) > 0;
-        let (roll, pause) = (self.luck.next() % 10, self.luck.next() % 40);
-        let inner = Arc::clone(&self.inner);
-        async move {
-            tokio::time::sleep(Duration::from_millis(pause)).await;
-            match roll {
-                0 | 1 if trouble => Err(PublishError::Unconfirmed("no answer, not stored".to_owned())),
-                2 if trouble => {
-                    inner.publish(event).await?;
-                    Err(PublishError::Unconfirmed("no answer, but stored".to_owned()))
-                }
-                _ => inner.publish(event).await,
-            }
-        }
-        .boxed()
-    }
-
-    fn subject(&self, pipeline: &str, kind: &str, key: &str) -> Result<String, String> {
-        self.inner.subject(pipeline, kind, key)
-    }
-
-    fn max_bytes(&self) -> usize {
-        self.inner.max_bytes()
     }
 }
 
