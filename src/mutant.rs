@@ -4,6 +4,7 @@
 
 /// A way to break the algorithm.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(not(test), allow(dead_code, reason = "some are asked for where only tests compile"))]
 pub enum Mutant {
     /// Remember the event in a commit of its own before handling it.
     MarkBefore,

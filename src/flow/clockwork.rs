@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use super::context::Context;
 use super::intake::Workers;
+use super::job::Job;
 use super::timers::{HORIZON, SWEEP, SWEEP_LIMIT, Timers};
-use super::worker::{BATCH_EVENTS, Fatal, Job};
+use super::worker::{BATCH_EVENTS, Fatal};
 use crate::store::StoreError;
 
 /// Hands keys to their workers when their time has come, and looks into the store for timers nobody here set.

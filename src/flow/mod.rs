@@ -20,6 +20,7 @@ pub mod route;
 pub mod decode;
 
 // Batches: look up, decide, commit.
+pub mod job;
 pub mod worker;
 pub mod batch;
 pub mod decide;

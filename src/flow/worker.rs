@@ -14,12 +14,11 @@ use tokio::time::Instant;
 use super::batch::{Batch, Deciding};
 use super::confirmed::Confirmed;
 use super::context::Context;
-use super::decide::{Decision, Item, Origin, Outcome};
-use super::held::Held;
+use super::decide::{Decision, Outcome};
+use super::job::Job;
 use super::outbox::Message;
-use super::route::Subject;
 use super::timers::Timers;
-use crate::event::{Key, MarkId, Millis, Partition};
+use crate::event::{MarkId, Millis, Partition};
 use crate::mutant::{self, Mutant};
 use crate::store::record::{Class, Failure};
 use crate::store::{Commit, Committed, Found, StoreError, Verdict, WriterId};
@@ -27,8 +26,6 @@ use crate::store::{Commit, Committed, Found, StoreError, Verdict, WriterId};
 /// Most events and payload bytes in a batch.
 pub const BATCH_EVENTS: usize = 256;
 const BATCH_BYTES: usize = 4 << 20;
-/// What a key's parked events are taken to weigh before they were read.
-const ATTENTION_BYTES: usize = 64 << 10;
 /// A commit to one partition takes no further key once it holds this many bytes.
 const COMMIT_BYTES: usize = 8 << 20;
 /// How long confirmed entries may stand in the outbox when nothing else is committed.
@@ -37,42 +34,6 @@ const PROBE_FIRST: Duration = Duration::from_millis(50);
 const PROBE_MAX: Duration = Duration::from_secs(1);
 /// Runners that may start an event and never see it return before it is set aside.
 const STARTS: u32 = 3;
-
-/// What a worker is asked to do.
-pub enum Job {
-    Event {
-        item: Box<Item>,
-        held: Option<Held>,
-        /// It may have killed the process: runs alone, behind a durable start mark.
-        suspect: bool,
-        /// Told the outcome when it is committed.
-        report: Option<oneshot::Sender<Outcome>>,
-    },
-    /// The timer of a key fired.
-    Attention { partition: Partition, key: Key, suspect: bool },
-}
-
-impl Job {
-    pub fn partition(&self) -> Partition {
-        match self {
-            Self::Event { item, .. } => item.routed.partition,
-            Self::Attention { partition, .. } => *partition,
-        }
-    }
-
-    fn weight(&self) -> usize {
-        match self {
-            Self::Event { item, .. } => item.routed.raw.weight(),
-            Self::Attention { .. } => ATTENTION_BYTES,
-        }
-    }
-
-    fn suspect(&self) -> bool {
-        match self {
-            Self::Event { suspect, .. } | Self::Attention { suspect, .. } => *suspect,
-        }
-    }
-}
 
 /// Why a worker stopped before its input ended.
 #[derive(Debug, thiserror::Error)]
@@ -85,7 +46,7 @@ pub enum Fatal {
 }
 
 pub struct Worker {
-    context: Arc<Context>,
+    pub(super) context: Arc<Context>,
     outbox: mpsc::Sender<Message>,
     confirmed: Arc<Confirmed>,
     timers: Arc<Timers>,
@@ -94,7 +55,7 @@ pub struct Worker {
     partitions: Vec<Partition>,
     writer: WriterId,
     /// Acknowledged commits of this writer.
-    numbers: HashMap<Partition, u64>,
+    pub(super) numbers: HashMap<Partition, u64>,
 }
 
 impl Worker {
@@ -252,10 +213,8 @@ impl Worker {
             commits[at].groups.push(group);
             members[at].push(index);
         }
-        if mutant::on(Mutant::MarkBefore) {
-            self.mark_before(&mut commits).await?;
-        }
-        let marks_after = mutant::on(Mutant::MarkAfter).then(|| take_marks(&mut commits));
+        #[cfg(test)]
+        let marks_after = self.break_apart(&mut commits).await?;
         let cleared: Vec<(Partition, Vec<u64>)> =
             commits.iter().map(|commit| (commit.partition, commit.cleared.clone())).collect();
         let answers = if commits.is_empty() { Vec::new() } else { self.context.store.commit(commits).await };
@@ -275,9 +234,8 @@ impl Worker {
                 Err(_) => {}
             }
         }
-        if let Some(marks) = marks_after {
-            self.commit_marks(marks).await?;
-        }
+        #[cfg(test)]
+        self.commit_marks(marks_after).await?;
         let now = self.context.clock.now();
         for (index, decision) in decisions.iter().enumerate() {
             if verdicts[index] == Some(Verdict::Committed) {
@@ -365,7 +323,7 @@ impl Worker {
         self.outbox.send(message).await.map_err(|_| Fatal::Broken("the outbox stopped".to_owned()))
     }
 
-    fn commit_to(&self, partition: Partition) -> Commit {
+    pub(super) fn commit_to(&self, partition: Partition) -> Commit {
         Commit {
             partition,
             writer: self.writer,
@@ -455,48 +413,6 @@ impl Worker {
         }
         Ok(())
     }
-
-    /// Mutant: the marks are written first, on their own.
-    async fn mark_before(&mut self, commits: &mut [Commit]) -> Result<(), Fatal> {
-        let marks = take_marks(commits);
-        for group in commits.iter_mut().flat_map(|commit| &mut commit.groups) {
-            group.conditions.clear();
-        }
-        self.commit_marks(marks).await?;
-        for commit in commits {
-            commit.expected_number = self.numbers.get(&commit.partition).copied().unwrap_or(0);
-        }
-        Ok(())
-    }
-
-    /// Mutants: writes marks that were taken out of their groups.
-    async fn commit_marks(&mut self, marks: Vec<(Partition, crate::store::Group)>) -> Result<(), Fatal> {
-        for (partition, group) in marks {
-            let commit = Commit { groups: vec![group], cleared: Vec::new(), ..self.commit_to(partition) };
-            for answer in self.context.store.commit(vec![commit]).await {
-                answer.map_err(|error| Fatal::Broken(error.to_string()))?;
-                *self.numbers.entry(partition).or_default() += 1;
-            }
-        }
-        Ok(())
-    }
-}
-
-/// Mutants: takes the mark writes out of all groups, one group a partition.
-fn take_marks(commits: &mut [Commit]) -> Vec<(Partition, crate::store::Group)> {
-    let mut taken = Vec::new();
-    for commit in commits {
-        let mut writes = Vec::new();
-        for group in &mut commit.groups {
-            let (marks, rest) = std::mem::take(&mut group.writes)
-                .into_iter()
-                .partition::<Vec<_>, _>(|write| matches!(write, crate::store::Write::Mark { .. }));
-            group.writes = rest;
-            writes.extend(marks);
-        }
-        taken.push((commit.partition, crate::store::Group { writes, ..crate::store::Group::default() }));
-    }
-    taken
 }
 
 /// A suspect at work.
@@ -524,11 +440,4 @@ enum Attempt {
 fn crash_suspect(starts: u32) -> Failure {
     let message = format!("handling it was started by {starts} runners and none of them came back");
     Failure { class: Class::CrashSuspect, ..Failure::permanent("crash_suspect", message) }
-}
-
-/// A job for an event from a source.
-pub fn source_job(routed: super::route::Routed, held: Held, suspect: bool) -> Job {
-    // An event that has no key is set aside without running anything.
-    let suspect = suspect && matches!(routed.subject, Subject::Keyed { .. });
-    Job::Event { item: Box::new(Item { origin: Origin::Source, routed }), held: Some(held), suspect, report: None }
 }

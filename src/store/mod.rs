@@ -58,7 +58,7 @@ pub struct Lookup {
 #[derive(Clone, Debug)]
 pub struct KeyLookup {
     pub key: Key,
-    /// How many of the key's parked events to read, from its head.
+    /// How many of the key's parked events to read at most, from its head; fewer (but one) when they are large.
     pub parked: usize,
 }
 

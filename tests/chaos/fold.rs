@@ -153,7 +153,14 @@ impl Fold {
         command.args(["run", "--log-format", "json"]).current_dir(self.dir.path()).stdin(Stdio::null());
         let stdout = log.with_extension("out");
         command.stdout(fs::File::create(&stdout).unwrap()).stderr(fs::File::create(&log).unwrap());
-        Runner { child: command.spawn().unwrap(), log, stdout }
+        let runner = Runner { child: command.spawn().unwrap(), log, stdout };
+        // From its first line on it listens to signals.
+        let began = std::time::Instant::now();
+        while runner.log().is_empty() {
+            assert!(began.elapsed() < PATIENCE, "it says nothing");
+            std::thread::yield_now();
+        }
+        runner
     }
 
     pub async fn jetstream(&self) -> jetstream::Context {

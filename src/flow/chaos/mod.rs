@@ -2,6 +2,7 @@
 //! and a store that outlive crashes. One seed, one run; the same seed gives the same run.
 
 mod aba;
+mod broken;
 mod broker;
 mod mutants;
 mod rig;

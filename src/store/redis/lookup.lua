@@ -7,6 +7,8 @@
 
 local T, call = KEYS[1], redis.call
 local byte = string.byte
+-- A key's line is read up to the entry that goes over this.
+local LINE_BYTES = 1048576
 local ARGUMENTS_AT_ONCE = 1000
 
 local at = 0
@@ -48,7 +50,7 @@ local names, lines = {}, {}
 for i = 1, tonumber(take()) do
   local key, limit = take(), tonumber(take())
   names[i] = T .. ':k:' .. key
-  local line = {}
+  local line, bytes = {}, 0
   if limit > 0 and parked > 0 then
     for _, mark in ipairs(call('ZRANGE', T .. ':q:' .. key, 0, limit - 1)) do
       local entry = call('HGET', T .. ':p', mark)
@@ -57,6 +59,8 @@ for i = 1, tonumber(take()) do
       end
       line[#line + 1] = mark
       line[#line + 1] = entry
+      bytes = bytes + #entry
+      if bytes > LINE_BYTES then break end
     end
   end
   lines[i] = line
