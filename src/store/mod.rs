@@ -12,6 +12,8 @@ pub mod open;
 pub mod record;
 pub mod redis;
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 
@@ -167,7 +169,9 @@ pub struct Group {
 pub struct Commit {
     pub partition: Partition,
     pub writer: WriterId,
-    /// Commits of this writer to this partition that were acknowledged; the store must know exactly as many.
+    /// Commits of this writer to this partition that were acknowledged; the store must know exactly as many. (It
+    /// forgets a writer a day after its last commit to a partition: the next one there is then told
+    /// [`StoreError::TailLost`], which costs a recovery and nothing else.)
     pub expected_number: u64,
     /// The runner's clock; rotates generations of marks, nothing else.
     pub now: Millis,
@@ -208,6 +212,9 @@ pub struct Timer {
     pub key: Key,
     pub due: Millis,
 }
+
+/// From when on a runner counts as dead to those who close after it.
+pub const SILENT_FOR: Duration = Duration::from_secs(60);
 
 /// Counts for `status` and metrics.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -264,7 +271,8 @@ pub trait Store: Send + Sync {
     /// Connects, checks format, partition count and server settings, and notes that this runner is at work.
     fn open(&self, runner: WriterId) -> Answer<'_, Opened>;
 
-    /// Notes that this runner stopped cleanly.
+    /// Notes that this runner stopped cleanly, and settles the unclean ends it found at its own `open`: of runners
+    /// that gave no sign of life for [`SILENT_FOR`]. (A lookup is one.) The living keep their notes.
     fn close(&self, runner: WriterId) -> Answer<'_, ()>;
 
     /// Cheap: does the store answer, and is it still the process `open` saw? Reconnects when it must.

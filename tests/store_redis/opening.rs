@@ -1,5 +1,7 @@
 //! What `open` finds out, and how it says so.
 
+use std::sync::atomic::AtomicI64;
+
 use super::*;
 use sluicegate::clock::Clock;
 use sluicegate::store::{Durability, Opened};
@@ -151,4 +153,33 @@ async fn clocks_far_apart_are_told() {
     let opened = store.open(WRITER).await.unwrap();
     let told = opened.warnings.iter().any(|w| w.contains("60.0 s behind") || w.contains("59.9 s behind"));
     assert!(told, "{:?}", opened.warnings);
+}
+
+#[tokio::test]
+async fn a_clean_stop_settles_the_end_of_the_silent_and_not_of_the_living() {
+    struct Hands(AtomicI64);
+    impl Clock for Hands {
+        fn now(&self) -> Millis {
+            Millis(self.0.load(Ordering::Relaxed))
+        }
+    }
+    let server = RedisServer::start();
+    let mut raw = Raw::new(&server);
+    let mut noted = || {
+        let mut runners: Vec<String> = raw.run(&["HKEYS", "{sluice:p}:runners"]);
+        runners.sort();
+        runners
+    };
+    let clock = Arc::new(Hands(AtomicI64::new(NOW.0)));
+    let runners = [1, 2, 3].map(|n| WriterId([n; 16]));
+    let [silent, living, closing] = runners.map(|_| RedisStore::new(config(server.port, "p"), clock.clone()).unwrap());
+    for (store, runner) in [&silent, &living, &closing].into_iter().zip(runners) {
+        store.open(runner).await.unwrap();
+    }
+    clock.0.fetch_add(61_000, Ordering::Relaxed);
+    assert!(!is_marked(&living, 1).await);
+    closing.close(runners[2]).await.unwrap();
+    assert_eq!(noted(), ["02".repeat(16)]);
+    assert!(!is_marked(&closing, 1).await && !is_marked(&silent, 1).await);
+    assert_eq!(noted(), ["01".repeat(16), "02".repeat(16)], "who was silent and lives after all is noted again");
 }

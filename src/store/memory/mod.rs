@@ -5,7 +5,7 @@
 
 mod partition;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -14,8 +14,8 @@ use futures_util::future::{BoxFuture, ready};
 use self::partition::PartitionData;
 use super::contract;
 use super::{
-    Answer, Census, Commit, Committed, DeadLetter, Durability, Found, Lookup, Opened, OutboxEntry, Store, StoreError,
-    Timer, WriterId,
+    Answer, Census, Commit, Committed, DeadLetter, Durability, Found, Lookup, Opened, OutboxEntry, SILENT_FOR, Store,
+    StoreError, Timer, WriterId,
 };
 use crate::event::{ChannelName, MarkId, Millis, Partition};
 
@@ -28,7 +28,10 @@ pub struct Memory {
 #[derive(Clone)]
 struct Data {
     partitions: Vec<PartitionData>,
-    runners: BTreeSet<[u8; 16]>,
+    /// When each last gave a sign of life.
+    runners: BTreeMap<[u8; 16], Millis>,
+    /// The latest time any commit named.
+    now: Millis,
     known: bool,
     incarnation: u64,
 }
@@ -40,7 +43,7 @@ impl Memory {
     /// Events are remembered for `retain` at least.
     pub fn new(partitions: u16, retain: Duration) -> Arc<Self> {
         let partitions = (0..partitions).map(|_| PartitionData::default()).collect();
-        let data = Data { partitions, runners: BTreeSet::new(), known: false, incarnation: 1 };
+        let data = Data { partitions, runners: BTreeMap::new(), now: Millis::default(), known: false, incarnation: 1 };
         Arc::new(Self { retain, data: Mutex::new(data) })
     }
 
@@ -74,7 +77,9 @@ pub struct MemoryStore {
 struct Session {
     runner: WriterId,
     incarnation: u64,
-    /// Whose unclean end it found: settled when it closes cleanly itself.
+    /// Not closed.
+    noted: bool,
+    /// Whom it found noted when it opened.
     found: BTreeSet<[u8; 16]>,
 }
 
@@ -126,8 +131,9 @@ impl Store for MemoryStore {
         {
             data.runners.remove(&before.runner.0);
         }
-        data.runners.insert(runner.0);
-        let found: BTreeSet<_> = data.runners.iter().copied().filter(|other| *other != runner.0).collect();
+        let now = data.now;
+        data.runners.insert(runner.0, now);
+        let found: BTreeSet<_> = data.runners.keys().copied().filter(|other| *other != runner.0).collect();
         let opened = Opened {
             fresh: !std::mem::replace(&mut data.known, true),
             unclean: !found.is_empty(),
@@ -135,17 +141,20 @@ impl Store for MemoryStore {
             durability: Durability::None,
             warnings: vec!["the store is in memory: nothing outlives the process".to_owned()],
         };
-        *session = Some(Session { runner, incarnation: data.incarnation, found });
+        *session = Some(Session { runner, incarnation: data.incarnation, noted: true, found });
         Box::pin(ready(Ok(opened)))
     }
 
     fn close(&self, runner: WriterId) -> Answer<'_, ()> {
-        let session = self.session();
-        let found = session.iter().filter(|session| session.runner == runner).flat_map(|session| &session.found);
-        let gone: Vec<[u8; 16]> = found.copied().chain([runner.0]).collect();
-        drop(session);
+        let mut found = BTreeSet::new();
+        if let Some(session) = self.session().as_mut().filter(|session| session.runner == runner) {
+            session.noted = false;
+            found = std::mem::take(&mut session.found);
+        }
         self.now(|data| {
-            data.runners.retain(|held| !gone.contains(held));
+            let now = data.now;
+            data.runners.remove(&runner.0);
+            data.runners.retain(|other, seen| !found.contains(other) || now.since(*seen) <= SILENT_FOR);
             Ok(())
         })
     }
@@ -155,7 +164,14 @@ impl Store for MemoryStore {
     }
 
     fn lookup(&self, lookups: Vec<(Partition, Lookup)>) -> Answer<'_, Vec<Found>> {
-        self.now(|data| lookups.iter().map(|(partition, lookup)| Ok(data.at(*partition)?.lookup(lookup))).collect())
+        let runner = self.session().as_ref().filter(|session| session.noted).map(|session| session.runner);
+        self.now(|data| {
+            let now = data.now;
+            if let Some(runner) = runner {
+                data.runners.insert(runner.0, now);
+            }
+            lookups.iter().map(|(partition, lookup)| Ok(data.at(*partition)?.lookup(lookup))).collect()
+        })
     }
 
     fn commit(&self, commits: Vec<Commit>) -> BoxFuture<'_, Vec<Result<Committed, StoreError>>> {
@@ -165,6 +181,7 @@ impl Store for MemoryStore {
                 .into_iter()
                 .map(|commit| {
                     contract::check(&commit, data.partition_count())?;
+                    data.now = data.now.max(commit.now);
                     data.at(commit.partition)?.commit(commit, self.memory.retain)
                 })
                 .collect(),
@@ -278,5 +295,31 @@ mod tests {
         assert_eq!(store.position(&channel).await.expect("a position"), Some(5));
         assert!(matches!(store.advance(&channel, Some(9), 10).await, Err(StoreError::TailLost(_))));
         assert_eq!(store.position(&channel).await.expect("a position"), Some(5));
+    }
+
+    #[tokio::test]
+    async fn a_clean_stop_settles_the_end_of_the_silent_and_not_of_the_living() {
+        let memory = Memory::new(2, Duration::from_secs(60));
+        let [silent, living, closing] = [1, 2, 3].map(|n| (MemoryStore::new(memory.clone()), WriterId([n; 16])));
+        for (store, runner) in [&silent, &living, &closing] {
+            store.open(*runner).await.expect("it opens");
+        }
+        let commit = Commit {
+            partition: Partition(0),
+            writer: closing.1,
+            expected_number: 0,
+            now: Millis(61_000),
+            groups: Vec::new(),
+            cleared: Vec::new(),
+            returned: Vec::new(),
+        };
+        assert!(closing.0.commit(vec![commit]).await.iter().all(Result::is_ok));
+        living.0.lookup(Vec::new()).await.expect("a lookup");
+        closing.0.close(closing.1).await.expect("a close");
+        let noted = || memory.lock().runners.keys().copied().collect::<Vec<_>>();
+        assert_eq!(noted(), [living.1.0]);
+        closing.0.lookup(Vec::new()).await.expect("a lookup");
+        silent.0.lookup(Vec::new()).await.expect("a lookup");
+        assert_eq!(noted(), [silent.1.0, living.1.0], "who was silent and lives after all is noted again");
     }
 }

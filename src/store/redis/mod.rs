@@ -28,8 +28,8 @@ use self::layout::Layout;
 use self::script::Scripts;
 use super::contract;
 use super::{
-    Answer, Census, Commit, Committed, DeadLetter, Found, Lookup, Opened, OutboxEntry, Store, StoreError, Timer,
-    Verdict, WriterId,
+    Answer, Census, Commit, Committed, DeadLetter, Found, Lookup, Opened, OutboxEntry, SILENT_FOR, Store, StoreError,
+    Timer, Verdict, WriterId,
 };
 use crate::clock::Clock;
 use crate::event::{ChannelName, MarkId, Millis, Partition, hex};
@@ -59,12 +59,17 @@ pub struct RedisStore {
     session: Mutex<Session>,
 }
 
-/// Who this handle is, and whose unclean end it found: that is settled when it closes cleanly itself.
+/// Who this handle is, and whom it found noted when it opened.
 #[derive(Clone, Default)]
 struct Session {
     runner: Option<WriterId>,
     found: Vec<Vec<u8>>,
+    /// When it last gave a sign of life.
+    signed: Millis,
 }
+
+/// A small part of [`SILENT_FOR`]: a few may be lost.
+const SIGN_EVERY: Duration = Duration::from_secs(10);
 
 impl RedisStore {
     /// Connects to nothing yet.
@@ -159,6 +164,40 @@ impl RedisStore {
         refused.into_iter().zip(&commits).map(answer).collect()
     }
 
+    fn runners(&self) -> String {
+        format!("{}:runners", self.layout.pipeline)
+    }
+
+    /// Adds this runner's sign of life, when one is due.
+    fn sign(&self, pipeline: &mut Pipeline) {
+        let (mut session, now) = (self.session(), self.clock.now());
+        let Some(runner) = session.runner.filter(|_| now.since(session.signed) >= SIGN_EVERY) else { return };
+        session.signed = now;
+        pipeline.cmd("HSET").arg(self.runners()).arg(hex(&runner.0)).arg(now.0);
+    }
+
+    async fn closed(&self, runner: WriterId) -> Result<(), StoreError> {
+        let what = "the runners";
+        let ours = self.session().runner == Some(runner);
+        let found = if ours { std::mem::take(&mut *self.session()).found } else { Vec::new() };
+        let mut pipeline = redis::pipe();
+        pipeline.cmd("HGETALL").arg(self.runners());
+        let mut noted = reply::list(self.link.ask_all(&pipeline).await?.pop().unwrap_or_default(), what)?.into_iter();
+        let mut leave = redis::cmd("HDEL");
+        leave.arg(self.runners()).arg(hex(&runner.0));
+        while let (Some(other), Some(seen)) = (noted.next(), noted.next()) {
+            let other = reply::bytes(other, what)?.unwrap_or_default();
+            // What is no time was never written by a living runner.
+            let seen = reply::text(seen, what)?.parse().map_or(Millis(i64::MIN), Millis);
+            if found.iter().any(|found| *found == *other) && self.clock.now().since(seen) > SILENT_FOR {
+                leave.arg(&*other);
+            }
+        }
+        let mut pipeline = redis::pipe();
+        pipeline.add_command(leave);
+        self.link.ask_all(&pipeline).await.map(drop)
+    }
+
     async fn found(&self, lookups: Vec<(Partition, Lookup)>) -> Result<Vec<Found>, StoreError> {
         let mut pipeline = redis::pipe();
         for (partition, lookup) in &lookups {
@@ -166,8 +205,12 @@ impl RedisStore {
             encode::lookup(&mut call, lookup);
             pipeline.add_command(call);
         }
-        let replies = self.link.ask_all(&pipeline).await?;
-        replies.into_iter().zip(&lookups).map(|(reply, (_, lookup))| reply::found(reply, &lookup.dead)).collect()
+        if !lookups.is_empty() {
+            self.sign(&mut pipeline);
+        }
+        // A sign that could not be written, on a full server, is no reason not to read.
+        let replies = self.link.ask(&pipeline).await?.into_iter().zip(&lookups);
+        replies.map(|(reply, (_, lookup))| reply::found(self.link.value(reply)?, &lookup.dead)).collect()
     }
 
     async fn advanced(&self, channel: &ChannelName, held: Option<u64>, position: u64) -> Result<(), StoreError> {
@@ -208,18 +251,7 @@ impl Store for RedisStore {
     }
 
     fn close(&self, runner: WriterId) -> Answer<'_, ()> {
-        Box::pin(async move {
-            let mut leave = redis::cmd("HDEL");
-            leave.arg(format!("{}:runners", self.layout.pipeline)).arg(hex(&runner.0));
-            let session = self.session().clone();
-            if session.runner == Some(runner) {
-                leave.arg(&session.found);
-            }
-            let mut pipeline = redis::pipe();
-            pipeline.add_command(leave);
-            self.link.ask_all(&pipeline).await?;
-            Ok(())
-        })
+        Box::pin(self.closed(runner))
     }
 
     fn probe(&self) -> Answer<'_, ()> {

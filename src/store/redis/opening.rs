@@ -14,7 +14,7 @@ impl RedisStore {
         warnings.extend(self.clock_warning().await?);
         let (fresh, found) = self.sign_in(runner).await?;
         let unclean = !found.is_empty();
-        *self.session() = Session { runner: Some(runner), found };
+        *self.session() = Session { runner: Some(runner), found, signed: self.clock.now() };
         Ok(Opened { fresh, unclean, incarnation: info.run_id().to_owned(), durability, warnings })
     }
 
@@ -31,7 +31,7 @@ impl RedisStore {
         made.iter().for_each(|(name, _)| {
             held.arg(*name);
         });
-        pipeline.add_command(held).cmd("HLEN").arg(format!("{}:runners", self.layout.pipeline));
+        pipeline.add_command(held).cmd("HLEN").arg(self.runners());
         let mut answers = self.link.ask_all(&pipeline).await?.into_iter();
         let mut next = || answers.next().ok_or_else(|| reply::unexpected(what));
         let held = reply::list(next()?, what)?;
