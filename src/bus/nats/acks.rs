@@ -128,7 +128,13 @@ async fn confirm(link: Link, reply: Subject) {
     let mut unheard = 0;
     loop {
         link.connected().await;
-        match timeout(PATIENCE, link.client.request(reply.clone(), ACK)).await {
+        let sent_over = link.generation();
+        let confirmed = tokio::select! {
+            confirmed = timeout(PATIENCE, link.client.request(reply.clone(), ACK)) => confirmed,
+            // The confirmation would have come over the connection that is gone.
+            () = link.replaced(sent_over) => continue,
+        };
+        match confirmed {
             Ok(Ok(_)) => return,
             Ok(Err(error)) if error.kind() == RequestErrorKind::NoResponders => {
                 unheard += 1;

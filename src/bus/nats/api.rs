@@ -36,7 +36,13 @@ impl ApiError {
 
 pub async fn ask(link: &Link, subject: &str, question: &Value) -> Result<Value, ApiError> {
     let request = link.client.request(format!("$JS.API.{subject}"), question.to_string().into());
-    let answer = match tokio::time::timeout(PATIENCE, request).await {
+    // An answer comes over the connection of its question, or never.
+    let asked_over = link.generation();
+    let answered = tokio::select! {
+        answered = tokio::time::timeout(PATIENCE, request) => answered,
+        () = link.replaced(asked_over) => return Err(ApiError::Unavailable("the connection was lost".to_owned())),
+    };
+    let answer = match answered {
         Err(_) => return Err(ApiError::Unavailable("JetStream did not answer in time".to_owned())),
         Ok(Err(error)) if error.kind() == async_nats::RequestErrorKind::NoResponders => {
             let why = "JetStream does not answer; is it enabled on the server (`jetstream` in its configuration)?";

@@ -116,6 +116,14 @@ impl Link {
         }
     }
 
+    /// Resolves when a later connection than this is up. (Where the client keeps quiet about it: never.)
+    pub async fn replaced(&self, generation: u64) {
+        let mut state = self.state.clone();
+        if state.wait_for(|_| self.generation() != generation).await.is_err() {
+            std::future::pending().await
+        }
+    }
+
     pub fn down(&self) -> BusError {
         let name = &self.name;
         match &self.state.borrow().trouble {

@@ -98,6 +98,7 @@ async fn pull(consumer: &Consumer, reader: &str, pending: u64, span: &mut Span) 
         if limited {
             request["max_bytes"] = json!(span.demand.bytes.max(1));
         }
+        let asked_over = consumer.link.generation();
         client
             .publish_with_reply(
                 format!("$JS.API.CONSUMER.MSG.NEXT.{stream}.{reader}"),
@@ -108,7 +109,12 @@ async fn pull(consumer: &Consumer, reader: &str, pending: u64, span: &mut Span) 
             .map_err(|e| unavailable(e.to_string()))?;
         let deadline = Instant::now() + PATIENCE;
         loop {
-            let message = match timeout_at(deadline, messages.next()).await {
+            let received = tokio::select! {
+                biased;
+                received = timeout_at(deadline, messages.next()) => received,
+                () = consumer.link.replaced(asked_over) => Ok(None),
+            };
+            let message = match received {
                 Ok(Some(message)) => message,
                 // What came is good; the caller goes on behind it.
                 _ if !span.events.is_empty() => return Ok(span.after_last()),

@@ -87,7 +87,14 @@ impl Inner {
             _ => self.template.clone(),
         };
         let request = Request::new().headers(headers).payload(event.payload);
-        let answer = match timeout(PATIENCE, self.link.client.send_request(subject.clone(), request)).await {
+        let sent_over = self.link.generation();
+        let answered = tokio::select! {
+            answered = timeout(PATIENCE, self.link.client.send_request(subject.clone(), request)) => answered,
+            () = self.link.replaced(sent_over) => {
+                return Err(PublishError::Unconfirmed("the connection to NATS was lost".to_owned()));
+            }
+        };
+        let answer = match answered {
             Err(_) => return Err(PublishError::Unconfirmed("NATS did not confirm the event in time".to_owned())),
             Ok(answer) => answer,
         };
