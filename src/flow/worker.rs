@@ -4,6 +4,8 @@
 //! outcome is committed: when the store does not answer it waits, probes and runs the batch again. Nobody knows
 //! whether an unanswered commit happened, and nobody needs to: the conditions tell when it is run again.
 
+mod mutated;
+
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
@@ -255,7 +257,7 @@ impl Worker {
         if mutant::on(Mutant::MarkBefore) {
             self.mark_before(&mut commits).await?;
         }
-        let marks_after = mutant::on(Mutant::MarkAfter).then(|| take_marks(&mut commits));
+        let marks_after = mutant::on(Mutant::MarkAfter).then(|| mutated::take_marks(&mut commits));
         let cleared: Vec<(Partition, Vec<u64>)> =
             commits.iter().map(|commit| (commit.partition, commit.cleared.clone())).collect();
         let answers = if commits.is_empty() { Vec::new() } else { self.context.store.commit(commits).await };
@@ -455,48 +457,6 @@ impl Worker {
         }
         Ok(())
     }
-
-    /// Mutant: the marks are written first, on their own.
-    async fn mark_before(&mut self, commits: &mut [Commit]) -> Result<(), Fatal> {
-        let marks = take_marks(commits);
-        for group in commits.iter_mut().flat_map(|commit| &mut commit.groups) {
-            group.conditions.clear();
-        }
-        self.commit_marks(marks).await?;
-        for commit in commits {
-            commit.expected_number = self.numbers.get(&commit.partition).copied().unwrap_or(0);
-        }
-        Ok(())
-    }
-
-    /// Mutants: writes marks that were taken out of their groups.
-    async fn commit_marks(&mut self, marks: Vec<(Partition, crate::store::Group)>) -> Result<(), Fatal> {
-        for (partition, group) in marks {
-            let commit = Commit { groups: vec![group], cleared: Vec::new(), ..self.commit_to(partition) };
-            for answer in self.context.store.commit(vec![commit]).await {
-                answer.map_err(|error| Fatal::Broken(error.to_string()))?;
-                *self.numbers.entry(partition).or_default() += 1;
-            }
-        }
-        Ok(())
-    }
-}
-
-/// Mutants: takes the mark writes out of all groups, one group a partition.
-fn take_marks(commits: &mut [Commit]) -> Vec<(Partition, crate::store::Group)> {
-    let mut taken = Vec::new();
-    for commit in commits {
-        let mut writes = Vec::new();
-        for group in &mut commit.groups {
-            let (marks, rest) = std::mem::take(&mut group.writes)
-                .into_iter()
-                .partition::<Vec<_>, _>(|write| matches!(write, crate::store::Write::Mark { .. }));
-            group.writes = rest;
-            writes.extend(marks);
-        }
-        taken.push((commit.partition, crate::store::Group { writes, ..crate::store::Group::default() }));
-    }
-    taken
 }
 
 /// A suspect at work.
