@@ -41,6 +41,10 @@ fn parse(bytes: &[u8], limits: &Limits) -> Result<Value, Failure> {
             format!("the payload is not UTF-8 at byte {}", error.valid_up_to()),
         ));
     }
+    if names_reserved_member(bytes) {
+        let message = "the payload has a member whose name begins with `$serde_json::private::`, which is reserved";
+        return Err(Failure::permanent("reserved_name", message));
+    }
     // serde_json's message names line and column, never the content.
     serde_json::from_slice(bytes)
         .map_err(|error| Failure::permanent("not_json", format!("the payload is not JSON: {error}")))
@@ -64,6 +68,35 @@ fn depth_exceeds(bytes: &[u8], limit: usize) -> bool {
             }
             b'}' | b']' => depth = depth.saturating_sub(1),
             _ => {}
+        }
+    }
+    false
+}
+
+/// Whether a member is named as `serde_json` spells numbers and raw JSON to itself: such an object would be read as
+/// a number, as the JSON in a string (whose depth nobody checked), or as what is never read again once written.
+fn names_reserved_member(bytes: &[u8]) -> bool {
+    const RESERVED: &str = "$serde_json::private::";
+    let contains = |part: &str| bytes.windows(part.len()).any(|window| window == part.as_bytes());
+    // Nearly every payload ends here; a name may be spelled with escapes.
+    if !contains(RESERVED) && !contains("\\u") {
+        return false;
+    }
+    let mut rest = bytes;
+    while let Some(start) = rest.iter().position(|byte| *byte == b'"') {
+        let text = &rest[start..];
+        let mut escaped = false;
+        let end = text.iter().skip(1).position(|byte| {
+            let closes = *byte == b'"' && !escaped;
+            escaped = *byte == b'\\' && !escaped;
+            closes
+        });
+        // An open string is no JSON: for the parser to refuse.
+        let Some(end) = end.map(|end| end + 2) else { return false };
+        rest = &text[end..];
+        let is_name = rest.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b':');
+        if is_name && serde_json::from_slice::<String>(&text[..end]).is_ok_and(|name| name.starts_with(RESERVED)) {
+            return true;
         }
     }
     false
@@ -232,4 +265,125 @@ fn percent_decoded(text: &str) -> String {
         }
     }
     String::from_utf8(out).unwrap_or_else(|_| text.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::{Headers, Millis, Position};
+    use serde_json::json;
+
+    fn raw(headers: &[(&str, &str)], payload: impl Into<bytes::Bytes>) -> RawEvent {
+        RawEvent {
+            position: Position { channel: "c".into(), seq: 1 },
+            stored_at: Millis(0),
+            headers: Headers(headers.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect()),
+            payload: payload.into(),
+        }
+    }
+
+    fn auto(headers: &[(&str, &str)], payload: impl Into<bytes::Bytes>) -> Result<Event, String> {
+        decode(&raw(headers, payload), Envelope::Auto, &Limits::default()).map_err(|failure| failure.reason)
+    }
+
+    const BINARY: [(&str, &str); 5] = [
+        ("ce-specversion", "1.0"),
+        ("CE-ID", "e%201"),
+        ("ce-type", "OrderCreated"),
+        ("ce-source", "shop"),
+        ("ce-dataversion", "2"),
+    ];
+
+    #[test]
+    fn our_envelope_is_read() {
+        let event =
+            auto(&[("h", "1")], r#"{"id":"e1","type":"T","version":2,"source":"s","time":"now","data":{"a":1}}"#);
+        let event = event.expect("an event");
+        assert_eq!((event.id.as_str(), event.kind.as_str(), event.version, event.source.as_str()), ("e1", "T", 2, "s"));
+        assert_eq!(
+            (event.time.as_deref(), event.data, event.headers.get("H")),
+            (Some("now"), json!({"a": 1}), Some("1"))
+        );
+    }
+
+    #[test]
+    fn cloudevents_are_read_structured_and_binary() {
+        let structured = r#"{"specversion":"1.0","id":"e 1","type":"OrderCreated","source":"shop","dataversion":"2","data":{"a":1}}"#;
+        let (structured, binary) =
+            (auto(&[], structured).expect("one"), auto(&BINARY, r#"{"a":1}"#).expect("the other"));
+        for event in [structured, binary] {
+            assert_eq!((event.id.as_str(), event.kind.as_str(), event.version), ("e 1", "OrderCreated", 2));
+            assert_eq!(event.data, json!({"a": 1}));
+        }
+    }
+
+    #[test]
+    fn a_cloudevents_version_comes_from_its_attribute_its_schema_or_its_type() {
+        let version = |kind: &str, version: Option<&str>, schema: Option<&str>| {
+            cloudevents_version(kind.to_owned(), version.map(str::to_owned), schema.map(str::to_owned)).ok()
+        };
+        let of = |kind: &str, n| Some((kind.to_owned(), n));
+        assert_eq!(version("T.v3", Some("2"), Some("https://x/9")), of("T.v3", 2));
+        assert_eq!(version("T", None, Some("https://x/T/v4.json?q=1#f")), of("T", 4));
+        assert_eq!(version("T.v3", None, Some("https://x/T")), of("T", 3));
+        assert_eq!(version("T", Some("two"), Some("https://x/9")), None);
+        assert_eq!(version("T", None, None), None);
+    }
+
+    #[test]
+    fn what_cannot_be_read_says_why() {
+        let deep = format!("{}{}", "[".repeat(65), "]".repeat(65));
+        for (payload, reason) in [
+            (&b"{"[..], "not_json"),
+            (b"\xff{}", "not_utf8"),
+            (b"[1]", "not_an_event"),
+            (br#"{"type":"T","version":1,"source":"s"}"#, "no_id"),
+            (br#"{"id":"","type":"T","version":1,"source":"s"}"#, "no_id"),
+            (br#"{"id":7,"type":"T","version":1,"source":"s"}"#, "no_id"),
+            (br#"{"id":"e","version":1,"source":"s"}"#, "no_type"),
+            (br#"{"id":"e","type":"T","version":1}"#, "no_source"),
+            (br#"{"id":"e","type":"T","source":"s"}"#, "no_version"),
+            (br#"{"id":"e","type":"T","version":-1,"source":"s"}"#, "no_version"),
+            (br#"{"specversion":"0.3","id":"e","type":"T","source":"s"}"#, "specversion"),
+            (deep.as_bytes(), "too_deep"),
+        ] {
+            assert_eq!(
+                auto(&[], payload.to_vec()).expect_err("refused"),
+                reason,
+                "{}",
+                String::from_utf8_lossy(payload)
+            );
+        }
+        assert_eq!(auto(&[], vec![b' '; (1 << 20) + 1]).expect_err("refused"), "too_large");
+    }
+
+    #[test]
+    fn brackets_in_strings_are_no_depth() {
+        let text = format!(r#"{{"id":"e","type":"T","version":1,"source":"s","data":"{}\"["}}"#, "[".repeat(200));
+        assert!(auto(&[], text).is_ok());
+    }
+
+    #[test]
+    fn numbers_beyond_what_a_machine_word_holds_pass_unchanged() {
+        let data = r#"{"big":123456789012345678901234567890,"exact":0.1234567890123456789}"#;
+        let event =
+            auto(&[], format!(r#"{{"id":"e","type":"T","version":1,"source":"s","data":{data}}}"#)).expect("an event");
+        assert_eq!(event.data.to_string(), data);
+    }
+
+    #[test]
+    fn a_member_that_would_be_read_as_something_else_is_refused() {
+        let limits = Limits::default();
+        for name in
+            ["$serde_json::private::Number", "\\u0024serde_json::private::RawValue", "$serde_json::private::x\\\""]
+        {
+            for payload in
+                [format!(r#"{{"data":{{"{name}":"1"}}}}"#), format!(r#"{{"data":{{"a":"\\","{name}" : "1"}}}}"#)]
+            {
+                assert_eq!(parse(payload.as_bytes(), &limits).expect_err(&payload).reason, "reserved_name");
+            }
+            let value = format!(r#"{{"data":["{name}", "\u0041:", {{"a\"":"{name}"}}]}}"#);
+            assert!(parse(value.as_bytes(), &limits).is_ok(), "{value}");
+        }
+    }
 }
