@@ -38,8 +38,7 @@ pub async fn keep_time(
             Err(None) => SWEEP,
         };
         tokio::select! {
-            () = tokio::time::sleep(wait) => {}
-            () = timers.changed() => {}
+            biased;
             _ = sweep.tick() => {
                 let until = context.clock.now().plus(HORIZON);
                 match context.store.timers(until, SWEEP_LIMIT).await {
@@ -54,6 +53,8 @@ pub async fn keep_time(
                     Err(error) => tracing::debug!(%error, "cannot read timers"),
                 }
             }
+            () = tokio::time::sleep(wait) => {}
+            () = timers.changed() => {}
         }
     }
 }

@@ -75,6 +75,7 @@ impl Intake {
         let mut backoff = Backoff::default();
         while next <= to {
             let demand = tokio::select! {
+                biased;
                 () = stop.cancelled() => return Ok(()),
                 demand = budget.room() => demand,
             };
@@ -91,6 +92,7 @@ impl Intake {
                 Err(BusError::Unavailable(why) | BusError::Lapsed(why)) => {
                     backoff.warn(&self.channel, &why);
                     tokio::select! {
+                        biased;
                         () = stop.cancelled() => return Ok(()),
                         () = tokio::time::sleep(backoff.pause()) => {}
                     }
@@ -98,6 +100,7 @@ impl Intake {
             }
         }
         tokio::select! {
+            biased;
             () = stop.cancelled() => {}
             () = budget.drained() => {
                 tracing::info!(channel = %self.channel, events = read, took = ?started.elapsed(), "recovered");
@@ -116,7 +119,7 @@ impl Intake {
             let mut store_up = self.store_up.clone();
             let step = match room.take() {
                 None => tokio::select! {
-                    biased;
+                   biased;
                     () = stop.cancelled() => Step::Stop,
                     _ = heartbeat.tick() => Step::Beat,
                     demand = async {
@@ -128,7 +131,7 @@ impl Intake {
                     } => Step::Fetch(demand),
                 },
                 Some(demand) => tokio::select! {
-                    biased;
+                   biased;
                     () = stop.cancelled() => Step::Stop,
                     _ = heartbeat.tick() => Step::Beat,
                     fetched = self.source.next(demand) => Step::Fetched(fetched),
@@ -149,6 +152,7 @@ impl Intake {
                 Step::Fetched(Err(BusError::Unavailable(why))) => {
                     backoff.warn(&self.channel, &why);
                     tokio::select! {
+                        biased;
                         () = stop.cancelled() => return Ok(()),
                         () = tokio::time::sleep(backoff.pause()) => {}
                     }
@@ -163,6 +167,7 @@ impl Intake {
         let mut backoff = Backoff::default();
         loop {
             let asked = tokio::select! {
+                biased;
                 () = stop.cancelled() => return Ok(()),
                 asked = self.source.progress() => asked,
             };
@@ -175,6 +180,7 @@ impl Intake {
                 Err(BusError::Unavailable(why) | BusError::Lapsed(why)) => {
                     backoff.warn(&self.channel, &why);
                     tokio::select! {
+                        biased;
                         () = stop.cancelled() => return Ok(()),
                         () = tokio::time::sleep(backoff.pause()) => {}
                     }

@@ -8,7 +8,7 @@
 //! The store's outbox is the truth; here is a view of it. A gap in the numbers a commit returns means that another
 //! runner emitted in between: the view is then read anew before anything more of that partition is published.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
@@ -63,7 +63,7 @@ pub struct PublishCounts {
     pub waiting: AtomicU64,
 }
 
-#[derive(Clone, PartialEq, Eq, Hash)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
 struct LineId {
     partition: Partition,
     to: ChannelName,
@@ -103,20 +103,20 @@ pub struct Outbox {
     context: Arc<Context>,
     messages: mpsc::Receiver<Message>,
     confirmed: Arc<Confirmed>,
-    lines: HashMap<LineId, Line>,
+    lines: BTreeMap<LineId, Line>,
     lanes: BTreeMap<ChannelName, Lane>,
-    known: HashMap<Partition, HashMap<u64, LineId>>,
-    waiters: HashMap<u64, Waiter>,
+    known: BTreeMap<Partition, BTreeMap<u64, LineId>>,
+    waiters: BTreeMap<u64, Waiter>,
     next_waiter: u64,
     /// The last number seen assigned, per partition.
-    tails: HashMap<Partition, u64>,
+    tails: BTreeMap<Partition, u64>,
     /// Entries that were read from the store and not told by a worker; most of them are another runner's.
     early: BTreeSet<(Partition, u64)>,
     /// Partitions whose view is out of date: nothing of them is published before it was read.
-    outdated: HashSet<Partition>,
+    outdated: BTreeSet<Partition>,
     reload_at: Instant,
     refused: Vec<(Instant, LineId)>,
-    short: HashSet<Partition>,
+    short: BTreeSet<Partition>,
     publishing: FuturesUnordered<BoxFuture<'static, Answered>>,
 }
 
@@ -127,17 +127,17 @@ impl Outbox {
             context,
             messages,
             confirmed,
-            lines: HashMap::new(),
+            lines: BTreeMap::new(),
             lanes: BTreeMap::new(),
-            known: HashMap::new(),
-            waiters: HashMap::new(),
+            known: BTreeMap::new(),
+            waiters: BTreeMap::new(),
             next_waiter: 0,
-            tails: HashMap::new(),
+            tails: BTreeMap::new(),
             early: BTreeSet::new(),
             outdated: all,
             reload_at: Instant::now(),
             refused: Vec::new(),
-            short: HashSet::new(),
+            short: BTreeSet::new(),
             publishing: FuturesUnordered::new(),
         }
     }
@@ -153,15 +153,17 @@ impl Outbox {
             self.publish_ready();
             let wake = self.next_wake();
             tokio::select! {
+                // In order, so that a simulated run repeats: what is rare and due first, for the rest may never rest.
+                biased;
+                _ = sweep.tick() => self.sweep().await?,
+                () = sleep_until(wake) => self.wake().await?,
+                Some((line, number, result)) = self.publishing.next() => self.answered(line, number, result),
                 message = self.messages.recv(), if open => match message {
                     Some(message) => self.receive(message).await?,
                     None => open = false,
                 },
-                Some((line, number, result)) = self.publishing.next() => self.answered(line, number, result),
-                () = sleep_until(wake) => self.wake().await?,
-                _ = sweep.tick() => self.sweep().await?,
             }
-            self.context.published.waiting.store(self.known.values().map(HashMap::len).sum::<usize>() as u64, Relaxed);
+            self.context.published.waiting.store(self.known.values().map(BTreeMap::len).sum::<usize>() as u64, Relaxed);
         }
         Ok(())
     }
@@ -314,7 +316,7 @@ impl Outbox {
                 }
                 counts.confirmed.fetch_add(1, Relaxed);
                 if mutant::on(Mutant::ClearByRange) {
-                    let known = self.known.get(&id.partition).into_iter().flat_map(HashMap::keys);
+                    let known = self.known.get(&id.partition).into_iter().flat_map(BTreeMap::keys);
                     known.filter(|n| **n <= number).for_each(|n| self.confirmed.add(id.partition, *n));
                 }
                 self.confirmed.add(id.partition, number);
@@ -386,7 +388,7 @@ impl Outbox {
     async fn reload(&mut self) -> Result<(), Fatal> {
         for partition in self.outdated.clone() {
             // Before the read: what is confirmed now may be cleared while we read.
-            let confirmed: HashSet<u64> = self.confirmed.of(partition).into_iter().collect();
+            let confirmed: BTreeSet<u64> = self.confirmed.of(partition).into_iter().collect();
             let entries = match self.context.store.outbox(partition).await {
                 Ok(entries) => entries,
                 Err(error @ StoreError::TailLost(_)) => return Err(Fatal::Recover(error)),
@@ -396,7 +398,7 @@ impl Outbox {
                     return Ok(());
                 }
             };
-            let stored: HashSet<u64> = entries.iter().map(|entry| entry.number).collect();
+            let stored: BTreeSet<u64> = entries.iter().map(|entry| entry.number).collect();
             let known: Vec<(u64, LineId)> =
                 self.known.get(&partition).into_iter().flatten().map(|(number, id)| (*number, id.clone())).collect();
             for (number, id) in known {
@@ -437,7 +439,7 @@ impl Outbox {
         };
         for (index, len) in lens.into_iter().enumerate() {
             let partition = Partition(u16::try_from(index).unwrap_or(u16::MAX));
-            let known = self.known.get(&partition).map_or(0, HashMap::len) + self.confirmed.of(partition).len();
+            let known = self.known.get(&partition).map_or(0, BTreeMap::len) + self.confirmed.of(partition).len();
             if len > known as u64 {
                 if !self.short.insert(partition) {
                     self.short.remove(&partition);

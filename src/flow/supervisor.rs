@@ -94,6 +94,7 @@ pub async fn run(
                 tracing::warn!(pipeline = %context.pipeline.name, %why, "starting over from the stored position");
                 context.phase.send_replace(Phase::Connecting(why));
                 tokio::select! {
+                    biased;
                     () = stop.cancelled() => {}
                     () = tokio::time::sleep(backoff.pause()) => {}
                 }
@@ -210,6 +211,7 @@ impl Generation<'_> {
             tracing::warn!(pipeline = %self.context.pipeline.name, %why, "waiting for the {what}");
         }
         tokio::select! {
+            biased;
             () = self.stop.cancelled() => false,
             () = tokio::time::sleep(backoff.pause()) => true,
         }
@@ -318,6 +320,7 @@ impl Generation<'_> {
         let mut stopped: Vec<Intake> = Vec::new();
         while !intakes.is_empty() {
             tokio::select! {
+                biased;
                 Some(intake) = intakes.join_next() => stopped.push(joined(intake)??),
                 Some(worker) = crew.tasks.join_next() => {
                     joined(worker)??;

@@ -42,6 +42,8 @@ pub struct FaultyStore {
     late: Mutex<Vec<BoxFuture<'static, ()>>>,
     /// An event whose script never returns, as far as this store gets to hear.
     stuck: Mutex<Option<MarkId>>,
+    /// The server process that was opened last.
+    process: Mutex<String>,
 }
 
 #[derive(Default)]
@@ -61,12 +63,27 @@ struct Chance {
 
 impl FaultyStore {
     pub fn new(inner: Arc<dyn Store>) -> Self {
-        Self { inner, plan: Mutex::default(), late: Mutex::default(), stuck: Mutex::default() }
+        Self {
+            inner,
+            plan: Mutex::default(),
+            late: Mutex::default(),
+            stuck: Mutex::default(),
+            process: Mutex::default(),
+        }
     }
 
     /// From now on this event kills whoever runs it: nobody is heard to say that it returned.
     pub fn kills(&self, event: MarkId) {
         *self.stuck.lock().unwrap_or_else(PoisonError::into_inner) = Some(event);
+    }
+
+    /// What was on its way to a server process that is gone never arrives: its connections went with it.
+    fn met_process(&self, incarnation: &str) {
+        let mut process = self.process.lock().unwrap_or_else(PoisonError::into_inner);
+        if *process != incarnation {
+            incarnation.clone_into(&mut process);
+            self.late.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        }
     }
 
     /// The `nth` call of this kind, counted from 1 over the store's life, meets this fault.
@@ -185,7 +202,16 @@ impl Chance {
 
 impl Store for FaultyStore {
     fn open(&self, runner: WriterId) -> Answer<'_, Opened> {
-        Box::pin(self.meet(Op::Open, move |inner| Box::pin(async move { inner.open(runner).await }), Err))
+        Box::pin(async move {
+            let open = move |inner: Arc<dyn Store>| -> BoxFuture<'static, _> {
+                Box::pin(async move { inner.open(runner).await })
+            };
+            let opened = self.meet(Op::Open, open, Err).await;
+            if let Ok(opened) = &opened {
+                self.met_process(&opened.incarnation);
+            }
+            opened
+        })
     }
 
     fn close(&self, runner: WriterId) -> Answer<'_, ()> {
