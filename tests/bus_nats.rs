@@ -189,6 +189,30 @@ async fn what_a_broken_connection_took_with_it_is_told_before_anything_new() {
 }
 
 #[tokio::test]
+async fn an_event_whose_headers_break_the_connection_is_read_apart() {
+    let nats = Nats::start().await;
+    let sink = nats.connection.sink(channel(&["s"])).unwrap();
+    publish(&sink, 1, 1).await;
+    nats.server.publish_raw("s", b"Content Type: x", "two");
+    nats.server.publish_raw("s", b"a: \xff", "three");
+    publish(&sink, 4, 1).await;
+    let source = nats.connection.source(channel(&["s"]), suite::spec("p"), Tuning::default());
+    let (mut next, mut events) = (1, Vec::new());
+    let all = async {
+        while next <= 4 {
+            if let Ok((read, then)) = source.read(next, 4, MANY).await {
+                events.extend(read);
+                next = then;
+            }
+        }
+    };
+    timeout(SOON, all).await.expect("all four");
+    assert_eq!(events.iter().map(|event| event.position.seq).collect::<Vec<_>>(), [1, 2, 3, 4]);
+    assert_eq!((events[1].headers.get("Content Type"), &events[1].payload[..]), (Some("x"), &b"two"[..]));
+    assert_eq!((events[2].headers.get("a"), &events[2].payload[..]), (Some("\u{fffd}"), &b"three"[..]));
+}
+
+#[tokio::test]
 async fn source_and_sink_go_on_by_themselves_when_the_broker_was_killed() {
     let mut nats = Nats::start().await;
     let (sink, mut source) =

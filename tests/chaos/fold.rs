@@ -212,6 +212,20 @@ impl Fold {
         }
     }
 
+    /// An event that NATS's client cannot receive, for its headers.
+    pub fn feed_undeliverable(&mut self) {
+        let n = self.unique() + 1;
+        let data = json!({ "key": "odd", "n": n });
+        let event = json!({ "id": format!("e{n}"), "type": "Counted", "version": 1, "source": "chaos", "data": data });
+        self.nats.publish_raw("in", b"Content Type: x", &event.to_string());
+        self.sent.push(event.to_string().into());
+    }
+
+    /// How often the output stream holds something of this key.
+    pub async fn emitted_of(&self, key: &str) -> usize {
+        self.read("OUT").await.iter().filter(|event| event["data"]["key"] == key).count()
+    }
+
     fn unique(&self) -> u64 {
         self.sent.len() as u64
     }
@@ -335,7 +349,7 @@ impl Fold {
         KeyRecord::decode(&found[0].keys[0].record).unwrap().state.unwrap_or_default()
     }
 
-    async fn check_nothing_dead(&self) {
+    pub async fn check_nothing_dead(&self) {
         let dead = self.store().dead_letters(false).await.unwrap();
         let why: Vec<String> =
             dead.iter().map(|(_, letter)| DeadRecord::decode(&letter.body).unwrap().0.failure.message).collect();

@@ -165,6 +165,23 @@ async fn after_a_clean_stop_nothing_comes_again() {
     fold.check_exact().await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_that_breaks_the_connection_does_not_stop_those_behind_it() {
+    let mut fold = Fold::new(28);
+    fold.make_streams().await;
+    fold.feed(50, 10).await;
+    fold.feed_undeliverable();
+    fold.feed(50, 10).await;
+    let runner = fold.start();
+    fold.until_emitted(101).await;
+    // The ack wait of a second brings it again and again; meanwhile others come and go.
+    fold.feed(50, 10).await;
+    fold.until_emitted(151).await;
+    runner.stop();
+    assert_eq!(fold.emitted_of("odd").await, 1);
+    fold.check_nothing_dead().await;
+}
+
 /// A number of the balance line.
 fn counted(said: &str, outcome: &str) -> u64 {
     let line =

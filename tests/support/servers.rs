@@ -35,6 +35,24 @@ impl NatsServer {
         Self(Server::start(launch, move |port, _| nats_answers(port, &name)))
     }
 
+    /// Publishes as no client of ours would: bytes straight to the server.
+    pub fn publish_raw(&self, subject: &str, headers: &[u8], payload: &str) {
+        use std::io::{Read as _, Write as _};
+        let mut stream = std::net::TcpStream::connect(("127.0.0.1", self.port)).unwrap();
+        let block = [b"NATS/1.0\r\n", headers, b"\r\n\r\n"].concat();
+        let (head, total) = (block.len(), block.len() + payload.len());
+        let connect = "CONNECT {\"verbose\":false,\"headers\":true}\r\n";
+        stream.write_all(format!("{connect}HPUB {subject} {head} {total}\r\n").as_bytes()).unwrap();
+        stream.write_all(&[&block, payload.as_bytes(), b"\r\nPING\r\n"].concat()).unwrap();
+        let mut said = String::new();
+        while !said.contains("PONG") {
+            let mut bytes = [0; 1024];
+            let read = stream.read(&mut bytes).unwrap();
+            assert!(read > 0, "the server hung up: {said}");
+            said += &String::from_utf8_lossy(&bytes[..read]);
+        }
+    }
+
     /// `nats://127.0.0.1:PORT`
     pub fn url(&self) -> String {
         format!("nats://127.0.0.1:{}", self.port)

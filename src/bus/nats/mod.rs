@@ -17,6 +17,7 @@ mod consumer;
 mod link;
 mod message;
 mod read;
+mod undeliverable;
 mod sink;
 mod source;
 mod stream;

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::consumer::Consumer;
-use super::{PATIENCE, api, message, subject};
+use super::{PATIENCE, api, message, subject, undeliverable};
 use crate::bus::{BusError, Demand};
 use crate::event::{Millis, Position, RawEvent};
 
@@ -24,16 +24,22 @@ pub async fn read(consumer: &Consumer, from: u64, to: u64, demand: Demand) -> Re
     }
     let mut span = Span { from, to, demand, events: Vec::new(), bytes: 0 };
     let next = if consumer.bound().await?.retention.deletes_on_ack() {
-        one_by_one(consumer, &mut span).await?
+        one_by_one(consumer, &mut span).await
     } else {
-        through_a_consumer(consumer, &mut span).await?
+        through_a_consumer(consumer, &mut span).await
+    };
+    let next = match next {
+        Err(BusError::Unavailable(why)) if span.events.is_empty() => {
+            undeliverable::read(consumer, &mut span, why).await?
+        }
+        next => next?,
     };
     Ok((span.events, next))
 }
 
-struct Span {
-    from: u64,
-    to: u64,
+pub(super) struct Span {
+    pub(super) from: u64,
+    pub(super) to: u64,
     demand: Demand,
     events: Vec<RawEvent>,
     bytes: usize,
@@ -44,7 +50,7 @@ impl Span {
         !self.events.is_empty() && (self.events.len() >= self.demand.events || self.bytes >= self.demand.bytes)
     }
 
-    fn push(&mut self, event: RawEvent) {
+    pub(super) fn push(&mut self, event: RawEvent) {
         self.bytes += event.weight();
         self.events.push(event);
     }
@@ -54,7 +60,7 @@ impl Span {
         self.events.last().map_or(self.from, |event| event.position.seq + 1)
     }
 
-    fn end(&self) -> u64 {
+    pub(super) fn end(&self) -> u64 {
         self.to.saturating_add(1)
     }
 }
