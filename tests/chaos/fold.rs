@@ -9,6 +9,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_nats::jetstream;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use futures_util::StreamExt as _;
 use serde_json::{Value, json};
@@ -248,15 +250,27 @@ impl Fold {
         eventually(PATIENCE, "emissions", async || Self::count(&jetstream, "OUT").await >= count).await;
     }
 
-    /// Every event of a stream, in stream order.
+    /// Waits until everything was delivered and acked.
+    pub async fn until_acked(&self) {
+        let stream = self.jetstream().await.get_stream("IN").await.unwrap();
+        eventually(PATIENCE, "all acks", async || {
+            let info = stream.consumer_info("sluice-fold-in").await;
+            info.is_ok_and(|info| info.num_ack_pending == 0 && info.num_pending == 0)
+        })
+        .await;
+    }
+
+    /// Every event of a stream, in stream order. One by one, for none of them can break that.
     async fn read(&self, stream: &str) -> Vec<Value> {
         let jetstream = self.jetstream().await;
-        let stream = jetstream.get_stream(stream).await.unwrap();
-        let total = stream.get_info().await.unwrap().state.messages;
-        let config = jetstream::consumer::pull::OrderedConfig::default();
-        let messages = stream.create_consumer(config).await.unwrap().messages().await.unwrap();
-        let read =
-            messages.take(total as usize).map(|message| serde_json::from_slice(&message.unwrap().payload).unwrap());
+        let total = Self::count(&jetstream, stream).await;
+        let event = async |seq: u64| {
+            let got: Value =
+                jetstream.request(format!("STREAM.MSG.GET.{stream}"), &json!({ "seq": seq })).await.unwrap();
+            let payload = STANDARD.decode(got["message"]["data"].as_str().unwrap()).unwrap();
+            serde_json::from_slice(&payload).unwrap()
+        };
+        let read = futures_util::stream::iter(1..=total).map(event).buffered(64);
         tokio::time::timeout(PATIENCE, read.collect()).await.unwrap()
     }
 

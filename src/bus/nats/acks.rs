@@ -79,6 +79,11 @@ impl Acks {
         })
     }
 
+    /// Whether the delivery of this subject has no answer yet.
+    pub fn holds(&self, reply: &Subject) -> bool {
+        lock(&self.held).replies.values().any(|(held, _)| held == reply)
+    }
+
     /// Waits until all answers are confirmed; the number of those that are not.
     pub async fn settle(&self, within: Duration) -> usize {
         let mut unsettled = self.unsettled.subscribe();

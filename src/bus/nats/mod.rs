@@ -14,14 +14,15 @@
 mod acks;
 mod api;
 mod consumer;
+mod get;
 mod link;
 mod message;
 mod read;
-mod undeliverable;
 mod sink;
 mod source;
 mod stream;
 pub mod subject;
+mod undeliverable;
 
 use std::time::Duration;
 
