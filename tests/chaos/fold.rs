@@ -43,6 +43,7 @@ pub struct Fold {
     dir: TempDir,
     pub luck: SeededEntropy,
     sent: Vec<Bytes>,
+    undeliverable: usize,
     runs: usize,
 }
 
@@ -111,6 +112,7 @@ impl Fold {
             dir: tempfile::tempdir().unwrap(),
             luck: SeededEntropy::new(seed),
             sent: Vec::new(),
+            undeliverable: 0,
             runs: 0,
         };
         fold.write_project(&fold.nats.url(), &fold.redis.url());
@@ -214,12 +216,21 @@ impl Fold {
         }
     }
 
-    /// An event that NATS's client cannot receive, for its headers.
+    /// An event that NATS's client cannot receive, for its headers: one of the ways after the other.
     pub fn feed_undeliverable(&mut self) {
+        let headers: [&[u8]; 4] = [
+            b"NATS/1.0\r\nContent Type: x",
+            b"NATS/1.0\r\na: \xff",
+            b"NATS/1.0\r\nno colon",
+            // This one makes the client panic.
+            b"NATS/1.0\r\na: b\rc",
+        ];
+        let headers = headers[self.undeliverable % headers.len()];
+        self.undeliverable += 1;
         let n = self.unique() + 1;
         let data = json!({ "key": "odd", "n": n });
         let event = json!({ "id": format!("e{n}"), "type": "Counted", "version": 1, "source": "chaos", "data": data });
-        self.nats.publish_raw("in", b"Content Type: x", &event.to_string());
+        self.nats.publish_raw("in", headers, &event.to_string());
         self.sent.push(event.to_string().into());
     }
 

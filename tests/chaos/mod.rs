@@ -182,11 +182,12 @@ async fn an_event_that_breaks_the_connection_does_not_stop_those_behind_it() {
         tokio::time::sleep(Duration::from_millis(1_300)).await;
     }
     fold.until_acked().await;
-    let warned = runner.log().matches("lost the connection to NATS").count();
+    let log = runner.log();
+    let broke = ["lost the connection to NATS", "the NATS client ended"].map(|words| log.matches(words).count());
     runner.stop();
     assert_eq!(fold.emitted_of("odd").await, 5);
-    // Each is delivered once and read again once before it is known.
-    assert!(warned <= 12, "the connection broke {warned} times for five events");
+    // Delivered once, and read again once, or twice where a panic is noticed late, before it is known.
+    assert!(broke.iter().sum::<usize>() <= 3 * 5, "the connection broke {broke:?} times for five events");
     fold.check_exact().await;
 }
 

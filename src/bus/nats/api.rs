@@ -37,7 +37,8 @@ impl ApiError {
 }
 
 pub async fn ask(link: &Link, subject: &str, question: &Value) -> Result<Value, ApiError> {
-    let request = link.client.request(format!("$JS.API.{subject}"), question.to_string().into());
+    let client = link.client();
+    let request = client.request(format!("$JS.API.{subject}"), question.to_string().into());
     // An answer comes over the connection of its question, or never.
     let asked_over = link.generation();
     let answered = tokio::select! {

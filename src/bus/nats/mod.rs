@@ -18,6 +18,7 @@ mod get;
 mod link;
 mod message;
 mod read;
+mod settings;
 mod sink;
 mod source;
 mod stream;

@@ -100,12 +100,12 @@ async fn through_a_consumer(consumer: &Consumer, span: &mut Span) -> Result<u64,
     let pending = reader.get("num_pending").and_then(Value::as_u64).unwrap_or(0);
     let next = if pending == 0 { Ok(span.end()) } else { pull(consumer, name, pending, span).await };
     // Should this be lost, the server removes the reader after ten seconds without requests.
-    let _ = consumer.link.client.publish(format!("$JS.API.CONSUMER.DELETE.{stream}.{name}"), "".into()).await;
+    let _ = consumer.link.client().publish(format!("$JS.API.CONSUMER.DELETE.{stream}.{name}"), "".into()).await;
     next
 }
 
 async fn pull(consumer: &Consumer, reader: &str, pending: u64, span: &mut Span) -> Result<u64, BusError> {
-    let (client, stream) = (&consumer.link.client, &consumer.channel.stream);
+    let (client, stream) = (consumer.link.client(), &consumer.channel.stream);
     let unavailable = |why: String| BusError::Unavailable(format!("reading stream `{stream}`: {why}"));
     let inbox = client.new_inbox();
     let mut messages = client.subscribe(inbox.clone()).await.map_err(|e| unavailable(e.to_string()))?;

@@ -190,7 +190,7 @@ impl NatsSource {
         if self.pull.as_ref().is_some_and(|pull| pull.generation == generation) {
             return Ok(());
         }
-        let client = &self.consumer.link.client;
+        let client = self.consumer.link.client();
         let inbox = match &mut self.inbox {
             Some(inbox) => inbox,
             none => {
@@ -231,8 +231,7 @@ impl NatsSource {
             biased;
             message = inbox.messages.next() => match message {
                 Some(message) => self.receive(message),
-                // The client ended the subscription: only when it is closed for good.
-                None => (self.inbox, self.pull) = (None, None),
+                None => self.lose_inbox(),
             },
             () = link.lost(pull.generation) => self.pull = None,
             () = sleep_until(deadline) => {
@@ -245,9 +244,17 @@ impl NatsSource {
     }
 
     async fn receive_ready(&mut self) {
-        while let Some(Some(Some(message))) = self.inbox.as_mut().map(|i| i.messages.next().now_or_never()) {
-            self.receive(message);
+        while let Some(next) = self.inbox.as_mut().and_then(|inbox| inbox.messages.next().now_or_never()) {
+            match next {
+                Some(message) => self.receive(message),
+                None => self.lose_inbox(),
+            }
         }
+    }
+
+    /// The client has ended, and its subscriptions with it: the next one needs its own.
+    fn lose_inbox(&mut self) {
+        (self.inbox, self.pull) = (None, None);
     }
 
     fn receive(&mut self, message: Message) {

@@ -1,5 +1,5 @@
-//! Events that the client cannot receive: with a header name outside of ASCII, or headers that are not UTF-8, it
-//! closes the connection at each delivery.
+//! Events that the client cannot receive: over a header name outside of ASCII, or headers that are not UTF-8, it
+//! closes the connection at each delivery; over a carriage return in a value it panics, and `link` starts it anew.
 //!
 //! ```text
 //! delivery ─▶ cut ─▶ Lapsed ─▶ read again ─▶ cut ─▶ read through the API ─▶ known from here on:
