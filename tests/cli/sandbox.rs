@@ -75,6 +75,13 @@ impl Sandbox {
         self
     }
 
+    /// What a project asks the environment for.
+    pub fn with(mut self, variable: &str, value: &str) -> Self {
+        self.environment.retain(|(name, _)| name != variable);
+        self.environment.push((variable.to_owned(), value.to_owned()));
+        self
+    }
+
     /// One pipeline on memory channels and store.
     pub fn in_memory(admin: &str) -> Self {
         Self::empty()

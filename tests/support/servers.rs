@@ -107,7 +107,7 @@ impl RedisServer {
     }
 
     /// The first line of the answer to an inline command.
-    fn ask(&self, command: &str) -> String {
+    pub fn ask(&self, command: &str) -> String {
         let mut stream = connect(self.port).expect("it answers");
         stream.write_all(format!("{command}\r\n").as_bytes()).expect("it listens");
         let mut line = String::new();
