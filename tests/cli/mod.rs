@@ -6,3 +6,4 @@ mod publish;
 mod run;
 pub mod sandbox;
 mod servers;
+mod tls;

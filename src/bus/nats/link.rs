@@ -14,6 +14,11 @@ use crate::spec::program::NatsConnection;
 /// How long callers wait for a connection that is down before they are told.
 const CONNECT_PATIENCE: Duration = Duration::from_secs(2);
 
+/// What the client calls an `IO error`; it keeps to itself which of them it is.
+const CANNOT_REACH: &str = "it cannot be reached, or TLS with it fails";
+const CANNOT_REACH_OVER_TLS: &str = "it cannot be reached, or TLS with it fails: its certificate must name this host, and \
+                                     be issued by `tls.ca` of the connection or by an authority that this system trusts";
+
 #[derive(Clone)]
 pub struct Link {
     /// Gone when we let go of the connection ourselves: its end is then no news. Dropped before the client is.
@@ -166,10 +171,10 @@ impl Live {
 
 async fn connect(name: &str, settings: &Settings, alive: &Arc<()>, before: u64) -> Result<Live, BusError> {
     let (sender, state) = watch::channel(State::default());
-    let (told, wanted) = (name.to_owned(), Arc::downgrade(alive));
+    let (told, wanted, tls) = (name.to_owned(), Arc::downgrade(alive), settings.tls);
     let options = settings.options.clone().event_callback(move |event| {
         if wanted.strong_count() > 0 {
-            note(&told, &sender, &event);
+            note(&told, &sender, &event, tls);
         }
         std::future::ready(())
     });
@@ -181,7 +186,7 @@ async fn connect(name: &str, settings: &Settings, alive: &Arc<()>, before: u64) 
 }
 
 /// One log line a transition; the client reports each attempt.
-fn note(name: &str, state: &watch::Sender<State>, event: &Event) {
+fn note(name: &str, state: &watch::Sender<State>, event: &Event, tls: bool) {
     match event {
         Event::Connected => {
             tracing::info!(connection = name, "connected to NATS");
@@ -197,7 +202,8 @@ fn note(name: &str, state: &watch::Sender<State>, event: &Event) {
         Event::ClientError(ClientError::Other(why)) => {
             let credentials = why == "authorization violation" || why == "failed signing nonce";
             let why = match why.as_str() {
-                "IO error" => "it cannot be reached, or TLS with it fails",
+                "IO error" if tls => CANNOT_REACH_OVER_TLS,
+                "IO error" => CANNOT_REACH,
                 "DNS error" => "its host name is not known",
                 "TLS error" => "the TLS settings cannot be used",
                 other => other,

@@ -14,6 +14,8 @@ use crate::spec::program::{NatsAuth, NatsConnection, NatsTls};
 pub struct Settings {
     pub servers: Vec<ServerAddr>,
     pub options: ConnectOptions,
+    /// Whether we ask for TLS; a server may ask for it too.
+    pub tls: bool,
 }
 
 impl Settings {
@@ -32,7 +34,9 @@ impl Settings {
             });
         options = authenticate(name, options, &settings.auth, in_url).await?;
         options = secure(name, options, &settings.tls)?;
-        Ok(Self { servers, options })
+        let over_tls = |server: &ServerAddr| matches!(server.scheme(), "tls" | "wss");
+        let tls = settings.tls.required || settings.tls.ca.is_some() || servers.iter().any(over_tls);
+        Ok(Self { servers, options, tls })
     }
 }
 
