@@ -17,7 +17,7 @@ fn read(file: &str) -> String {
 
 fn yaml(file: &str) -> Vec<Value> {
     let text = read(file);
-    let documents = serde_yaml::Deserializer::from_str(&text).map(|document| Value::deserialize(document));
+    let documents = serde_yaml::Deserializer::from_str(&text).map(Value::deserialize);
     documents.collect::<Result<_, _>>().unwrap_or_else(|e| panic!("{file}: {e}"))
 }
 
