@@ -95,7 +95,9 @@ impl Manifest {
             assert!(left.remove(key), "`{key}` is not in the ConfigMap, or mounted twice");
             assert!(key.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b)), "no key: {key}");
             top.insert(path.split('/').next().unwrap());
-            sandbox = sandbox.file(&format!("..2026_11_21_07_00_00.1/{path}"), &self.config[key]);
+            // This build does not know the embedded store yet.
+            let text = self.config[key].replace("embedded: { path: /state }", "redis: { url: \"redis://redis\" }");
+            sandbox = sandbox.file(&format!("..2026_11_21_07_00_00.1/{path}"), &text);
         }
         assert!(left.is_empty(), "never mounted: {left:?}");
         let link = |target: &str, name: &str| std::os::unix::fs::symlink(target, sandbox.path().join(name)).unwrap();
