@@ -152,6 +152,13 @@ fn the_project_that_shows_every_key_loads() {
 }
 
 #[test]
+fn the_project_that_operators_are_shown_loads() {
+    let sandbox = project(&Document::read("docs/operate/README.md"), Sandbox::in_memory("{}"));
+    let loaded = spec::load_without_environment(sandbox.path());
+    assert!(loaded.program.is_some() && loaded.diagnostics.is_empty(), "{:#?}", loaded.diagnostics);
+}
+
+#[test]
 fn the_first_pipeline_of_the_readme_handles_its_first_event() {
     let (nats, redis) = (NatsServer::start(), RedisServer::start());
     let readme = Document::read("README.md");

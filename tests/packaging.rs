@@ -95,9 +95,7 @@ impl Manifest {
             assert!(left.remove(key), "`{key}` is not in the ConfigMap, or mounted twice");
             assert!(key.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b)), "no key: {key}");
             top.insert(path.split('/').next().unwrap());
-            // This build does not know the embedded store yet.
-            let text = self.config[key].replace("embedded: { path: /state }", "redis: { url: \"redis://redis\" }");
-            sandbox = sandbox.file(&format!("..2026_11_21_07_00_00.1/{path}"), &text);
+            sandbox = sandbox.file(&format!("..2026_11_21_07_00_00.1/{path}"), &self.config[key]);
         }
         assert!(left.is_empty(), "never mounted: {left:?}");
         let link = |target: &str, name: &str| std::os::unix::fs::symlink(target, sandbox.path().join(name)).unwrap();
