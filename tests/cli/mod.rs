@@ -6,4 +6,5 @@ mod publish;
 mod run;
 pub mod sandbox;
 mod servers;
+mod service;
 mod tls;
