@@ -213,34 +213,39 @@ async fn an_event_whose_headers_break_the_connection_is_read_apart() {
 }
 
 #[tokio::test]
-async fn an_event_that_cannot_be_received_is_delivered_all_the_same_and_acked() {
-    let nats = Nats::start().await;
-    let sink = nats.connection.sink(channel(&["s"])).unwrap();
-    publish(&sink, 1, 1).await;
-    nats.server.publish_raw("s", b"NATS/1.0\r\nContent Type: x", "two");
-    publish(&sink, 3, 1).await;
-    let mut source = nats.source_with(channel(&["s"]), quick());
-    let mut held = Vec::new();
-    let all = async {
-        while !(1..=3).all(|seq| seqs(&held).contains(&seq)) {
-            match source.next(MANY).await {
-                Ok(deliveries) => held.extend(deliveries),
-                // As the flow does: whatever was delivered is read again.
-                Err(_) => {
-                    let last = source.progress().await.map_or(0, |progress| progress.delivered);
-                    let _ = source.read(1, last, MANY).await;
+async fn an_event_that_cannot_be_received_is_delivered_all_the_same_held_and_acked() {
+    for retention in [stream::RetentionPolicy::Limits, stream::RetentionPolicy::WorkQueue] {
+        let nats = Nats::start().await;
+        let stream = nats.stream(stream::Config { subjects: vec!["s".into()], retention, ..Default::default() }).await;
+        let sink = nats.connection.sink(there(&["s"])).unwrap();
+        publish(&sink, 1, 1).await;
+        nats.server.publish_raw("s", b"NATS/1.0\r\nContent Type: x", "two");
+        publish(&sink, 3, 1).await;
+        let mut source = nats.source_with(there(&["s"]), quick());
+        let mut held = Vec::new();
+        let all = async {
+            while !(1..=3).all(|seq| seqs(&held).contains(&seq)) {
+                match source.next(MANY).await {
+                    Ok(deliveries) => held.extend(deliveries),
+                    // As the flow does: whatever was delivered is read again.
+                    Err(_) => {
+                        let last = source.progress().await.map_or(0, |progress| progress.delivered);
+                        let _ = source.read(1, last, MANY).await;
+                    }
                 }
             }
-        }
-    };
-    timeout(SOON, all).await.expect("all three");
-    // Held, it is kept alive; and known, it breaks nothing any more.
-    let before = nats.js.get_stream("S").await.unwrap().consumer_info(format!("sluice-p-{CHANNEL}")).await.unwrap();
-    assert_eq!((before.num_ack_pending, before.ack_floor.stream_sequence), (3, 0));
-    let two = held.iter().position(|delivery| delivery.raw.position.seq == 2).unwrap();
-    assert_eq!((held[two].redelivered, &held[two].raw.payload[..]), (true, &b"two"[..]));
-    ack(&mut *source, held).await;
-    eventually(SOON, "three acks", async || source.progress().await.is_ok_and(|p| p.ack_floor == 3)).await;
+        };
+        timeout(SOON, all).await.expect("all three");
+        let two = held.iter().find(|delivery| delivery.raw.position.seq == 2).unwrap();
+        assert_eq!((two.redelivered, &two.raw.payload[..]), (true, &b"two"[..]));
+        // Longer than the ack wait: were it not kept alive, it would be delivered, and break the connection.
+        let quiet = timeout(quick().ack_wait * 3 / 2, source.next(MANY)).await;
+        assert!(quiet.is_err(), "{quiet:?}");
+        ack(&mut *source, held).await;
+        eventually(SOON, "three acks", async || source.progress().await.is_ok_and(|p| p.ack_floor == 3)).await;
+        let left = stream.get_info().await.unwrap().state.messages;
+        assert_eq!(left, if retention == stream::RetentionPolicy::WorkQueue { 0 } else { 3 });
+    }
 }
 
 #[tokio::test]
