@@ -263,10 +263,18 @@ impl Fold {
 
     /// Waits until everything was delivered and acked.
     pub async fn until_acked(&self) {
+        self.until_consumer("all acks", |info| info.num_ack_pending == 0 && info.num_pending == 0).await;
+    }
+
+    pub async fn until_delivered(&self) {
+        let last = self.messages("IN").await;
+        self.until_consumer("all deliveries", |info| info.delivered.stream_sequence == last).await;
+    }
+
+    async fn until_consumer(&self, what: &str, holds: impl Fn(&jetstream::consumer::Info) -> bool) {
         let stream = self.jetstream().await.get_stream("IN").await.unwrap();
-        eventually(PATIENCE, "all acks", async || {
-            let info = stream.consumer_info("sluice-fold-in").await;
-            info.is_ok_and(|info| info.num_ack_pending == 0 && info.num_pending == 0)
+        eventually(PATIENCE, what, async || {
+            stream.consumer_info("sluice-fold-in").await.is_ok_and(|info| holds(&info))
         })
         .await;
     }

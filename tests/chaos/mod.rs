@@ -191,6 +191,36 @@ async fn an_event_that_breaks_the_connection_does_not_stop_those_behind_it() {
     fold.check_exact().await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn what_stays_unacked_is_read_again_once_and_not_with_every_cut() {
+    let mut fold = Fold::new(29);
+    fold.make_streams().await;
+    // The destination takes one event and no more: the others are handled, and not acked.
+    let config = async_nats::jetstream::stream::Config {
+        name: "OUT".to_owned(),
+        subjects: vec!["out".to_owned()],
+        max_messages: 1,
+        discard: async_nats::jetstream::stream::DiscardPolicy::New,
+        ..Default::default()
+    };
+    fold.jetstream().await.update_stream(&config).await.unwrap();
+    let proxy = Proxy::start(fold.nats.port).await;
+    fold.write_project(&format!("nats://127.0.0.1:{}", proxy.port()), &fold.redis.url());
+    let runner = fold.start();
+    fold.feed(50, 10).await;
+    fold.until_delivered().await;
+    for cuts in 1..=3 {
+        let missing = "deliveries may be missing";
+        let before = runner.log().matches(missing).count();
+        proxy.cut();
+        let told = async || runner.log().matches(missing).count() > before;
+        eventually(PATIENCE, &format!("cut {cuts} is noticed"), told).await;
+        eventually(PATIENCE, "a recovery", async || runner.log().contains("\"recovered\"")).await;
+    }
+    let read = runner.log().matches("reading again what was delivered before").count();
+    assert_eq!(read, 1, "{}", runner.log());
+}
+
 /// A number of the balance line.
 fn counted(said: &str, outcome: &str) -> u64 {
     let line =
