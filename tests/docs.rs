@@ -153,7 +153,7 @@ fn the_project_that_shows_every_key_loads() {
 
 #[test]
 fn the_project_that_operators_are_shown_loads() {
-    let sandbox = project(&Document::read("docs/operate/README.md"), Sandbox::in_memory("{}"));
+    let sandbox = project(&Document::read("docs/operate/README.md"), Sandbox::small("{}"));
     let loaded = spec::load_without_environment(sandbox.path());
     assert!(loaded.program.is_some() && loaded.diagnostics.is_empty(), "{:#?}", loaded.diagnostics);
 }
