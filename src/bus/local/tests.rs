@@ -181,6 +181,39 @@ async fn a_full_stream_takes_nothing_until_its_slowest_consumer_acks() {
     assert_eq!((progress.first, progress.last), (2, 3), "only as much goes as must");
 }
 
+/// A full disk, say. A floor that stayed down would keep the stream from letting anything go.
+#[tokio::test]
+async fn a_floor_that_could_not_be_written_is_written_later() {
+    let local = Local::new();
+    let all = stream(&["s"]);
+    put(&local.bus, &all, "s", "1").await.expect("stored");
+    let mut source = local.bus.source(&all, suite::spec("p")).await.expect("a source");
+    let taken = next(&mut source).await;
+    // While the writer waits for this one, the rest becomes one group, and fails together.
+    let (go, wait) = std::sync::mpsc::channel::<()>();
+    let (begins, begun) = tokio::sync::oneshot::channel();
+    let blocks = local.bus.database.write(move |_| {
+        let _ = (begins.send(()), wait.recv());
+        Ok(())
+    });
+    begun.await.expect("it begins");
+    taken.into_iter().for_each(|delivery| delivery.responder.ack(suite::receipt()));
+    let fails = local.bus.database.write(|connection| connection.execute("INSERT INTO nowhere VALUES (1)", params![]));
+    go.send(()).expect("the writer waits");
+    assert!(blocks.await.is_ok() && fails.await.is_err());
+    let written = async {
+        loop {
+            let looked = local.bus.progress(&all, &suite::spec("p")).await.expect("a look");
+            if looked.is_some_and(|progress| progress.ack_floor == 1) {
+                return;
+            }
+            // As the heartbeat does.
+            source.progress().await.expect("progress");
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), written).await.expect("in time");
+}
+
 #[tokio::test]
 async fn what_is_old_goes_once_all_are_done_with_it() {
     let local = Local::new();

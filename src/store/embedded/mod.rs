@@ -142,7 +142,8 @@ impl EmbeddedStore {
             return;
         }
         session.signed = now;
-        self.database.write_lazily(move |connection| opening::note(connection, id, runner, now));
+        // One that is lost is followed by the next.
+        self.database.write_lazily(move |connection| opening::note(connection, id, runner, now), drop);
     }
 }
 
