@@ -38,10 +38,9 @@ impl RunLock {
             }
             Err(TryLockError::Error(error)) => return Err(failed(&path, &error)),
         }
-        // For whoever comes second; the lock itself is what counts.
+        // For whoever comes second; the lock itself is what counts, and a full disk is waited for by those who write.
         let holder = format!("process {}{}, since {}\n", std::process::id(), host(), clock.now().rfc3339());
-        let written = file.set_len(0).and_then(|()| file.rewind()).and_then(|()| file.write_all(holder.as_bytes()));
-        written.map_err(|error| failed(&path, &error))?;
+        let _ = file.set_len(0).and_then(|()| file.rewind()).and_then(|()| file.write_all(holder.as_bytes()));
         Ok(Self { _file: file })
     }
 }

@@ -237,4 +237,6 @@ fn carry_out(job: &mut dyn Job, connection: &Connection, path: &Path) -> std::re
 }
 
 #[cfg(test)]
+mod plans;
+#[cfg(test)]
 mod tests;

@@ -75,17 +75,12 @@ impl Row {
             .optional()
     }
 
-    /// The inner error is the last sequence of a stream that ends before the consumer would start.
-    fn make(connection: &Connection, stream: StreamRow, spec: &ConsumerSpec) -> database::Result<Result<Self, u64>> {
-        let floor = spec.start_after.unwrap_or(0);
-        if floor > stream.last {
-            return Ok(Err(stream.last));
-        }
+    fn make(connection: &Connection, stream: i64, spec: &ConsumerSpec) -> database::Result<Self> {
         connection.execute(
-            "INSERT INTO consumers (pipeline, channel, stream, floor, reserved) VALUES (?1, ?2, ?3, ?4, ?4)",
-            params![&*spec.pipeline, &*spec.channel, stream.id, floor.cast_signed()],
+            "INSERT INTO consumers (pipeline, channel, stream, floor, reserved) VALUES (?1, ?2, ?3, 0, 0)",
+            params![&*spec.pipeline, &*spec.channel, stream],
         )?;
-        Ok(Ok(Self { id: connection.last_insert_rowid(), floor, reserved: floor }))
+        Ok(Self { id: connection.last_insert_rowid(), floor: 0, reserved: 0 })
     }
 }
 
@@ -95,12 +90,13 @@ impl Consumer {
         let opened = database.write(move |connection| {
             let stream = StreamRow::find_or_make(connection, &name)?;
             let row = match Row::find(connection, stream.id, &asked)? {
-                Some(row) => Ok(row),
-                None => Row::make(connection, stream, &asked)?,
+                Some(row) => row,
+                None if asked.start_after.is_some_and(|after| after > 0) => return Ok(None),
+                None => Row::make(connection, stream.id, &asked)?,
             };
-            Ok(row.map(|row| (stream.id, row)))
+            Ok(Some((stream.id, row)))
         });
-        let (id, row) = opened.await?.map_err(|last| stream_was_replaced(&stream.stream, spec, last))?;
+        let (id, row) = opened.await?.ok_or_else(|| stream_was_replaced(&stream.stream, spec))?;
         let state = State {
             delivered: row.floor,
             reserved: row.reserved,
@@ -333,12 +329,13 @@ fn progress(stream: &StreamRow, first: u64, floor: u64, delivered: u64) -> Progr
     }
 }
 
-/// Starting behind the end would skip, silently, what a stream that began anew counts up to there.
-fn stream_was_replaced(stream: &str, spec: &ConsumerSpec, last: u64) -> BusError {
-    let after = spec.start_after.unwrap_or(0);
+/// A consumer is made before a position is stored, and never taken away. Where there is a position and no consumer, the
+/// position is one of another stream: starting behind it would skip, silently, what this one counts up to there.
+fn stream_was_replaced(stream: &str, spec: &ConsumerSpec) -> BusError {
+    let (after, pipeline, channel) = (spec.start_after.unwrap_or(0), &spec.pipeline, &spec.channel);
     BusError::Refused(format!(
-        "the store says that pipeline `{}` has handled the local stream `{stream}` up to {after}, but the stream ends at \
-         {last}: its database was deleted or restored; use another pipeline name or store for it",
-        spec.pipeline
+        "the store says that pipeline `{pipeline}` has handled this channel up to {after}, but not of this local stream \
+         `{stream}`, which it never read: the database was deleted or restored, or `{channel}` was another stream \
+         before; put the database back, or give the channel another name, by which the stream is read from its beginning"
     ))
 }

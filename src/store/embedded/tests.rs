@@ -80,3 +80,16 @@ async fn a_store_whose_file_went_away_refuses_commits() {
     std::fs::remove_file(directory.path().join("sluice.db")).expect("removed");
     assert!(matches!(store.probe().await, Err(StoreError::Refused(_))));
 }
+
+/// An empty transaction touches no disk, and succeeds on a full one.
+#[tokio::test]
+async fn a_probe_writes_something() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let database = database(&directory);
+    let runs = store(&database, "p", 4);
+    runs.open(WriterId([1; 16])).await.expect("opens");
+    let forgotten = database.write(|connection| connection.execute("DELETE FROM runners", params![]));
+    assert_eq!(forgotten.await.expect("forgotten"), 1);
+    runs.probe().await.expect("it answers");
+    assert!(store(&database, "p", 4).look().await.expect("a look").expect("it ran").unclean, "it is noted again");
+}
