@@ -115,6 +115,10 @@ pub async fn publish(arguments: PublishArgs) -> Result<Exit, Failure> {
             progress.clear();
             print::note(&format!("error: line {line}: not confirmed: {}", print::tame(&why)));
         }
+        News::Stopped { line } => {
+            progress.clear();
+            print::note(&format!("error: stopped: nothing after line {line} was published"));
+        }
     };
     let lines = input(&arguments).await?;
     let summary = publish_all(lines, &press, &sink, arguments.patience, &mut tell).await;

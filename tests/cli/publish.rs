@@ -140,6 +140,21 @@ fn a_broker_that_does_not_answer_is_given_up_on_and_told() {
     assert_eq!(done.stdout, "published 0 events to `orders`, 1 not confirmed\n");
 }
 
+/// What comes behind it must not take its place, and each would be waited for as long.
+#[test]
+fn nothing_is_tried_behind_an_event_that_is_given_up() {
+    let lines = format!("{0}\n{0}\n{0}\n{0}\n", "x".repeat(600 << 10));
+    let sandbox = Sandbox::small("{ listen: '127.0.0.1:0' }")
+        .file("sluice.yaml", "channels:\n  orders: { local: { subject: orders, max_bytes: 1MiB } }\n")
+        .file("large.txt", &lines);
+    // There is a consumer that has read nothing of it.
+    sandbox.sluice(&["run", "--until-idle"]).expect(0);
+    let done = sandbox.sluice(&["publish", "orders", "large.txt", "--raw", "--patience", "100ms"]).expect(2);
+    assert_eq!(done.stdout, "published 1 event to `orders`, 1 not confirmed\n");
+    assert!(done.stderr.contains("line 2: not confirmed: the local stream `orders` is full"), "{}", done.stderr);
+    assert!(done.stderr.contains("nothing after line 2 was published"), "{}", done.stderr);
+}
+
 #[test]
 fn an_unknown_channel_is_met_with_a_suggestion() {
     let done = Sandbox::small("{ listen: '127.0.0.1:0' }").sluice(&["publish", "order"]).expect(2);
