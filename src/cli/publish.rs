@@ -159,7 +159,8 @@ pub(super) async fn sink(
         ChannelKind::Local(stream) => {
             let database = Database::open(&program.data, Access::Beside, &SystemClock);
             let database = database.map_err(|trouble| cannot(trouble.to_string()))?;
-            Ok(Arc::new(LocalBus::new(database, Arc::new(SystemClock)).publisher(stream, &template)))
+            let bus = LocalBus::new(database, Arc::new(SystemClock), program.pipeline_names());
+            Ok(Arc::new(bus.publisher(stream, &template)))
         }
         ChannelKind::Nats { connection, .. } => {
             let place = StreamChannel::of(&channel.kind);

@@ -38,13 +38,13 @@ impl Local {
             }
         };
         let database = tokio::time::timeout(Duration::from_secs(10), opened).await.expect("the old one ended");
-        Self { bus: LocalBus::new(database, Arc::new(SystemClock)), directory }
+        Self { bus: LocalBus::new(database, Arc::new(SystemClock), ["p".into()]), directory }
     }
 }
 
 fn bus(directory: &TempDir, access: Access) -> LocalBus {
     let database = Database::open(directory.path(), access, &SystemClock).expect("it opens");
-    LocalBus::new(database, Arc::new(SystemClock))
+    LocalBus::new(database, Arc::new(SystemClock), ["p".into()])
 }
 
 fn stream(subjects: &[&str]) -> LocalStream {
@@ -178,6 +178,23 @@ async fn a_full_stream_takes_nothing_until_its_slowest_consumer_acks() {
     assert_eq!(suite::seqs(&next(&mut source).await), [3]);
     let progress = source.progress().await.expect("progress");
     assert_eq!((progress.first, progress.last), (2, 3), "only as much goes as must");
+}
+
+/// A renamed one, say: its consumer would stop the others once the stream is full.
+#[tokio::test]
+async fn what_a_pipeline_of_no_project_did_not_read_stays_while_there_is_room() {
+    let local = Local::new();
+    let small = LocalStream { max_bytes: 250, max_age: Duration::ZERO, ..stream(&["s"]) };
+    let mut source = local.bus.source(&small, suite::spec("p")).await.expect("a source");
+    let gone = local.bus.source(&small, suite::spec("renamed")).await.expect("a source");
+    let sink = local.bus.sink(&small).expect("a sink");
+    for sequence in 1..=4 {
+        sink.publish(event("s", vec![b'x'; 100])).await.expect("room");
+        let taken = suite::take(&mut source, 1, ALL).await;
+        suite::ack(&mut source, taken).await;
+        let progress = gone.progress().await.expect("progress");
+        assert_eq!(progress.first, [1, 1, 2, 3][sequence - 1], "old ones are kept for it, and go when room is needed");
+    }
 }
 
 /// A full disk, say. A floor that stayed down would keep the stream from letting anything go.
