@@ -209,7 +209,7 @@ impl<'a> Draft<'a> {
             }
             let envelope = (self.env.envelope)(&body.raw.position.channel);
             let entry = Entry::Release { order: parked.order, since: body.since };
-            let outcome = match route(body.raw.clone(), self.env.pipeline, envelope) {
+            let outcome = match route(body.raw.clone(), self.env.pipeline, &envelope) {
                 Route::Ignore => {
                     self.wait_for_handler(parked, body);
                     break;

@@ -22,7 +22,9 @@ use crate::flow::supervisor::{self, Options};
 use crate::flow::tally::Tally;
 use crate::schema::Schema;
 use crate::script::{Engine, Kind, Source as ScriptSource};
-use crate::spec::program::{Emit, Envelope, FieldPath, IdentityBy, Limits, Pipeline, Retry, Subscription};
+use crate::spec::program::{
+    Emit, FieldPath, IdentityBy, Limits, Pipeline, Retry, Subscription, UnknownVersion, Written,
+};
 use crate::store::memory::{Memory, MemoryStore};
 use crate::store::record::{DeadRecord, KeyRecord};
 use crate::store::{KeyLookup, Lookup, Store, WriterId};
@@ -106,6 +108,7 @@ pub fn pipeline() -> Arc<Pipeline> {
         retain: RETAIN,
         identity: IdentityBy::SourceAndId,
         retry: Retry { attempts: 5, first: Duration::from_secs(1), factor: 2.0, max: Duration::from_secs(10) },
+        unknown_version: UnknownVersion::DeadLetter,
         dead_letter: None,
         limits: Limits::default(),
         lag_slo: None,
@@ -185,7 +188,7 @@ impl World {
     fn start(&mut self) -> Runner {
         let channels = Arc::clone(&self.broker);
         let sink = channels.sink(&"out".into()).expect("the memory bus opens any channel");
-        let destinations = BTreeMap::from([("out".into(), Destination { sink, envelope: Envelope::Auto })]);
+        let destinations = BTreeMap::from([("out".into(), Destination { sink, envelope: Written::Sluice })]);
         let tally = Tally::new(&self.pipeline);
         self.tallies.push(Arc::clone(&tally));
         let store = Arc::new(FaultyStore::new(Arc::new(MemoryStore::new(Arc::clone(&self.memory)))));
