@@ -5,3 +5,5 @@ mod lint;
 mod publish;
 mod run;
 pub mod sandbox;
+mod subscriptions;
+mod versions;

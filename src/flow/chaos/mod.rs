@@ -5,7 +5,8 @@ mod aba;
 mod broken;
 mod broker;
 mod mutants;
-pub mod rig;
+mod rig;
+mod versions;
 
 use rig::{Plan, Trouble, run};
 
