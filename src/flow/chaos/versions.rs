@@ -233,6 +233,16 @@ async fn where_nothing_may_wait_an_unknown_version_is_a_dead_letter_at_once() {
 }
 
 #[tokio::test]
+async fn what_waits_is_set_aside_by_a_program_that_lets_nothing_wait_any_more() {
+    let mut desk = Desk::under(accepting(&[1]));
+    desk.arrive(1, 2).await;
+    desk.arrive(2, 1).await;
+    desk.pipeline.unknown_version = UnknownVersion::DeadLetter;
+    assert_eq!(desk.look().await.0, [Outcome::Dead, Outcome::Done]);
+    assert_eq!(desk.dead().await[0].failure.reason, "unknown_version");
+}
+
+#[tokio::test]
 async fn without_a_key_nothing_waits() {
     let desk = Desk::under(accepting(&[1]));
     let item = desk.item(1, 2, &json!({ "n": 1 }));
