@@ -81,6 +81,11 @@ fn what_waits_for_a_version_is_looked_at_as_soon_as_a_program_starts() {
 }
 
 #[test]
+fn an_event_that_waited_for_a_version_and_kills_its_runner_three_times_is_set_aside() {
+    assert_eq!(rig::killer_that_waited().as_deref(), Ok("crash_suspect handled [2]"));
+}
+
+#[test]
 fn several_runners_double_nothing() {
     hold(&Plan { runners: 2, trouble: vec![Trouble::Crash, Trouble::StoreFaults], ..Plan::default() });
 }

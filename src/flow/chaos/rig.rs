@@ -1,6 +1,7 @@
 //! One run: events with duplicates over a few keys, a pipeline that folds them, and trouble.
 
 mod check;
+mod waiting;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -30,6 +31,8 @@ use crate::store::memory::{Memory, MemoryStore};
 use crate::store::record::DeadRecord;
 use crate::store::{Store, WriterId};
 use crate::testkit::faulty_store::{Fault, FaultyStore, Op};
+
+pub use waiting::{killer_that_waited, wait_for_version};
 
 pub const PARTITIONS: u16 = 4;
 pub const RETAIN: Duration = Duration::from_secs(24 * 3600);
@@ -152,12 +155,6 @@ pub fn run(plan: &Plan, seed: u64) -> Result<(), String> {
 pub fn killer() -> Result<String, String> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
     runtime.map_err(|error| error.to_string())?.block_on(World::new(Plan { keys: 1, ..Plan::default() }, 1).kill())
-}
-
-/// Waits, at a program that does not accept a version, for one that does; how long that one takes to begin.
-pub fn wait_for_version() -> Result<Duration, String> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
-    runtime.map_err(|error| error.to_string())?.block_on(World::new(Plan::default(), 1).wait_for_version())
 }
 
 struct World {
@@ -322,39 +319,6 @@ impl World {
             let runner = self.start();
             runners.push(runner);
         }
-    }
-
-    /// Events of two versions wait for an hour; how long the program that accepts them takes to handle them.
-    async fn wait_for_version(mut self) -> Result<Duration, String> {
-        let input = self.bus.sink("in".into());
-        let runner = self.start();
-        self.known().await?;
-        for (n, version) in [(1, 2), (2, 1), (3, 2)] {
-            let data = json!({ "key": "k", "n": n, "flaky": false });
-            let event =
-                json!({ "id": format!("e{n}"), "type": "Counted", "version": version, "source": "test", "data": data });
-            input.put(Headers::default(), event.to_string()).map_err(|error| error.to_string())?;
-        }
-        tokio::time::sleep(Duration::from_secs(3_600)).await;
-        let store = MemoryStore::new(Arc::clone(&self.memory));
-        let parked = store.census().await.map_err(|error| error.to_string())?.parked;
-        if (parked, self.bus.events("out").len()) != (3, 0) {
-            return Err(format!("{parked} parked and {} handled", self.bus.events("out").len()));
-        }
-        runner.stop.cancel();
-        drop(runner.task.await);
-        self.pipeline = Arc::new(accepting(&[1, 2]));
-        let start = tokio::time::Instant::now();
-        let runner = self.start();
-        self.quiet(&[]).await?;
-        runner.stop.cancel();
-        let order: Vec<Value> = self
-            .bus
-            .events("out")
-            .iter()
-            .filter_map(|raw| Some(serde_json::from_slice::<Value>(&raw.payload).ok()?["data"]["n"].clone()))
-            .collect();
-        if order == [1, 2, 3] { Ok(start.elapsed()) } else { Err(format!("handled {order:?}")) }
     }
 
     async fn kill(mut self) -> Result<String, String> {
