@@ -5,5 +5,6 @@ mod lint;
 mod publish;
 mod run;
 pub mod sandbox;
+mod service;
 mod subscriptions;
 mod versions;
