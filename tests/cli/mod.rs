@@ -7,4 +7,6 @@ mod run;
 pub mod sandbox;
 mod servers;
 mod service;
+mod subscriptions;
 mod tls;
+mod versions;
