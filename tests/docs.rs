@@ -110,7 +110,10 @@ fn every_block_says_what_is_to_be_done_with_it() {
     for document in Document::all() {
         for Block { language, attributes, place, .. } in document.blocks() {
             let known = match language {
-                "yaml" | "json" => !attributes.is_empty() && attributes.iter().all(|a| a.starts_with("file=") || a.starts_with("servers=")),
+                "yaml" | "json" => {
+                    !attributes.is_empty()
+                        && attributes.iter().all(|a| a.starts_with("file=") || a.starts_with("servers="))
+                }
                 "rhai" => attributes.iter().all(|a| a.starts_with("file=") || ["filter", "upcaster"].contains(a)),
                 "sh" => {
                     let known = ["first", "servers", "run", "exit=1", "test", "project", "sim", "not-run"];

@@ -47,7 +47,7 @@ impl Press<'_> {
             let payload = Bytes::copy_from_slice(line);
             let raw = self.received(self.headers.clone(), payload.clone());
             // Only for the subject: what cannot be told of it is `unknown` there.
-            let event = decode(&raw, self.channel.envelope, &self.limits()).ok();
+            let event = decode(&raw, &self.channel.envelope, &self.limits()).ok();
             let kind = event.as_ref().map_or("unknown", |event| &event.kind);
             let subject = sink.subject("", kind, "unknown").map_err(one)?;
             let outgoing = Outgoing { dedupe_id: String::new(), subject, headers: self.headers.clone(), payload };
