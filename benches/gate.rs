@@ -89,6 +89,7 @@ fn decided(payload: &Bytes, pipeline: &Pipeline, destinations: &Destinations) {
         envelope: &|_| Envelope::Auto,
         now: Millis(1),
         entropy: &SeededEntropy::new(1),
+        watched: false,
     };
     let item = Item { origin: Origin::Source, routed: *routed };
     let key = match &item.routed.subject {

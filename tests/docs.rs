@@ -194,13 +194,28 @@ fn the_webhooks_of_the_document_end_as_it_says() {
 }
 
 #[test]
+fn the_first_command_of_the_readme_shows_every_outcome() {
+    let readme = Document::read("README.md");
+    let blocks = readme.blocks();
+    let at = blocks.iter().position(|block| block.attributes == ["first"]).unwrap();
+    let sandbox = Sandbox::sample_alone();
+    let done = Done::of(sandbox.shell(&blocks[at].text).output().unwrap()).expect(0);
+    let missing = missing(&blocks[at + 1].text, &done.stdout);
+    assert!(missing.is_empty(), "not said: {missing:#?}\n{}", done.stdout);
+    assert_eq!(done.stdout.lines().count(), blocks[at + 1].text.lines().count(), "{}", done.stdout);
+    let again = Done::of(sandbox.shell(&blocks[at].text).output().unwrap()).expect(0);
+    assert!(again.stdout.contains("received 10 = done 0 + skipped 0 + duplicate 9 + parked 0 + dead 0 + ignored 1"));
+}
+
+#[test]
 fn the_commands_of_the_readme_do_what_it_says() {
     let (nats, redis) = (NatsServer::start(), RedisServer::start());
     let readme = Document::read("README.md");
     let blocks = readme.blocks();
     let sandbox = Sandbox::sample(&nats, &redis);
     let mut running = None;
-    for (at, block) in blocks.iter().enumerate().filter(|(_, block)| block.language == "sh") {
+    let servers = blocks.iter().position(|block| block.attributes == ["servers=sluice.yaml"]).unwrap();
+    for (at, block) in blocks.iter().enumerate().skip(servers).filter(|(_, block)| block.language == "sh") {
         let output = blocks.get(at + 1).filter(|next| next.attributes == ["output"]).map(|next| next.text.as_str());
         match block.attributes.as_slice() {
             ["run"] => {

@@ -17,6 +17,7 @@ use super::context::Context;
 use super::held::Held;
 use super::job::{Job, source_job};
 use super::route::{Route, route};
+use super::story::Told;
 use super::worker::Fatal;
 use crate::bus::{BusError, Delivery, Demand, Progress, Responder, Source};
 use crate::event::{ChannelName, Partition, RawEvent};
@@ -224,9 +225,11 @@ impl Intake {
         let suspect = self.unclean && (redelivered || responder.is_none());
         let held = Held::new(self.context.tally.receive(), responder, budget.take(raw.weight()));
         let envelope = self.context.envelope(&self.channel);
+        let told = self.context.watcher.as_ref().map(|_| Told::ignored(&raw));
         match route(raw, &self.context.pipeline, &envelope) {
             Route::Ignore => {
                 held.ignore();
+                told.iter().for_each(|told| self.context.tell(told));
                 Ok(())
             }
             Route::Handle(routed) => self.workers.send(source_job(*routed, held, suspect)).await,

@@ -13,6 +13,7 @@
 pub mod intake;
 pub mod budget;
 pub mod held;
+pub mod story;
 pub mod tally;
 
 // Bytes to an event that knows where it belongs.

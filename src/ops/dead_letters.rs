@@ -12,7 +12,7 @@ use serde_json::Value;
 use crate::clock::{Clock, Entropy};
 use crate::event::{Headers, MarkId, Partition};
 use crate::flow::context::Context;
-use crate::flow::decide::{Env, Item, KeyWork, Origin, Outcome, Remembered, decide};
+use crate::flow::decide::{Item, KeyWork, Origin, Outcome, Remembered, decide};
 use crate::flow::route::{Route, Routed, Subject, route};
 use crate::flow::supervisor::{self, CannotRun, Options};
 use crate::script::pool::Lost;
@@ -243,14 +243,7 @@ pub async fn try_out(context: &Arc<Context>, letter: &Letter) -> Result<Result<T
 
 fn trial(context: &Context, item: &Item, found: &FoundKey) -> Result<Trial, Unreadable> {
     let envelope = |channel: &str| context.envelope(channel);
-    let env = Env {
-        pipeline: &context.pipeline,
-        destinations: &context.destinations,
-        revision: &context.revision,
-        envelope: &envelope,
-        now: context.clock.now(),
-        entropy: context.entropy.as_ref(),
-    };
+    let env = context.env(&envelope);
     let key = match &item.routed.subject {
         Subject::Keyed { key, .. } => Some(key),
         Subject::Keyless { .. } => None,

@@ -14,6 +14,7 @@ use crate::event::ChannelName;
 use crate::flow::context::{Context, Phase, Scripts};
 use crate::flow::emit::{Destination, Destinations};
 use crate::flow::outbox::PublishCounts;
+use crate::flow::story::Watcher;
 use crate::flow::supervisor::{self, CannotRun, Options};
 use crate::flow::tally::Tally;
 use crate::script::pool::Pool;
@@ -29,6 +30,7 @@ pub struct Ground {
     pub entropy: Arc<dyn Entropy>,
     /// This process, to the stores.
     pub runner: WriterId,
+    pub watcher: Option<Watcher>,
 }
 
 impl Ground {
@@ -41,7 +43,7 @@ impl Ground {
     ) -> std::io::Result<Self> {
         let scripts = Scripts::Pool(Arc::new(Pool::new(workers)?));
         let runner = WriterId(entropy.fresh());
-        Ok(Self { channels, scripts, clock, entropy, runner })
+        Ok(Self { channels, scripts, clock, entropy, runner, watcher: None })
     }
 
     /// Everything one pipeline needs to run. Does no I/O.
@@ -80,6 +82,7 @@ impl Ground {
             tally: Tally::new(pipeline),
             published: PublishCounts::default(),
             phase: watch::Sender::new(Phase::Connecting("starting".to_owned())),
+            watcher: self.watcher.clone(),
         })
     }
 }

@@ -56,6 +56,7 @@ impl Table {
             envelope: &|_| Envelope::Auto,
             now: Millis(1),
             entropy: &self.entropy,
+            watched: false,
         };
         let items = vec![(&item, Remembered::default())];
         let work = KeyWork { key: Some(&self.key), found: &found, attention: false, items, forced: None };

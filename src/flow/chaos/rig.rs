@@ -230,6 +230,7 @@ impl World {
             tally,
             published: PublishCounts::default(),
             phase: tokio::sync::watch::channel(Phase::Recovering).0,
+            watcher: None,
         });
         let options =
             Options { workers: 2, in_flight: crate::bus::Demand { events: 16, bytes: 1 << 20 }, ..Options::default() };

@@ -90,6 +90,7 @@ impl Desk {
             envelope: &|_| Envelope::Auto,
             now: self.now,
             entropy: &self.entropy,
+            watched: false,
         };
         let work =
             KeyWork { key: Some(&self.key), found: &found.keys[0], attention: item.is_none(), items, forced: None };

@@ -13,6 +13,7 @@ use super::emit::Destinations;
 use super::handle::{Handled, Run};
 use super::retry;
 use super::route::{Route, Routed, Subject, route};
+use super::story::Told;
 use crate::clock::Entropy;
 use crate::event::{ContentDigest, Event, Key, MarkId, Millis, RawEvent};
 use crate::mutant::{self, Mutant};
@@ -82,6 +83,8 @@ pub struct Env<'a> {
     pub envelope: &'a (dyn Fn(&str) -> Envelope + Sync),
     pub now: Millis,
     pub entropy: &'a dyn Entropy,
+    /// Somebody wants to be told each outcome.
+    pub watched: bool,
 }
 
 /// An emission in the order of the group's [`Write::Emit`]s.
@@ -100,6 +103,8 @@ pub struct Decision {
     pub outcomes: Vec<Outcome>,
     /// Events that left the park, and how.
     pub unparked: Vec<Outcome>,
+    /// What is to be told of it once it is committed; only when it is watched.
+    pub story: Vec<Told>,
     pub emissions: Vec<Emission>,
     /// When this key next needs attention.
     pub timer: Option<Millis>,
@@ -283,7 +288,10 @@ impl<'a> Draft<'a> {
             None => self.seen.get(&routed.mark).copied(),
         };
         match known {
-            Some(content) if content == routed.content => return Outcome::Duplicate,
+            Some(content) if content == routed.content => {
+                self.tell(&turn, Outcome::Duplicate, || "it was seen before".to_owned());
+                return Outcome::Duplicate;
+            }
             Some(_) => return self.conflict(turn),
             None => {}
         }
@@ -313,6 +321,27 @@ impl<'a> Draft<'a> {
             }
             (Subject::Keyed { event, subscription, .. }, _) => Runnable::Run(event, subscription),
         }
+    }
+
+    fn tell(&mut self, turn: &Turn<'_>, outcome: Outcome, what: impl FnOnce() -> String) {
+        if !self.env.watched {
+            return;
+        }
+        let event = turn.subject.event();
+        let upcast = match &turn.subject {
+            Runnable::Run(event, subscription) => Some(subscription.newest).filter(|newest| *newest != event.version),
+            Runnable::SetAside(..) => None,
+        };
+        let told = Told {
+            outcome,
+            released: matches!(turn.entry, Entry::Release { .. }),
+            event: event.map(|event| (event.kind.clone(), event.version, event.id.clone())),
+            upcast,
+            key: self.work.key.map(ToString::to_string),
+            place: turn.raw.position.to_string(),
+            what: what(),
+        };
+        self.decision.story.push(told);
     }
 
     /// The same identity with other content: a dead letter of its own, remembered by its position.
@@ -351,6 +380,10 @@ impl<'a> Draft<'a> {
             Handled::Done { state, emissions } => {
                 self.record.state = state;
                 self.settle(&turn, MarkStatus::Done);
+                self.tell(&turn, Outcome::Done, || {
+                    let to: Vec<&str> = emissions.0.iter().map(|entry| &*entry.to).collect();
+                    if to.is_empty() { String::new() } else { format!("emitted to {}", to.join(", ")) }
+                });
                 for entry in emissions.0 {
                     self.emit(turn.owner, entry);
                 }
@@ -358,6 +391,7 @@ impl<'a> Draft<'a> {
             }
             Handled::Skipped => {
                 self.settle(&turn, MarkStatus::Done);
+                self.tell(&turn, Outcome::Skipped, String::new);
                 Outcome::Skipped
             }
             Handled::Retry { why, delay } if attempts < policy.attempts => {

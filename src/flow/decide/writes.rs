@@ -44,6 +44,12 @@ impl Draft<'_> {
 
     /// Parks the event durably; the mark is the parking entry.
     pub(super) fn park(&mut self, turn: &Turn<'_>, wait: Wait, attempts: u32) -> Outcome {
+        let now = self.env.now;
+        self.tell(turn, Outcome::Parked, || match &wait {
+            Wait::Retry { why, due } => format!("{why}; again in {:.1?}", due.since(now)),
+            Wait::Version { version, .. } => format!("until a program accepts version {version}"),
+            Wait::Behind => "behind an earlier event of its key".to_owned(),
+        });
         self.condition(turn);
         self.seen.insert(turn.mark, turn.content);
         let book = &mut self.record.book;
@@ -85,6 +91,7 @@ impl Draft<'_> {
 
     /// Sets the event aside with its reason, in the ledger and on the dead-letter channel.
     pub(super) fn bury(&mut self, turn: &Turn<'_>, failure: Failure, attempts: u32) -> Outcome {
+        self.tell(turn, Outcome::Dead, || format!("{}: {}", failure.reason, failure.message));
         let first_dead_at = match turn.entry {
             Entry::Replay { record, .. } => record.first_dead_at,
             Entry::Arrival | Entry::Release { .. } => self.env.now,
