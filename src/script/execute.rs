@@ -37,7 +37,11 @@ fn state_left(script: &Compiled, run: &mut Run, mut scope: Scope<'_>) -> Result<
     if !state.is_map() {
         let kind = state.type_name();
         let kind = kind.rsplit("::").next().unwrap_or(kind);
-        return Err(failed(script, ErrorClass::Script, format!("`state` must be a map when the script ends, not {kind}")));
+        return Err(failed(
+            script,
+            ErrorClass::Script,
+            format!("`state` must be a map when the script ends, not {kind}"),
+        ));
     }
     run.allowance.take(state).map_err(|why| errors::of_result(&why, STATE, end(script)))
 }

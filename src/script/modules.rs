@@ -55,7 +55,15 @@ pub(super) struct Loader<'a> {
 
 impl<'a> Loader<'a> {
     pub(super) fn new(engine: &'a Engine, root: &'a Path, limits: &'a Limits) -> Self {
-        Self { engine, root, limits, chain: Vec::new(), done: Default::default(), imports: Imports::new(), pair: Pair::default() }
+        Self {
+            engine,
+            root,
+            limits,
+            chain: Vec::new(),
+            done: Default::default(),
+            imports: Imports::new(),
+            pair: Pair::default(),
+        }
     }
 
     pub(super) fn into_imports(self) -> Imports {

@@ -49,7 +49,8 @@ impl Gate {
     /// Publishes these payloads as they are and runs until all of them have their outcome.
     async fn handle(&self, payloads: &[Vec<u8>]) {
         let context = self.context().await;
-        let stream = jetstream::stream::Config { name: "IN".into(), subjects: vec!["in.>".into()], ..Default::default() };
+        let stream =
+            jetstream::stream::Config { name: "IN".into(), subjects: vec!["in.>".into()], ..Default::default() };
         context.get_or_create_stream(stream).await.unwrap();
         for payload in payloads {
             context.publish("in.x", payload.clone().into()).await.unwrap().await.unwrap();

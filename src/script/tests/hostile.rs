@@ -223,7 +223,8 @@ fn a_switch_over_functions_that_are_kept_is_refused() {
         "let s = 1; let f = || s; try { throw f; } catch (event) { switch event { 1 => 2, _ => 3 } }".to_owned(),
     ] {
         let problems = compile(Kind::Handler, &text).err().unwrap_or_default();
-        let told = problems.iter().any(|problem| problem.message.contains("`switch` on a value that may hold functions"));
+        let told =
+            problems.iter().any(|problem| problem.message.contains("`switch` on a value that may hold functions"));
         assert!(told, "{text}: {problems:?}");
     }
     for text in [
