@@ -7,6 +7,7 @@ mod chaos;
 mod cli;
 mod docs;
 mod hostile;
+mod packaging;
 mod servers;
 mod store_redis;
 mod support;

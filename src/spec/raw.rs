@@ -51,10 +51,19 @@ pub struct Tls {
 }
 
 #[derive(Debug, Deserialize)]
-#[serde(rename_all = "lowercase", expecting = "one of `redis`, `memory`")]
+#[serde(rename_all = "lowercase", expecting = "one of `embedded`, `redis`, `memory`")]
 pub enum Store {
+    Embedded(Embedded),
     Redis(Redis),
     Memory(Nothing),
+}
+
+/// A database in a directory of this machine; what there is when nothing else is said.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Embedded {
+    /// The directory, relative to the project: `.sluice` unless said otherwise. Local channels live there too.
+    pub path: Option<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -84,7 +93,7 @@ pub struct Channel {
     #[serde(deserialize_with = "present")]
     pub nats: Option<NatsChannel>,
     #[serde(deserialize_with = "present")]
-    pub memory: Option<Nothing>,
+    pub local: Option<LocalChannel>,
     pub envelope: Option<Envelope>,
 }
 
@@ -97,6 +106,21 @@ pub struct NatsChannel {
     pub subjects: Option<Vec<String>>,
     pub create: Option<bool>,
     pub ack_wait: Option<Human>,
+}
+
+/// A stream in the project's own database.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct LocalChannel {
+    /// The channel's name unless said otherwise. Channels of one stream share its events.
+    pub stream: Option<String>,
+    /// The channel's name unless said otherwise.
+    pub subject: Option<String>,
+    pub subjects: Option<Vec<String>>,
+    /// What the stream holds at most; beyond it, the oldest events go that all its consumers are done with.
+    pub max_bytes: Option<Human>,
+    /// An event that is older goes once all consumers are done with it.
+    pub max_age: Option<Human>,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize)]

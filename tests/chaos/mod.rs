@@ -1,5 +1,6 @@
 //! The guarantee under fire: the real binary on real servers, killed, frozen, cut off.
 
+mod alone;
 mod fold;
 
 use std::time::Duration;

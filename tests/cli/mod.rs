@@ -5,3 +5,4 @@ mod lint;
 mod publish;
 mod run;
 pub mod sandbox;
+mod service;

@@ -75,10 +75,16 @@ impl Sandbox {
         self
     }
 
-    /// One pipeline on memory channels and store.
-    pub fn in_memory(admin: &str) -> Self {
+    /// Its commands find this in their environment, too.
+    pub fn with(mut self, name: &str, value: &str) -> Self {
+        self.environment.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// One pipeline on what there is without a server: a local channel and the embedded store.
+    pub fn small(admin: &str) -> Self {
         Self::empty()
-            .file("sluice.yaml", &format!("store: {{ memory: {{}} }}\nadmin: {admin}\n"))
+            .file("sluice.yaml", &format!("admin: {admin}\n"))
             .file(
                 "pipelines/p.yaml",
                 "pipeline: p\nkey: data.id\nsubscriptions:\n  - { event: OrderCreated, from: orders, versions: [1], handler: h.rhai }\n",
@@ -107,7 +113,11 @@ impl Sandbox {
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_sluice"));
         command.args(arguments).current_dir(self.dir.path());
-        command.env_remove("NATS_URL").env_remove("REDIS_URL").envs(self.environment.iter().cloned());
+        command
+            .env_remove("NATS_URL")
+            .env_remove("REDIS_URL")
+            .env_remove("NOTIFY_SOCKET")
+            .envs(self.environment.iter().cloned());
         command
     }
 
@@ -118,7 +128,12 @@ impl Sandbox {
         let path = std::env::join_paths([build].into_iter().chain(std::env::split_paths(&path))).unwrap();
         let mut command = Command::new("sh");
         command.arg("-c").arg(format!("cargo() {{ shift 2; sluice \"$@\"; }}\n{script}")).current_dir(self.dir.path());
-        command.env_remove("NATS_URL").env_remove("REDIS_URL").envs(self.environment.iter().cloned()).env("PATH", path);
+        command
+            .env_remove("NATS_URL")
+            .env_remove("REDIS_URL")
+            .env_remove("NOTIFY_SOCKET")
+            .envs(self.environment.iter().cloned())
+            .env("PATH", path);
         command
     }
 
