@@ -7,7 +7,7 @@ use std::process::Stdio;
 use crate::cli::sandbox::{Done, Sandbox};
 
 fn project() -> Sandbox {
-    Sandbox::in_memory("{ listen: '127.0.0.1:0' }")
+    Sandbox::small("{ listen: '127.0.0.1:0' }")
 }
 
 /// `lint` finds this; nothing of it is a panic.
@@ -144,7 +144,7 @@ fn output_to_a_full_disk_is_told() {
 fn a_log_on_a_full_disk_stops_nothing() {
     // The port is taken, so the run ends by itself, after some lines of log that nobody can read.
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let sandbox = Sandbox::in_memory(&format!("{{ listen: '{}' }}", taken.local_addr().unwrap()));
+    let sandbox = Sandbox::small(&format!("{{ listen: '{}' }}", taken.local_addr().unwrap()));
     let mut command = sandbox.shell("sluice run --log-format json 2> /dev/full");
     Done::of(command.stdin(Stdio::null()).output().unwrap()).expect(2);
 }
