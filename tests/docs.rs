@@ -110,10 +110,13 @@ fn every_block_says_what_is_to_be_done_with_it() {
     for document in Document::all() {
         for Block { language, attributes, place, .. } in document.blocks() {
             let known = match language {
-                "yaml" | "json" => !attributes.is_empty() && attributes.iter().all(|a| a.starts_with("file=")),
+                "yaml" | "json" => {
+                    !attributes.is_empty()
+                        && attributes.iter().all(|a| a.starts_with("file=") || a.starts_with("servers="))
+                }
                 "rhai" => attributes.iter().all(|a| a.starts_with("file=") || ["filter", "upcaster"].contains(a)),
                 "sh" => {
-                    let known = ["servers", "run", "exit=1", "test", "project", "sim", "not-run"];
+                    let known = ["first", "servers", "run", "exit=1", "test", "project", "sim", "not-run"];
                     attributes.iter().all(|a| known.contains(a))
                 }
                 "text" => attributes.iter().all(|a| ["output", "balance"].contains(a)),
@@ -160,16 +163,34 @@ fn the_project_that_operators_are_shown_loads() {
 
 #[test]
 fn the_first_pipeline_of_the_readme_handles_its_first_event() {
-    let (nats, redis) = (NatsServer::start(), RedisServer::start());
     let readme = Document::read("README.md");
-    let sandbox = project(&readme, Sandbox::empty().on(&nats, &redis));
-    for block in readme.blocks().iter().filter(|block| block.attributes == ["project"]) {
-        Done::of(sandbox.shell(&block.text).output().unwrap()).expect(0);
-    }
+    let sandbox = project(&readme, Sandbox::empty());
+    let blocks = readme.blocks();
+    let mut blocks = blocks.iter().filter(|block| block.attributes == ["project"]);
+    let done = Done::of(sandbox.shell(&blocks.next().unwrap().text).output().unwrap()).expect(0);
+    assert!(done.stdout.lines().any(|line| line.starts_with("welcome: received 1 = done 1 + ")), "{}", done.stdout);
+}
+
+#[test]
+fn the_webhooks_of_the_document_end_as_it_says() {
+    let envelopes = Document::read("docs/envelopes.md");
+    let sandbox = project(&envelopes, Sandbox::empty());
+    let blocks = envelopes.blocks();
     let running = sandbox.run(&[]);
-    running.until_logged("made the stream `WELCOMES`");
-    let done = running.terminated().expect(0);
-    assert!(done.stdout.starts_with("welcome: received 1 = done 1 + "), "{}", done.stdout);
+    let commands: Vec<_> = blocks.iter().zip(&blocks[1..]).filter(|(block, _)| block.language == "sh").collect();
+    assert_eq!(commands.len(), 2);
+    for (block, output) in commands {
+        assert_eq!((&block.attributes[..], &output.attributes[..]), (&["project"][..], &["output"][..]));
+        let done = Done::of(sandbox.shell(&block.text).output().unwrap()).expect(0);
+        let missing = missing(&output.text, &done.stdout);
+        assert!(missing.is_empty(), "{}: not said: {missing:#?}\n{}", block.place, done.stdout);
+        running.until("all three are handled", |_| {
+            let status = sandbox.sluice(&["status", "--format", "json"]).expect(0).json();
+            status["pipelines"][0]["inputs"][0]["position"] == 3
+        });
+    }
+    let balance = blocks.iter().find(|block| block.attributes == ["balance"]).unwrap();
+    assert_eq!(running.terminated().expect(0).stdout, balance.text);
 }
 
 #[test]
@@ -297,7 +318,11 @@ fn every_key_is_documented() {
     let keys: Vec<&str> = raw.lines().filter_map(|line| line.trim().strip_prefix("pub ")?.split(':').next()).collect();
     assert!(keys.contains(&"durability") && keys.contains(&"ack_wait"), "{keys:?}");
     for key in keys.iter().filter(|key| key.bytes().all(|b| b.is_ascii_lowercase() || b == b'_')) {
-        let written = if *key == "filter" { "where" } else { key };
+        let written = match *key {
+            "filter" => "where",
+            "kind" => "type",
+            other => other,
+        };
         assert!(words.contains(written), "`{key}` is not in docs/configuration.md");
     }
 }

@@ -21,6 +21,8 @@ static PROGRAM: LazyLock<Program> = LazyLock::new(|| {
     };
     let pipeline = "pipeline: p\nkey: data.a.id\nsubscriptions:\n  \
                     - { event: T, from: c, versions: [1, 2], upcast: { 1: u.rhai }, handler: h.rhai }\n";
+    let mapping = "{ id: { path: headers.X-Id }, type: { template: \"T.{data.action}\" }, version: { value: 1 }, data: { path: . } }";
+    file("sluice.yaml", &format!("channels:\n  c: {{ local: {{}}, envelope: {{ map: {mapping} }} }}\n"));
     file("pipelines/p.yaml", pipeline);
     file("pipelines/h.rhai", "state.seen = true;\n");
     file("pipelines/u.rhai", "data = event.data;\n");
@@ -29,12 +31,12 @@ static PROGRAM: LazyLock<Program> = LazyLock::new(|| {
     spec::load(project.path(), &|_| None).program.expect("it loads")
 });
 
-const ENVELOPES: [Envelope; 4] =
-    [Envelope::Auto, Envelope::Sluice, Envelope::CloudEventsStructured, Envelope::CloudEventsBinary];
-
 fuzz_target!(|data: &[u8]| {
     let Some((first, rest)) = data.split_first() else { return };
-    let envelope = ENVELOPES[usize::from(*first) % ENVELOPES.len()];
+    let mapped = &PROGRAM.channels["c"].envelope;
+    let envelopes =
+        [&Envelope::Auto, &Envelope::Sluice, &Envelope::CloudEventsStructured, &Envelope::CloudEventsBinary, mapped];
+    let envelope = envelopes[usize::from(*first) % envelopes.len()];
     let at = rest.windows(2).position(|part| part == b"\n\n");
     let (head, payload) = at.map_or((&b""[..], rest), |at| (&rest[..at], &rest[at + 2..]));
     let head = String::from_utf8_lossy(head);

@@ -1,6 +1,6 @@
 //! `sluice publish`: events from a file, stdin or the arguments into a channel.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ use crate::clock::{SystemClock, SystemEntropy};
 use crate::database::{Access, Database};
 use crate::event::Headers;
 use crate::ops::publish::{News, Press, Summary, publish_all, template};
-use crate::spec::program::{Channel, ChannelKind, Program};
+use crate::spec::program::{Channel, ChannelKind, Envelope, Mapping, Program};
 
 /// Longest line in bytes. What is longer is no event: brokers take a megabyte or so.
 const MAX_LINE: u64 = 16 << 20;
@@ -28,7 +28,8 @@ const MAX_LINE: u64 = 16 << 20;
 /// Publish events to a channel: one JSON object a line, from a file or stdin, or one event from the arguments
 ///
 /// Every event is checked against the schemas of the project first, and confirmed by the broker. `id`, `source`
-/// and `time` are filled in where they are absent. Where a channel's subject ends in a wildcard, the event's type
+/// and `time` are filled in where they are absent (not where the channel's envelope is a `map`: there a line is a
+/// message as it comes to the channel, and goes out to the byte). Where a channel's subject ends in a wildcard, the event's type
 /// takes its place: `orders.>` becomes `orders.OrderCreated`. Events of one key are published in their order.
 #[derive(Args, Debug)]
 #[command(after_help = "\
@@ -68,7 +69,7 @@ pub struct PublishArgs {
     /// Where in the channel to publish; `{type}` and `{key}` stand for the event's
     #[arg(long)]
     subject: Option<String>,
-    /// Publish lines as they are, unchecked and unchanged
+    /// Publish lines as they are, unchecked and unchanged; in the subject, `unknown` stands for what cannot be told
     #[arg(long, conflicts_with_all = ["kind", "dedupe"])]
     raw: bool,
     /// Let the broker drop an event it took before, within its duplicate window (sends `Nats-Msg-Id`)
@@ -91,7 +92,10 @@ fn header(text: &str) -> Result<(String, String), String> {
 pub async fn publish(arguments: PublishArgs) -> Result<Exit, Failure> {
     let program = project::load(&arguments.project.project, Tell::Errors)?;
     let channel = project::channel(&program, &arguments.channel)?;
-    let sink = sink(&program, channel, arguments.subject.as_deref(), arguments.raw).await?;
+    if let Envelope::Map(mapping) = &channel.envelope {
+        fits(&arguments, mapping)?;
+    }
+    let sink = sink(&program, channel, arguments.subject.as_deref()).await?;
     let press = Press {
         program: &program,
         channel,
@@ -128,6 +132,22 @@ pub async fn publish(arguments: PublishArgs) -> Result<Exit, Failure> {
     })
 }
 
+/// What a channel that maps takes are somebody else's messages, whole.
+fn fits(arguments: &PublishArgs, mapping: &Mapping) -> Result<(), Failure> {
+    let name = &arguments.channel;
+    if arguments.kind.is_some() {
+        let why = format!(
+            "the envelope of channel `{name}` is a `map`: what an event's type and data make there is not known"
+        );
+        return Err(Failure::cannot_run(why).help("give messages as they come to it, one a line, with `--header`s"));
+    }
+    if arguments.dedupe && mapping.id.is_none() {
+        let why = format!("messages of channel `{name}` have no id by which the broker could know them again");
+        return Err(Failure::cannot_run(why).help("leave out `--dedupe`, or map an `id`"));
+    }
+    Ok(())
+}
+
 fn told(summary: &Summary, channel: &str) -> String {
     let mut told = format!("published {} to `{channel}`", print::count(summary.published, "event"));
     if summary.invalid > 0 {
@@ -139,11 +159,10 @@ fn told(summary: &Summary, channel: &str) -> String {
     told
 }
 
-async fn sink(
+pub(super) async fn sink(
     program: &Program,
     channel: &Channel,
     subject: Option<&str>,
-    raw: bool,
 ) -> Result<Arc<dyn Sink>, Failure> {
     let cannot = |why: String| Failure::cannot_run(why);
     let ask = |why| Failure::cannot_run(why).help("say where to publish with `--subject`");
@@ -152,9 +171,6 @@ async fn sink(
         ChannelKind::Nats { subjects, .. } => subjects,
     };
     let template = template(subjects, subject).map_err(ask)?;
-    if raw && template.contains('{') {
-        return Err(ask(format!("with `--raw` nothing is known of an event, so `{template}` cannot be filled in")));
-    }
     match &channel.kind {
         ChannelKind::Local(stream) => {
             let database = Database::open(&program.data, Access::Beside, &SystemClock);
@@ -171,7 +187,7 @@ async fn sink(
     }
 }
 
-type Lines = stream::BoxStream<'static, std::io::Result<Vec<u8>>>;
+pub(super) type Lines = stream::BoxStream<'static, std::io::Result<Vec<u8>>>;
 
 async fn input(arguments: &PublishArgs) -> Result<Lines, Failure> {
     if let (Some(kind), Some(data)) = (&arguments.kind, &arguments.data) {
@@ -186,9 +202,12 @@ async fn input(arguments: &PublishArgs) -> Result<Lines, Failure> {
     if arguments.file.as_os_str() == "-" {
         return Ok(lines(BufReader::new(tokio::io::stdin())).boxed());
     }
-    let file = tokio::fs::File::open(&arguments.file)
-        .await
-        .map_err(|error| Failure::cannot_run(format!("`{}` cannot be opened: {error}", arguments.file.display())))?;
+    file(&arguments.file).await
+}
+
+pub(super) async fn file(path: &Path) -> Result<Lines, Failure> {
+    let file = tokio::fs::File::open(path).await;
+    let file = file.map_err(|error| Failure::cannot_run(format!("`{}` cannot be opened: {error}", path.display())))?;
     Ok(lines(BufReader::new(file)).boxed())
 }
 

@@ -9,6 +9,7 @@ mod compile;
 mod document;
 mod files;
 mod locate;
+mod mapping;
 mod mask;
 mod names;
 pub mod program;

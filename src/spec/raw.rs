@@ -123,13 +123,35 @@ pub struct LocalChannel {
     pub max_age: Option<Human>,
 }
 
-#[derive(Clone, Copy, Debug, Deserialize)]
-#[serde(rename_all = "lowercase", expecting = "one of `sluice`, `cloudevents`, `cloudevents-binary`")]
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "lowercase", expecting = "one of `sluice`, `cloudevents`, `cloudevents-binary`, or a `map`")]
 pub enum Envelope {
     Sluice,
     CloudEvents,
     #[serde(rename = "cloudevents-binary")]
     CloudEventsBinary,
+    Map(Mapping),
+}
+
+/// `{ map: {…} }`: each field from one place.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Mapping {
+    pub id: Option<Mapped>,
+    #[serde(rename = "type")]
+    pub kind: Option<Mapped>,
+    pub version: Option<Mapped>,
+    pub source: Option<Mapped>,
+    pub time: Option<Mapped>,
+    pub data: Option<Mapped>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "lowercase", expecting = "one of `path`, `template`, `value`")]
+pub enum Mapped {
+    Path(String),
+    Template(String),
+    Value(Constant),
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -146,7 +168,15 @@ pub struct Reliability {
     pub retry: Option<Retry>,
     pub dead_letter: Option<String>,
     pub idempotency: Option<Idempotency>,
+    pub unknown_version: Option<UnknownVersion>,
     pub slo: Option<Slo>,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "snake_case", expecting = "one of `dead_letter`, `park`")]
+pub enum UnknownVersion {
+    DeadLetter,
+    Park,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -184,6 +214,7 @@ pub struct Pipeline {
     pub emits: Vec<Value>,
     pub idempotency: Option<Idempotency>,
     pub retry: Option<Retry>,
+    pub unknown_version: Option<UnknownVersion>,
     pub dead_letter: Option<String>,
     pub slo: Option<Slo>,
     pub limits: Option<Limits>,
@@ -261,6 +292,35 @@ impl<'de> Deserialize<'de> for OneOrMany {
                     names.push(name);
                 }
                 Ok(OneOrMany::Many(names))
+            }
+        }
+        deserializer.deserialize_any(Either)
+    }
+}
+
+/// A text or a whole number.
+#[derive(Debug)]
+pub enum Constant {
+    Text(String),
+    Number(u64),
+}
+
+impl<'de> Deserialize<'de> for Constant {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Either;
+        impl Visitor<'_> for Either {
+            type Value = Constant;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a text or a whole number")
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Constant, E> {
+                Ok(Constant::Text(text.to_owned()))
+            }
+
+            fn visit_u64<E: de::Error>(self, number: u64) -> Result<Constant, E> {
+                Ok(Constant::Number(number))
             }
         }
         deserializer.deserialize_any(Either)

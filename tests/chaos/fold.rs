@@ -9,6 +9,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_nats::jetstream;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use futures_util::StreamExt as _;
 use serde_json::{Value, json};
@@ -41,6 +43,7 @@ pub struct Fold {
     dir: TempDir,
     pub luck: SeededEntropy,
     sent: Vec<Bytes>,
+    undeliverable: usize,
     runs: usize,
 }
 
@@ -216,6 +219,7 @@ impl Fold {
             dir: tempfile::tempdir().unwrap(),
             luck: SeededEntropy::new(seed),
             sent: Vec::new(),
+            undeliverable: 0,
             runs: 0,
         };
         fold.write_project(&fold.nats.url(), &fold.redis.url());
@@ -287,11 +291,20 @@ impl Fold {
         }
     }
 
-    /// An event that NATS's client cannot receive, for its headers.
+    /// An event that NATS's client cannot receive, for its headers: one of the ways after the other.
     pub fn feed_undeliverable(&mut self) {
+        let headers: [&[u8]; 4] = [
+            b"NATS/1.0\r\nContent Type: x",
+            b"NATS/1.0\r\na: \xff",
+            b"NATS/1.0\r\nno colon",
+            // This one makes the client panic.
+            b"NATS/1.0\r\na: b\rc",
+        ];
+        let headers = headers[self.undeliverable % headers.len()];
+        self.undeliverable += 1;
         let n = self.unique() + 1;
         let event = counted(n, "odd");
-        self.nats.publish_raw("in", b"Content Type: x", std::str::from_utf8(&event).unwrap());
+        self.nats.publish_raw("in", headers, std::str::from_utf8(&event).unwrap());
         self.sent.push(event);
     }
 
@@ -322,15 +335,35 @@ impl Fold {
         eventually(PATIENCE, "emissions", async || Self::count(&jetstream, "OUT").await >= count).await;
     }
 
-    /// Every event of a stream, in stream order.
+    /// Waits until everything was delivered and acked.
+    pub async fn until_acked(&self) {
+        self.until_consumer("all acks", |info| info.num_ack_pending == 0 && info.num_pending == 0).await;
+    }
+
+    pub async fn until_delivered(&self) {
+        let last = self.messages("IN").await;
+        self.until_consumer("all deliveries", |info| info.delivered.stream_sequence == last).await;
+    }
+
+    async fn until_consumer(&self, what: &str, holds: impl Fn(&jetstream::consumer::Info) -> bool) {
+        let stream = self.jetstream().await.get_stream("IN").await.unwrap();
+        eventually(PATIENCE, what, async || {
+            stream.consumer_info("sluice-fold-in").await.is_ok_and(|info| holds(&info))
+        })
+        .await;
+    }
+
+    /// Every event of a stream, in stream order. One by one, for none of them can break that.
     async fn read(&self, stream: &str) -> Vec<Value> {
         let jetstream = self.jetstream().await;
-        let stream = jetstream.get_stream(stream).await.unwrap();
-        let total = stream.get_info().await.unwrap().state.messages;
-        let config = jetstream::consumer::pull::OrderedConfig::default();
-        let messages = stream.create_consumer(config).await.unwrap().messages().await.unwrap();
-        let read =
-            messages.take(total as usize).map(|message| serde_json::from_slice(&message.unwrap().payload).unwrap());
+        let total = Self::count(&jetstream, stream).await;
+        let event = async |seq: u64| {
+            let got: Value =
+                jetstream.request(format!("STREAM.MSG.GET.{stream}"), &json!({ "seq": seq })).await.unwrap();
+            let payload = STANDARD.decode(got["message"]["data"].as_str().unwrap()).unwrap();
+            serde_json::from_slice(&payload).unwrap()
+        };
+        let read = futures_util::stream::iter(1..=total).map(event).buffered(64);
         tokio::time::timeout(PATIENCE, read.collect()).await.unwrap()
     }
 

@@ -5,4 +5,8 @@ mod lint;
 mod publish;
 mod run;
 pub mod sandbox;
+mod servers;
 mod service;
+mod subscriptions;
+mod tls;
+mod versions;

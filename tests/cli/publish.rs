@@ -116,11 +116,14 @@ async fn events_of_one_key_keep_their_order() {
 #[tokio::test]
 async fn raw_lines_go_out_as_they_are_where_they_are_told_to() {
     let shop = Shop::open();
-    let done = shop.sandbox.sluice_fed(&["publish", "orders", "--raw"], "not json").expect(2);
-    assert!(done.stderr.contains("help: say where to publish with `--subject`"), "{}", done.stderr);
     shop.sandbox.sluice_fed(&["publish", "orders", "--raw", "--subject", "orders.odd"], "not json\n").expect(0);
     let message = shop.stream().await.get_raw_message(1).await.unwrap();
     assert_eq!((message.subject.as_str(), &message.payload[..]), ("orders.odd", &b"not json"[..]));
+    let lines = "not json\n{\"id\":\"1\",\"type\":\"Odd\",\"source\":\"s\",\"version\":1,\"data\":{}}\n";
+    shop.sandbox.sluice_fed(&["publish", "orders", "--raw"], lines).expect(0);
+    for (seq, subject) in [(2, "orders.unknown"), (3, "orders.Odd")] {
+        assert_eq!(shop.stream().await.get_raw_message(seq).await.unwrap().subject.as_str(), subject);
+    }
     let done = shop.sandbox.sluice_fed(&["publish", "orders", "--subject", "elsewhere"], "{}").expect(2);
     assert!(done.stderr.contains("`elsewhere` is not in this channel, which takes `orders.>`"), "{}", done.stderr);
 }
@@ -162,4 +165,52 @@ async fn events_are_written_in_the_envelope_of_their_channel() {
         );
         running.terminated().expect(0);
     }
+}
+
+/// A channel of somebody else's messages beside those of the sample project.
+fn with_hooks(shop: Shop, id: &str) -> Shop {
+    let map = format!(
+        "{{ {id} type: {{ template: '{{headers.X-Event}}' }}, version: {{ path: .v }}, data: {{ path: .body }} }}"
+    );
+    let hooks = format!(
+        "channels:\n  hooks: {{ nats: {{ stream: HOOKS, subject: hooks, create: true }}, envelope: {{ map: {map} }} }}\n"
+    );
+    let sandbox = shop.sandbox.edited("sluice.yaml", "channels:\n", &hooks);
+    let sandbox = sandbox.edited(
+        "pipelines/fulfilment.yaml",
+        "    from: orders\n    versions: [1, 2]",
+        "    from: [orders, hooks]\n    versions: [1, 2]",
+    );
+    Shop { sandbox, ..shop }
+}
+
+#[tokio::test]
+async fn somebody_elses_messages_go_out_to_the_byte_when_their_mapping_makes_valid_events() {
+    let shop = with_hooks(Shop::open(), "id: { path: .nr },");
+    let good = format!(r#"{{ "nr": 7,  "v": 2, "body": {CREATED} }}"#);
+    let lines = [&good, &good.replace("\"nr\": 7,", ""), &good.replace("1999", "-1"), &good.replace("2,", "9,")];
+    let lines = lines.map(String::as_str).join("\n");
+    let publish = ["publish", "hooks", "--header", "x-event=OrderCreated", "--dedupe"];
+    let done = shop.sandbox.sluice_fed(&publish, &lines).expect(1);
+    assert_eq!(done.stdout, "published 1 event to `hooks`, 3 not valid\n");
+    for expected in [
+        "error: line 2: `id` is to come from `.nr`, which is not there",
+        "error: line 3: `OrderCreated` version 2: /total_cents: ",
+        "error: line 4: no pipeline knows version 9 of `OrderCreated`",
+    ] {
+        assert!(done.stderr.contains(expected), "{expected}: {}", done.stderr);
+    }
+    let client = async_nats::connect(shop.nats.url()).await.unwrap();
+    let message = jetstream::new(client).get_stream("HOOKS").await.unwrap().get_raw_message(1).await.unwrap();
+    assert_eq!(message.payload, good);
+    assert_eq!(message.headers.get("Nats-Msg-Id").map(|value| value.as_str()), Some("hooks/7"));
+}
+
+#[test]
+fn what_a_mapping_cannot_know_is_not_asked_of_it() {
+    let shop = with_hooks(Shop::open(), "");
+    let done = shop.sandbox.sluice(&["publish", "hooks", "--type", "OrderCreated", "--data", CREATED]).expect(2);
+    assert!(done.stderr.starts_with("error: the envelope of channel `hooks` is a `map`"), "{}", done.stderr);
+    let done = shop.sandbox.sluice_fed(&["publish", "hooks", "--dedupe"], "{}").expect(2);
+    assert!(done.stderr.contains("help: leave out `--dedupe`, or map an `id`"), "{}", done.stderr);
 }
