@@ -16,7 +16,12 @@ pub fn start(format: Option<LogFormat>, level: &str) -> Result<(), String> {
     let filter = filter(level)?;
     let terminal = std::io::stderr().is_terminal();
     let format = format.unwrap_or(if terminal { LogFormat::Human } else { LogFormat::Json });
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_target(false)
+        // A log that cannot be written (a full disk) would be told to the same stderr, which panics.
+        .log_internal_errors(false);
     let started = match format {
         LogFormat::Human => builder.with_ansi(terminal && colors_wanted()).try_init(),
         LogFormat::Json => builder.json().flatten_event(true).with_current_span(false).with_span_list(false).try_init(),

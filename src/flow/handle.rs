@@ -53,7 +53,7 @@ impl Run<'_> {
             Ok(Outcome::Reject { why }) => Handled::Failed(Failure::permanent("rejected", why)),
             Ok(Outcome::Skip { .. }) => Handled::Skipped,
             Ok(Outcome::Done { state, emitted }) => {
-                if let Some(failure) = self.too_large(state.as_ref()) {
+                if let Some(failure) = self.too_large(state.as_ref(), subscription) {
                     return Handled::Failed(failure);
                 }
                 match Emissions::build(
@@ -72,14 +72,14 @@ impl Run<'_> {
         }
     }
 
-    fn too_large(&self, state: Option<&Value>) -> Option<Failure> {
+    fn too_large(&self, state: Option<&Value>, subscription: &Subscription) -> Option<Failure> {
         let bytes = state.map_or(0, json_bytes);
         (bytes > self.pipeline.limits.state_bytes).then(|| Failure {
             class: Class::Limit,
             reason: "state_too_large".to_owned(),
             message: format!("the state would have {bytes} bytes, the limit is {}", self.pipeline.limits.state_bytes),
             violations: Vec::new(),
-            at: None,
+            at: Some(subscription.handler.end()),
         })
     }
 }
