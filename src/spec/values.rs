@@ -1,0 +1,187 @@
+//! Values as people write them, and what a JSON Schema says of them.
+//!
+//! The patterns are for editors: they say early and roughly what [`names`](super::names) and [`units`](super::units)
+//! decide. A test compares the two.
+
+use std::fmt;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::Deserialize;
+use serde::de::{self, Deserializer, SeqAccess, Visitor};
+
+pub const DURATION: &str = r"^([0-9]+(ms|s|m|h|d|w))+$";
+pub const SIZE: &str = r"^0*[1-9][0-9]* *(B|[kKMG]B|[KMG]iB)?$";
+pub const PIPELINE: &str = r"^[a-z0-9][a-z0-9_-]{0,63}$";
+pub const CHANNEL: &str = r"^[A-Za-z0-9_-]{1,64}$";
+pub const EVENT: &str = r"^[A-Za-z][A-Za-z0-9_-]*(\.[A-Za-z0-9_-]+)*$";
+pub const FIELD_PATH: &str = r"^(id|source|(data|headers)(\.[^.\s]+( +[^.\s]+)*)+)$";
+pub const STREAM: &str = r"^[^\s.*>/\\]+$";
+pub const SUBJECT: &str =
+    r"^(\*|([^\s.*>{}]|\{(pipeline|type|key)\})+)(\.(\*|([^\s.*>{}]|\{(pipeline|type|key)\})+))*(\.>)?$|^>$";
+pub const VERSION: &str = r"^[1-9][0-9]*$";
+const LISTEN: &str = r"^(localhost|[0-9.]+|\[[0-9A-Fa-f:.]+\]):[0-9]{1,5}$";
+
+/// `orders` or `[orders, legacy-orders]`.
+#[derive(Debug)]
+pub enum OneOrMany {
+    One(String),
+    Many(Vec<String>),
+}
+
+impl OneOrMany {
+    pub fn names(&self) -> &[String] {
+        match self {
+            Self::One(name) => std::slice::from_ref(name),
+            Self::Many(names) => names,
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for OneOrMany {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Either;
+        impl<'de> Visitor<'de> for Either {
+            type Value = OneOrMany;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a name or a list of names")
+            }
+
+            fn visit_str<E: de::Error>(self, name: &str) -> Result<OneOrMany, E> {
+                Ok(OneOrMany::One(name.to_owned()))
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<OneOrMany, A::Error> {
+                let mut names = Vec::new();
+                while let Some(name) = seq.next_element()? {
+                    names.push(name);
+                }
+                Ok(OneOrMany::Many(names))
+            }
+        }
+        deserializer.deserialize_any(Either)
+    }
+}
+
+impl JsonSchema for OneOrMany {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "OneOrMany".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let one = channel(generator);
+        json_schema!({ "anyOf": [one, { "type": "array", "items": one, "minItems": 1, "uniqueItems": true }] })
+    }
+}
+
+/// A duration or a size as it is written; `512` is a number in YAML and `1MB` is not.
+#[derive(Debug)]
+pub struct Human(pub String);
+
+impl<'de> Deserialize<'de> for Human {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Text;
+        impl Visitor<'_> for Text {
+            type Value = Human;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a number with a unit")
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Human, E> {
+                Ok(Human(text.to_owned()))
+            }
+
+            fn visit_u64<E: de::Error>(self, number: u64) -> Result<Human, E> {
+                Ok(Human(number.to_string()))
+            }
+
+            fn visit_i64<E: de::Error>(self, number: i64) -> Result<Human, E> {
+                Ok(Human(number.to_string()))
+            }
+
+            fn visit_f64<E: de::Error>(self, number: f64) -> Result<Human, E> {
+                Ok(Human(number.to_string()))
+            }
+        }
+        deserializer.deserialize_any(Text)
+    }
+}
+
+/// A key that is there counts, even with nothing after its colon.
+pub fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+    T::deserialize(deserializer).map(Some)
+}
+
+fn text(pattern: &str) -> Schema {
+    json_schema!({ "type": "string", "pattern": pattern })
+}
+
+pub fn duration(_: &mut SchemaGenerator) -> Schema {
+    text(DURATION)
+}
+
+pub fn size(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({ "type": ["string", "integer"], "pattern": SIZE, "minimum": 1 })
+}
+
+pub fn pipeline(_: &mut SchemaGenerator) -> Schema {
+    text(PIPELINE)
+}
+
+pub fn channel(_: &mut SchemaGenerator) -> Schema {
+    text(CHANNEL)
+}
+
+pub fn event(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({ "type": "string", "pattern": EVENT, "maxLength": 128 })
+}
+
+pub fn field_path(_: &mut SchemaGenerator) -> Schema {
+    text(FIELD_PATH)
+}
+
+pub fn stream(_: &mut SchemaGenerator) -> Schema {
+    text(STREAM)
+}
+
+pub fn subject(_: &mut SchemaGenerator) -> Schema {
+    text(SUBJECT)
+}
+
+pub fn subjects(generator: &mut SchemaGenerator) -> Schema {
+    let one = subject(generator);
+    json_schema!({ "type": "array", "items": one, "minItems": 1 })
+}
+
+pub fn listen(_: &mut SchemaGenerator) -> Schema {
+    text(LISTEN)
+}
+
+pub fn nats_url(_: &mut SchemaGenerator) -> Schema {
+    text("^(nats|tls|ws|wss)://.")
+}
+
+pub fn redis_url(_: &mut SchemaGenerator) -> Schema {
+    text("^rediss?://.")
+}
+
+/// `[source, id]` or `[id]`.
+pub fn identity(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "array",
+        "items": { "enum": ["source", "id"] },
+        "contains": { "const": "id" },
+        "minItems": 1,
+        "uniqueItems": true,
+    })
+}
+
+pub fn versions(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "array",
+        "items": { "type": "integer", "minimum": 1, "maximum": u32::MAX },
+        "minItems": 1,
+        "uniqueItems": true,
+    })
+}
