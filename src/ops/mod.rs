@@ -2,5 +2,6 @@
 
 pub mod dead_letters;
 pub mod gate;
+pub mod guarantee;
 pub mod publish;
 pub mod status;

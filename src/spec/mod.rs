@@ -14,7 +14,7 @@ mod mask;
 mod names;
 pub mod program;
 mod raw;
-mod units;
+pub mod units;
 mod values;
 mod variables;
 
