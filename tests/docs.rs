@@ -38,11 +38,18 @@ impl Document {
     }
 
     fn all() -> Vec<Self> {
-        let mut names: Vec<String> = fs::read_dir(root().join("docs"))
-            .unwrap()
-            .map(|entry| format!("docs/{}", entry.unwrap().file_name().into_string().unwrap()))
-            .collect();
-        names.push("README.md".to_owned());
+        let (mut folders, mut names) = (vec!["docs".to_owned()], vec!["README.md".to_owned()]);
+        while let Some(folder) = folders.pop() {
+            for entry in fs::read_dir(root().join(&folder)).unwrap() {
+                let entry = entry.unwrap();
+                let name = format!("{folder}/{}", entry.file_name().into_string().unwrap());
+                if entry.file_type().unwrap().is_dir() {
+                    folders.push(name);
+                } else if name.ends_with(".md") {
+                    names.push(name);
+                }
+            }
+        }
         names.sort();
         names.iter().map(|name| Self::read(name)).collect()
     }

@@ -6,6 +6,7 @@ mod failure;
 mod guarantee;
 mod lint;
 mod man;
+mod new;
 mod print;
 mod project;
 mod publish;
@@ -32,6 +33,7 @@ Exit codes:
 #[command(name = "sluice", version, max_term_width = 110)]
 #[command(after_help = "\
 Examples:
+  sluice new shop                              make a project that runs as it is
   sluice lint                                  check the project in this directory
   sluice run                                   run its pipelines until told to stop
   sluice publish orders orders.ndjson          feed it events, one a line
@@ -45,6 +47,7 @@ struct Cli {
 
 #[derive(Subcommand, Debug)]
 enum Command {
+    New(new::NewArgs),
     Run(run::RunArgs),
     Lint(lint::LintArgs),
     Publish(publish::PublishArgs),
@@ -76,6 +79,7 @@ pub fn main() -> ExitCode {
         Err(error) => error.exit(),
     };
     let done = match cli.command {
+        Command::New(arguments) => new::new(&arguments),
         Command::Run(arguments) => asynchronous(run::run(arguments)),
         Command::Lint(arguments) => lint::lint(&arguments),
         Command::Publish(arguments) => quietly(publish::publish(arguments)),

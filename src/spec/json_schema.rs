@@ -99,7 +99,9 @@ fn one_key_map(object: &mut Map<String, Value>) {
         let Some(only) = kind["properties"].as_object().filter(|only| only.len() == 1) else { return };
         for (name, inner) in only {
             let mut inner = inner.clone();
-            inner["description"] = kind["description"].clone();
+            if let Some(description) = kind.get("description") {
+                inner["description"] = description.clone();
+            }
             properties.insert(name.clone(), inner);
         }
     }

@@ -1,7 +1,10 @@
 //! The binary, as a person or a supervisor meets it.
 
 mod dead_letters;
+mod guarantee;
 mod lint;
+mod new;
 mod publish;
 mod run;
 pub mod sandbox;
+mod shells;

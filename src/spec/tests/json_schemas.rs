@@ -1,5 +1,7 @@
 //! The JSON Schemas are current, and say of a file what the loader says.
 
+use std::path::PathBuf;
+
 use serde_json::{Map, Value, json};
 
 use super::*;
@@ -48,20 +50,41 @@ fn violations(name: &str, yaml: &str) -> Vec<String> {
     schema.validate(&file).into_iter().map(|violation| format!("{}: {}", violation.path, violation.message)).collect()
 }
 
+/// README.md and what is below docs/.
+fn documents() -> Vec<PathBuf> {
+    let (mut folders, mut documents) = (vec![repository().join("docs")], vec![repository().join("README.md")]);
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).expect("a directory") {
+            let path = entry.expect("an entry").path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "md") {
+                documents.push(path);
+            }
+        }
+    }
+    documents
+}
+
 /// Every YAML file of a project's shape that the repository holds: its own, and those in the documents.
 fn examples() -> Vec<(String, String)> {
     let read = |name: &str| fs::read_to_string(repository().join(name)).expect(name);
-    let mut examples: Vec<(String, String)> =
-        ["sluice.yaml", "pipelines/fulfilment.yaml"].iter().map(|name| ((*name).to_owned(), read(name))).collect();
-    let mut documents = vec![repository().join("README.md")];
-    documents
-        .extend(fs::read_dir(repository().join("docs")).expect("docs").map(|entry| entry.expect("an entry").path()));
-    for document in documents.iter().filter(|path| path.extension().is_some_and(|extension| extension == "md")) {
-        let text = fs::read_to_string(document).expect("a document");
+    let mut examples: Vec<(String, String)> = [
+        "sluice.yaml",
+        "pipelines/fulfilment.yaml",
+        "src/cli/new/template/sluice.yaml",
+        "src/cli/new/template/welcome.yaml",
+    ]
+    .iter()
+    .map(|name| ((*name).to_owned(), read(name)))
+    .collect();
+    for document in documents() {
+        let text = fs::read_to_string(&document).expect("a document");
         for block in text.split("\n```yaml file=").skip(1) {
             let (file, rest) = block.split_once('\n').expect("a block");
             let yaml = rest.split("\n```").next().expect("an end");
-            if !file.contains(".test.") {
+            let is_pipeline = file.contains("pipelines/") && !file.contains(".test.");
+            if is_pipeline || file.ends_with("sluice.yaml") {
                 examples.push((format!("{}: {file}", document.display()), yaml.to_owned()));
             }
         }
@@ -80,7 +103,7 @@ fn the_schemas_in_the_repository_are_current() {
 #[test]
 fn every_example_of_the_repository_fits() {
     let examples = examples();
-    assert!(examples.len() >= 6, "{}", examples.len());
+    assert!(examples.len() >= 8, "{}", examples.len());
     for (name, yaml) in examples {
         assert_eq!(violations(&name, &yaml), Vec::<String>::new(), "{name}:\n{yaml}");
     }

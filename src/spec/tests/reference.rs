@@ -48,7 +48,10 @@ fn every_key(schema: &Value, told: &mut impl FnMut(&str, &Value)) {
 
 /// The map that is asked for below a key, and how to get from the key to it.
 fn within(schema: &Value) -> (&'static str, &Value) {
-    if schema["additionalProperties"].is_object() {
+    let mut choices = schema["oneOf"].as_array().into_iter().flatten();
+    if let Some(map) = choices.find(|choice| choice["properties"].is_object()) {
+        ("", map)
+    } else if schema["additionalProperties"].is_object() {
         (".<name>", &schema["additionalProperties"])
     } else if schema["items"].is_object() {
         ("[]", &schema["items"])
@@ -128,6 +131,9 @@ fn kind(schema: &Value) -> String {
     }
     if let Some(only) = schema.get("const") {
         return code(only);
+    }
+    if let (None, Some(choices)) = (schema.get("properties"), schema["oneOf"].as_array()) {
+        return choices.iter().map(kind).collect::<Vec<_>>().join(", or ");
     }
     if schema.get("anyOf").is_some() {
         return "name, or list of names".to_owned();
