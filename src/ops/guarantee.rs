@@ -78,7 +78,7 @@ impl Guarantee {
         match store {
             StoreConfig::Memory => self
                 .weakened
-                .push(format!("{NOTHING_OUTLIVES}: after a restart, events can be handled twice, and state is gone")),
+                .push(format!("{NOTHING_OUTLIVES}; after a restart, events can be handled twice, and state is gone")),
             StoreConfig::Redis { durability, .. } => {
                 self.assumed.push(
                     "one runner at a time where order matters: several lose and double nothing, but do not keep the order of a key \
