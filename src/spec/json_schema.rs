@@ -59,6 +59,9 @@ fn tidy(schema: &mut Schema) {
     // Lines are as long as an editor makes them.
     if let Some(Value::String(description)) = object.get_mut("description") {
         *description = description.replace('\n', " ");
+        // Without this, editors show backticks as they stand.
+        let markdown = description.clone();
+        object.insert("markdownDescription".to_owned(), markdown.into());
     }
 }
 

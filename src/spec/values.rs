@@ -113,40 +113,51 @@ pub fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) 
     T::deserialize(deserializer).map(Some)
 }
 
-fn text(pattern: &str) -> Schema {
-    json_schema!({ "type": "string", "pattern": pattern })
+/// A text of a pattern; editors show `wrong` where it does not match.
+fn text(pattern: &str, wrong: &str) -> Schema {
+    json_schema!({ "type": "string", "pattern": pattern, "patternErrorMessage": wrong })
 }
 
 pub fn duration(_: &mut SchemaGenerator) -> Schema {
-    text(DURATION)
+    text(DURATION, "write a duration like `500ms`, `30s`, `10m`, `1h30m` or `7d`")
 }
 
 pub fn size(_: &mut SchemaGenerator) -> Schema {
-    json_schema!({ "type": ["string", "integer"], "pattern": SIZE, "minimum": 1 })
+    json_schema!({
+        "type": ["string", "integer"],
+        "pattern": SIZE,
+        "patternErrorMessage": "write a size like `512`, `64KiB`, `1MB` or `16MiB`",
+        "minimum": 1,
+    })
 }
 
 pub fn pipeline(_: &mut SchemaGenerator) -> Schema {
-    text(PIPELINE)
+    text(PIPELINE, "a pipeline's name is lower case letters, digits, `-` and `_`, and begins with a letter or digit")
 }
 
 pub fn channel(_: &mut SchemaGenerator) -> Schema {
-    text(CHANNEL)
+    text(CHANNEL, "a channel's name is letters, digits, `-` and `_`")
 }
 
 pub fn event(_: &mut SchemaGenerator) -> Schema {
-    json_schema!({ "type": "string", "pattern": EVENT, "maxLength": 128 })
+    let mut schema = text(EVENT, "an event type begins with a letter and holds letters, digits, `.`, `-` and `_`");
+    schema.insert("maxLength".to_owned(), 128.into());
+    schema
 }
 
 pub fn field_path(_: &mut SchemaGenerator) -> Schema {
-    text(FIELD_PATH)
+    text(FIELD_PATH, "a path begins with `data.` or `headers.`, or is `id` or `source`, like `data.order_id`")
 }
 
 pub fn stream(_: &mut SchemaGenerator) -> Schema {
-    text(STREAM)
+    text(STREAM, "a stream's name has no spaces, dots, slashes, `*` or `>`")
 }
 
 pub fn subject(_: &mut SchemaGenerator) -> Schema {
-    text(SUBJECT)
+    text(
+        SUBJECT,
+        "a subject is tokens joined by dots, like `orders.eu`; its placeholders are `{pipeline}`, `{type}` and `{key}`",
+    )
 }
 
 pub fn subjects(generator: &mut SchemaGenerator) -> Schema {
@@ -155,15 +166,15 @@ pub fn subjects(generator: &mut SchemaGenerator) -> Schema {
 }
 
 pub fn listen(_: &mut SchemaGenerator) -> Schema {
-    text(LISTEN)
+    text(LISTEN, "write an address and port, like `127.0.0.1:7474`")
 }
 
 pub fn nats_url(_: &mut SchemaGenerator) -> Schema {
-    text("^(nats|tls|ws|wss)://.")
+    text("^(nats|tls|ws|wss)://.", "it begins with `nats://`, `tls://`, `ws://` or `wss://`")
 }
 
 pub fn redis_url(_: &mut SchemaGenerator) -> Schema {
-    text("^rediss?://.")
+    text("^rediss?://.", "it begins with `redis://` or `rediss://`")
 }
 
 /// `[source, id]` or `[id]`.
