@@ -23,6 +23,7 @@ pub mod script;
 pub mod spec;
 
 // What an event passes: brokers, the store, and the flow between them.
+pub mod database;
 pub mod bus;
 pub mod store;
 pub mod flow;

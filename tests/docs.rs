@@ -265,7 +265,7 @@ impl Drop for Background {
 
 #[test]
 fn the_metrics_that_are_told_are_those_there_are() {
-    let (_sandbox, running) = Sandbox::in_memory("{ listen: '127.0.0.1:0' }").run_kept();
+    let (_sandbox, running) = Sandbox::small("{ listen: '127.0.0.1:0' }").run_kept();
     running.until_ready();
     let (_, scraped) = running.get("/metrics", &[]);
     let samples = scraped.lines().filter(|line| !line.starts_with('#'));

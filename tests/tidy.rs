@@ -62,6 +62,7 @@ fn each_outside_world_has_one_importer() {
     let owners = [
         ("async_nats", "bus/nats/"),
         ("redis", "store/redis/"),
+        ("rusqlite", "database/"),
         ("rhai", "script/"),
         ("jsonschema", "schema/"),
         ("serde_yaml", "spec/"),
@@ -94,11 +95,12 @@ fn modules_use_only_those_below_them() {
         ("schema", &[]),
         ("script", &["event", "diagnostic", "spec::program"]),
         ("spec", &["event", "diagnostic", "schema", "script"]),
-        ("bus", &["event", "clock", "spec::program"]),
+        ("database", &["clock"]),
+        ("bus", &["event", "clock", "spec::program", "database"]),
         // What a store keeps tells of violations and places; `spec` says which store.
-        ("store", &["event", "clock", "spec::program", "schema::Violation", "script::Place", "mutant"]),
+        ("store", &["event", "clock", "spec::program", "schema::Violation", "script::Place", "database", "mutant"]),
         ("flow", &["event", "clock", "spec::program", "schema", "script", "bus", "store", "mutant"]),
-        ("ops", &["event", "clock", "spec", "schema", "script", "bus", "store", "flow", "diagnostic"]),
+        ("ops", &["event", "clock", "spec", "schema", "script", "database", "bus", "store", "flow", "diagnostic"]),
         ("admin", &["flow", "spec::program"]),
         ("telemetry", &[]),
         ("mutant", &[]),
@@ -131,7 +133,10 @@ fn the_flow_names_no_broker_and_no_store() {
     let mut found = Vec::new();
     for source in sources().iter().filter(|s| s.path.starts_with("flow/") && !s.path.starts_with("flow/chaos/")) {
         for (line, code) in source.code() {
-            if ["bus::nats", "bus::memory", "store::redis", "store::memory"].iter().any(|name| code.contains(name)) {
+            if ["bus::nats", "bus::local", "bus::memory", "store::redis", "store::embedded", "store::memory"]
+                .iter()
+                .any(|name| code.contains(name))
+            {
                 found.push(format!("src/{}:{line}", source.path));
             }
         }

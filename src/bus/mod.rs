@@ -7,8 +7,10 @@
 //! * while a delivery is held its source keeps it alive at the broker, so that holding is not losing;
 //! * a publish is complete only when the broker confirmed that it stored the event.
 
+pub mod local;
 pub mod memory;
 pub mod nats;
+pub mod subject;
 pub mod open;
 
 use std::sync::Arc;

@@ -5,22 +5,23 @@ use std::sync::Arc;
 
 use futures_util::future::{BoxFuture, FutureExt as _};
 
-use super::memory::MemoryBus;
+use super::local::LocalBus;
 use super::nats::{Connection, StreamChannel, Tuning};
 use super::{BusError, Channels, ConsumerSpec, Progress, Sink, Source};
 use crate::clock::Clock;
+use crate::database::Database;
 use crate::event::ChannelName;
-use crate::spec::program::{Channel, ChannelKind, Program};
+use crate::spec::program::{Channel, ChannelKind, LocalStream, Program};
 
-/// Channels that pipelines may read from and publish to. Channels on one connection share it, and memory channels
-/// live as long as this value.
+/// Channels that pipelines may read from and publish to. Channels on one connection share it.
 pub struct OpenChannels {
     channels: BTreeMap<ChannelName, Place>,
-    memory: MemoryBus,
+    /// `None`: there is no database (yet).
+    local: Option<LocalBus>,
 }
 
 enum Place {
-    Memory,
+    Local(LocalStream),
     Nats(Box<OnNats>),
 }
 
@@ -31,10 +32,11 @@ struct OnNats {
 }
 
 impl OpenChannels {
-    /// Opens the connections that these channels live on, without waiting for the servers.
+    /// Opens the connections that these channels live on, without waiting for the servers. Local ones live in `database`.
     pub async fn open<'n>(
         program: &Program,
         names: impl IntoIterator<Item = &'n ChannelName>,
+        database: Option<&Database>,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, BusError> {
         let mut connections: BTreeMap<Arc<str>, Connection> = BTreeMap::new();
@@ -42,7 +44,7 @@ impl OpenChannels {
         for name in names {
             let Some(channel) = program.channels.get(name) else { continue };
             let place = match &channel.kind {
-                ChannelKind::Memory => Place::Memory,
+                ChannelKind::Local(stream) => Place::Local(stream.clone()),
                 ChannelKind::Nats { connection: name, ack_wait, .. } => {
                     let connection = match connections.get(name) {
                         Some(connection) => connection.clone(),
@@ -61,15 +63,24 @@ impl OpenChannels {
             };
             channels.insert(name.clone(), place);
         }
-        Ok(Self { channels, memory: MemoryBus::new(clock) })
+        let local = database.map(|database| LocalBus::new(database.clone(), clock));
+        Ok(Self { channels, local })
     }
 
     /// Where a pipeline's consumer stands, without making it. `None`: it does not exist yet.
     pub async fn progress(&self, spec: ConsumerSpec) -> Result<Option<Progress>, BusError> {
         match self.place(&spec.channel)? {
-            Place::Memory => Ok(None),
+            Place::Local(stream) => match &self.local {
+                Some(local) => local.progress(stream, &spec).await,
+                None => Ok(None),
+            },
             Place::Nats(on) => on.connection.progress(on.channel.clone(), spec).await,
         }
+    }
+
+    fn local(&self) -> Result<&LocalBus, BusError> {
+        let closed = || BusError::Refused("the database is not open; please report this as a bug".to_owned());
+        self.local.as_ref().ok_or_else(closed)
     }
 
     fn place(&self, name: &ChannelName) -> Result<&Place, BusError> {
@@ -94,21 +105,20 @@ fn stream_channel(channel: &Channel) -> Result<StreamChannel, BusError> {
 
 impl Channels for OpenChannels {
     fn source(&self, spec: ConsumerSpec) -> BoxFuture<'_, Result<Box<dyn Source>, BusError>> {
-        let source = self.place(&spec.channel).map(|place| match place {
-            Place::Memory => Box::new(self.memory.source(spec)) as Box<dyn Source>,
-            Place::Nats(on) => Box::new(on.connection.source(on.channel.clone(), spec, on.tuning)),
-        });
-        std::future::ready(source).boxed()
+        async move {
+            Ok(match self.place(&spec.channel)? {
+                Place::Local(stream) => Box::new(self.local()?.source(stream, spec).await?) as Box<dyn Source>,
+                Place::Nats(on) => Box::new(on.connection.source(on.channel.clone(), spec, on.tuning)),
+            })
+        }
+        .boxed()
     }
 
     fn sink(&self, name: &ChannelName) -> Result<Arc<dyn Sink>, BusError> {
+        let named = |error: BusError| BusError::Refused(format!("channel `{name}`: {error}"));
         Ok(match self.place(name)? {
-            Place::Memory => Arc::new(self.memory.sink(name.clone())),
-            Place::Nats(on) => Arc::new(
-                on.connection
-                    .sink(on.channel.clone())
-                    .map_err(|error| BusError::Refused(format!("channel `{name}`: {error}")))?,
-            ),
+            Place::Local(stream) => Arc::new(self.local()?.sink(stream).map_err(named)?),
+            Place::Nats(on) => Arc::new(on.connection.sink(on.channel.clone()).map_err(named)?),
         })
     }
 }

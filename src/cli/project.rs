@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use super::failure::Failure;
 use super::print;
+use crate::clock::Clock;
+use crate::database::Database;
 use crate::diagnostic::{Level, has_errors, render};
 use crate::spec::program::{Channel, Pipeline, Program};
 use crate::spec::{self, Loaded};
@@ -49,6 +51,14 @@ pub fn directory(root: &Path) -> Result<(), Failure> {
     }
     Err(Failure::cannot_run(format!("`{}` is not a directory", root.display()))
         .help("`--project` names the directory of the project, where `sluice.yaml` is"))
+}
+
+/// The project's own database, if the program uses it and anything ever ran or was published here.
+pub fn database(program: &Program, clock: &dyn Clock) -> Result<Option<Database>, Failure> {
+    if !program.uses_database() {
+        return Ok(None);
+    }
+    Database::find(&program.data, clock).map_err(|trouble| Failure::cannot_run(trouble.to_string()))
 }
 
 /// The pipeline of that name, or all of them.

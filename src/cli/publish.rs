@@ -13,9 +13,11 @@ use super::failure::{Exit, Failure};
 use super::project::Tell;
 use super::{ProjectArgs, print, project};
 use crate::bus::Sink;
+use crate::bus::local::LocalBus;
 use crate::bus::nats::StreamChannel;
 use crate::bus::open::connect;
 use crate::clock::{SystemClock, SystemEntropy};
+use crate::database::{Access, Database};
 use crate::event::Headers;
 use crate::ops::publish::{News, Press, Summary, publish_all, template};
 use crate::spec::program::{Channel, ChannelKind, Program};
@@ -143,20 +145,30 @@ async fn sink(
     subject: Option<&str>,
     raw: bool,
 ) -> Result<Arc<dyn Sink>, Failure> {
-    let (ChannelKind::Nats { connection, subjects, .. }, Some(place)) =
-        (&channel.kind, StreamChannel::of(&channel.kind))
-    else {
-        return Err(Failure::cannot_run(format!("channel `{}` lives in the memory of `sluice run`", channel.name))
-            .help("list it under `channels` in `sluice.yaml` with a stream of a broker to publish to it"));
-    };
+    let cannot = |why: String| Failure::cannot_run(why);
     let ask = |why| Failure::cannot_run(why).help("say where to publish with `--subject`");
+    let subjects = match &channel.kind {
+        ChannelKind::Local(stream) => &stream.subjects,
+        ChannelKind::Nats { subjects, .. } => subjects,
+    };
     let template = template(subjects, subject).map_err(ask)?;
     if raw && template.contains('{') {
         return Err(ask(format!("with `--raw` nothing is known of an event, so `{template}` cannot be filled in")));
     }
-    let connection = connect(program, connection).await.map_err(|error| Failure::cannot_run(error.to_string()))?;
-    let sink = connection.publisher(place, &template).map_err(|error| Failure::cannot_run(error.to_string()))?;
-    Ok(Arc::new(sink))
+    match &channel.kind {
+        ChannelKind::Local(stream) => {
+            let database = Database::open(&program.data, Access::Beside, &SystemClock);
+            let database = database.map_err(|trouble| cannot(trouble.to_string()))?;
+            Ok(Arc::new(LocalBus::new(database, Arc::new(SystemClock)).publisher(stream, &template)))
+        }
+        ChannelKind::Nats { connection, .. } => {
+            let place = StreamChannel::of(&channel.kind);
+            let place = place.ok_or_else(|| cannot(format!("channel `{}` is not on NATS", channel.name)))?;
+            let connection = connect(program, connection).await.map_err(|error| cannot(error.to_string()))?;
+            let sink = connection.publisher(place, &template).map_err(|error| cannot(error.to_string()))?;
+            Ok(Arc::new(sink))
+        }
+    }
 }
 
 type Lines = stream::BoxStream<'static, std::io::Result<Vec<u8>>>;

@@ -13,6 +13,7 @@ use super::{ProjectArgs, print, project};
 use crate::admin;
 use crate::bus::open::OpenChannels;
 use crate::clock::{Clock, SystemClock, SystemEntropy};
+use crate::database::{Access, Database};
 use crate::flow::context::Context;
 use crate::flow::supervisor::{CannotRun, Options, UnknownPosition};
 use crate::ops::gate::{Gate, Ground, channels_of};
@@ -84,12 +85,18 @@ pub async fn run(arguments: RunArgs) -> Result<Exit, Failure> {
 
 async fn build(program: &Program, options: &Options) -> Result<Gate, Failure> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let channels = OpenChannels::open(program, &channels_of(&program.pipelines), Arc::clone(&clock)).await;
+    let database = match program.uses_database() {
+        true => Some(Database::open(&program.data, Access::Run, &*clock)),
+        false => None,
+    };
+    let database = database.transpose().map_err(|trouble| Failure::cannot_run(trouble.to_string()))?;
+    let names = channels_of(&program.pipelines);
+    let channels = OpenChannels::open(program, &names, database.as_ref(), Arc::clone(&clock)).await;
     let channels = channels.map_err(|error| Failure::cannot_run(error.to_string()))?;
     let ground = Ground::new(Arc::new(channels), options.workers, Arc::clone(&clock), Arc::new(SystemEntropy));
     let ground = ground.map_err(|error| Failure::cannot_run(format!("the system gives no threads: {error}")))?;
     let store = |pipeline: &Pipeline| -> Result<Arc<dyn Store>, CannotRun> {
-        open::open(&program.store, pipeline, Arc::clone(&clock))
+        open::open(program, pipeline, database.as_ref(), Arc::clone(&clock))
             .map_err(|error| CannotRun { pipeline: pipeline.name.to_string(), why: error.to_string() })
     };
     Gate::build(program, &ground, store).map_err(|error| Failure::cannot_run(error.to_string()))
@@ -108,6 +115,7 @@ fn taken(listen: std::net::SocketAddr, error: &std::io::Error) -> Failure {
 /// Says what is about to run.
 fn announce(program: &Program, admin: Option<&admin::Bound>) {
     let store = match &program.store {
+        StoreConfig::Embedded => "embedded",
         StoreConfig::Memory => "memory",
         StoreConfig::Redis { .. } => "redis",
     };

@@ -38,11 +38,12 @@ pub async fn status(arguments: StatusArgs) -> Result<Exit, Failure> {
     let pipelines = project::pipelines(&program, arguments.pipeline.as_deref())?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let inputs: Vec<_> = pipelines.iter().flat_map(|pipeline| pipeline.inputs()).collect();
-    let channels = OpenChannels::open(&program, &inputs, Arc::clone(&clock)).await;
+    let database = project::database(&program, &*clock)?;
+    let channels = OpenChannels::open(&program, &inputs, database.as_ref(), Arc::clone(&clock)).await;
     let channels = channels.map_err(|error| Failure::cannot_run(error.to_string()))?;
     let mut all = Vec::new();
     for pipeline in &pipelines {
-        all.push(PipelineStatus::ask(&program, pipeline, &channels, Arc::clone(&clock)).await);
+        all.push(PipelineStatus::ask(&program, pipeline, &channels, database.as_ref(), Arc::clone(&clock)).await);
     }
     match arguments.format {
         Format::Json => {
@@ -74,8 +75,8 @@ fn human(status: &PipelineStatus) -> String {
     let mut lines = vec![status.pipeline.name.to_string()];
     match &status.store {
         Err(error) => lines.push(format!("  store: {error}")),
-        Ok(StoreStatus { opened: None, .. }) => lines.push("  store: this pipeline never ran on it".to_owned()),
-        Ok(StoreStatus { opened: Some(opened), census }) => {
+        Ok(None) => lines.push("  store: this pipeline never ran on it".to_owned()),
+        Ok(Some(StoreStatus { opened, census })) => {
             lines.push(format!("  store: {}", durability(opened.durability)));
             lines.extend(opened.warnings.iter().map(|warning| format!("  warning: {warning}")));
             lines.push(format!(
@@ -91,7 +92,6 @@ fn human(status: &PipelineStatus) -> String {
 fn input_line(input: &InputStatus) -> String {
     let position = input.position.map_or("no position yet".to_owned(), |position| format!("position {position}"));
     let broker = match &input.broker {
-        Broker::Memory => "lives in the memory of `sluice run`".to_owned(),
         Broker::NoConsumer => "no consumer yet".to_owned(),
         Broker::Progress(p) => format!(
             "pending {} · delivered {} · ack floor {} · stream {}–{}",
@@ -105,9 +105,10 @@ fn input_line(input: &InputStatus) -> String {
 fn as_json(status: &PipelineStatus) -> Value {
     let store = match &status.store {
         Err(error) => json!({ "error": error.to_string() }),
-        Ok(StoreStatus { opened, census }) => json!({
-            "durability": opened.as_ref().map(|opened| durability(opened.durability)),
-            "warnings": opened.as_ref().map(|opened| &opened.warnings),
+        Ok(None) => Value::Null,
+        Ok(Some(StoreStatus { opened, census })) => json!({
+            "durability": durability(opened.durability),
+            "warnings": opened.warnings,
             "parked": census.parked,
             "outbox": census.outbox,
             "dead_letters": census.dead_open,
@@ -121,7 +122,7 @@ fn as_json(status: &PipelineStatus) -> Value {
 fn input_json(input: &InputStatus) -> Value {
     let mut value = json!({ "channel": &*input.channel, "position": input.position });
     match &input.broker {
-        Broker::Memory | Broker::NoConsumer => {}
+        Broker::NoConsumer => {}
         Broker::Progress(p) => {
             value["consumer"] = json!({
                 "pending": p.pending, "delivered": p.delivered, "ack_floor": p.ack_floor, "first": p.first, "last": p.last,

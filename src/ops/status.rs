@@ -5,21 +5,22 @@ use std::sync::Arc;
 use crate::bus::open::OpenChannels;
 use crate::bus::{BusError, ConsumerSpec, Progress};
 use crate::clock::Clock;
+use crate::database::Database;
 use crate::event::ChannelName;
-use crate::spec::program::{ChannelKind, Pipeline, Program};
+use crate::spec::program::{Pipeline, Program};
 use crate::store::{Census, Opened, StoreError, open};
 
 #[derive(Debug)]
 pub struct PipelineStatus {
     pub pipeline: Arc<Pipeline>,
-    pub store: Result<StoreStatus, StoreError>,
+    /// `None`: the pipeline never ran on this store.
+    pub store: Result<Option<StoreStatus>, StoreError>,
     pub inputs: Vec<InputStatus>,
 }
 
 #[derive(Debug)]
 pub struct StoreStatus {
-    /// `None`: the pipeline never ran on this store.
-    pub opened: Option<Opened>,
+    pub opened: Opened,
     pub census: Census,
 }
 
@@ -33,8 +34,6 @@ pub struct InputStatus {
 
 #[derive(Debug)]
 pub enum Broker {
-    /// The channel lives in the memory of `sluice run`.
-    Memory,
     /// The consumer is made with the first run.
     NoConsumer,
     Progress(Progress),
@@ -47,31 +46,28 @@ impl PipelineStatus {
         program: &Program,
         pipeline: &Arc<Pipeline>,
         channels: &OpenChannels,
+        database: Option<&Database>,
         clock: Arc<dyn Clock>,
     ) -> Self {
-        let beside = open::beside(&program.store, pipeline, clock).await;
+        let beside = open::beside(program, pipeline, database, clock).await;
         let mut inputs = Vec::new();
         for channel in pipeline.inputs() {
             let position = match &beside {
-                Ok((store, _)) => store.position(&channel).await.ok().flatten(),
-                Err(_) => None,
+                Ok(Some((store, _))) => store.position(&channel).await.ok().flatten(),
+                Ok(None) | Err(_) => None,
             };
-            let broker = match program.channels.get(&channel).map(|channel| &channel.kind) {
-                Some(ChannelKind::Nats { .. }) => {
-                    let name = Arc::clone(&pipeline.name);
-                    let spec = ConsumerSpec { pipeline: name, channel: channel.clone(), start_after: None };
-                    match channels.progress(spec).await {
-                        Ok(Some(progress)) => Broker::Progress(progress),
-                        Ok(None) => Broker::NoConsumer,
-                        Err(error) => Broker::Down(error),
-                    }
-                }
-                _ => Broker::Memory,
+            let spec =
+                ConsumerSpec { pipeline: Arc::clone(&pipeline.name), channel: channel.clone(), start_after: None };
+            let broker = match channels.progress(spec).await {
+                Ok(Some(progress)) => Broker::Progress(progress),
+                Ok(None) => Broker::NoConsumer,
+                Err(error) => Broker::Down(error),
             };
             inputs.push(InputStatus { channel, position, broker });
         }
         let store = match beside {
-            Ok((store, opened)) => store.census().await.map(|census| StoreStatus { opened, census }),
+            Ok(Some((store, opened))) => store.census().await.map(|census| Some(StoreStatus { opened, census })),
+            Ok(None) => Ok(None),
             Err(error) => Err(error),
         };
         Self { pipeline: Arc::clone(pipeline), store, inputs }

@@ -20,6 +20,8 @@ pub struct Program {
     pub revision: Arc<str>,
     pub root: PathBuf,
     pub store: StoreConfig,
+    /// The directory of the embedded database: local channels, and the embedded store.
+    pub data: PathBuf,
     /// Every channel a pipeline names, listed in `sluice.yaml` or not.
     pub channels: BTreeMap<ChannelName, Channel>,
     pub connections: BTreeMap<Arc<str>, NatsConnection>,
@@ -27,11 +29,24 @@ pub struct Program {
     pub admin: Option<Admin>,
 }
 
+impl Program {
+    /// Whether anything of it lives in the project's own database.
+    pub fn uses_database(&self) -> bool {
+        let is_local = |channel: &Channel| matches!(channel.kind, ChannelKind::Local(_));
+        matches!(self.store, StoreConfig::Embedded) || self.channels.values().any(is_local)
+    }
+}
+
 /// `secret` values are never printed: not by `Debug`, not in errors.
 #[derive(Debug)]
 pub enum StoreConfig {
+    /// In the project's own database, [`Program::data`].
+    Embedded,
     Memory,
-    Redis { url: SecretString, durability: DurabilityChoice },
+    Redis {
+        url: SecretString,
+        durability: DurabilityChoice,
+    },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,8 +97,8 @@ pub struct Channel {
 
 #[derive(Clone, Debug)]
 pub enum ChannelKind {
-    /// Lives and dies with the process.
-    Memory,
+    /// A stream in the project's own database, [`Program::data`].
+    Local(LocalStream),
     Nats {
         connection: Arc<str>,
         stream: String,
@@ -94,6 +109,17 @@ pub enum ChannelKind {
         /// After this long without a sign of life of its runner, an event is delivered again.
         ack_wait: Duration,
     },
+}
+
+/// Streams are shared by name; what two channels say of one stream's limits is the same.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LocalStream {
+    pub stream: String,
+    /// As for NATS.
+    pub subjects: Vec<String>,
+    /// Of payloads and headers.
+    pub max_bytes: u64,
+    pub max_age: Duration,
 }
 
 /// How bytes become an event, and an event bytes.

@@ -29,9 +29,9 @@ pub struct Project {
     /// Servers by a name of your choice, for channels to refer to.
     pub connections: BTreeMap<String, Connection>,
     /// Where is kept what was handled, the state of every key, what is parked and what is still to be sent. Exactly
-    /// one kind.
+    /// one kind; without it, `embedded`.
     pub store: Option<Store>,
-    /// Channels by the name that pipelines use: where events come from and go to.
+    /// Channels by the name that pipelines use: where events come from and go to. One that is not listed is local.
     #[schemars(extend("propertyNames" = { "pattern": values::CHANNEL }))]
     pub channels: BTreeMap<String, Channel>,
     /// Health and metrics over HTTP; without it nothing listens.
@@ -92,12 +92,23 @@ pub struct Tls {
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase", expecting = "one of `redis`, `memory`")]
+#[serde(rename_all = "lowercase", expecting = "one of `embedded`, `redis`, `memory`")]
 pub enum Store {
+    /// The project's own database, in a directory of this machine; also what there is without `store`. One `sluice run` at
+    /// a time. Local channels live there too.
+    Embedded(Embedded),
     /// A Redis or Valkey server, 7.0 or later, no cluster. The store of several runners.
     Redis(Redis),
     /// Remembers until the process ends: for trying things out.
     Memory(Nothing),
+}
+
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Embedded {
+    /// The directory, relative to the project. It is made when it is not there.
+    #[schemars(extend("default" = ".sluice"))]
+    pub path: Option<String>,
 }
 
 #[derive(Debug, Default, Deserialize, JsonSchema)]
@@ -129,14 +140,14 @@ pub struct Nothing {}
 /// Exactly one kind, and the envelope beside it.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
-#[schemars(extend("oneOf" = [{ "required": ["nats"] }, { "required": ["memory"] }]))]
+#[schemars(extend("oneOf" = [{ "required": ["nats"] }, { "required": ["local"] }]))]
 pub struct Channel {
     /// A JetStream stream, or some of its subjects.
     #[serde(deserialize_with = "values::present")]
     pub nats: Option<NatsChannel>,
-    /// Lives and dies with the process: for trying things out.
+    /// A stream in the project's own database, on this machine; `local: {}` is what an unlisted channel is.
     #[serde(deserialize_with = "values::present")]
-    pub memory: Option<Nothing>,
+    pub local: Option<LocalChannel>,
     /// How a message is an event: `sluice` (`{ id, type, source, version, time, data }`), `cloudevents` (structured) or
     /// `cloudevents-binary` (`ce-*` headers); read and written so. Without it, what comes is told apart message by
     /// message, and what goes is written as `sluice`.
@@ -170,6 +181,29 @@ pub struct NatsChannel {
     /// signs of life while they hold events.
     #[schemars(schema_with = "values::duration", extend("default" = "30s"))]
     pub ack_wait: Option<Human>,
+}
+
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+#[schemars(extend("not" = { "required": ["subject", "subjects"] }))]
+pub struct LocalChannel {
+    /// Name of the stream; the channel's unless said otherwise. Channels that name one stream share its events.
+    #[schemars(schema_with = "values::stream", example = &"orders")]
+    pub stream: Option<String>,
+    /// The one subject; the channel's name unless said otherwise. What is published to needs one without wildcards, in which
+    /// `{pipeline}`, `{type}` and `{key}` are filled in.
+    #[schemars(schema_with = "values::subject", example = &"dead.{pipeline}")]
+    pub subject: Option<String>,
+    /// Several subjects, or wildcards, to read from. Not together with `subject`.
+    #[schemars(schema_with = "values::subjects", example = ["orders.>"])]
+    pub subjects: Option<Vec<String>>,
+    /// What the stream holds at most, not less than `1MiB`. Beyond it, the oldest events go that all consumers are done
+    /// with; a stream that is full of others takes nothing more until its consumers caught up.
+    #[schemars(schema_with = "values::size", extend("default" = "1GiB"))]
+    pub max_bytes: Option<Human>,
+    /// An event that is older goes once all consumers are done with it.
+    #[schemars(schema_with = "values::duration", extend("default" = "7d"))]
+    pub max_age: Option<Human>,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]

@@ -5,7 +5,16 @@ use std::collections::HashMap;
 use std::collections::HashSet;
 
 use super::{Commit, Condition, Group, StoreError, Write};
-use crate::event::{ChannelName, MarkId, Partition};
+use crate::event::{ChannelName, Key, MarkId, Partition};
+
+/// How keys are spread over partitions; its vector is checked against the store at every start.
+pub(super) const KEY_HASH: &str = "sha256-be64-mod";
+
+/// Pins how keys and events are digested: a program that digests otherwise would look in the wrong places.
+pub(super) fn digest_vector(partitions: u16) -> String {
+    let key = Key::new("sluice-vector").expect("short and not empty");
+    format!("{}:{}", key.partition(partitions).0, MarkId::of_event("vector", "1", &key).hex())
+}
 
 /// Orders are scores of a sorted set, doubles in Redis: above this they would no longer be exact.
 pub(super) const MAX_ORDER: u64 = 1 << 53;
@@ -78,4 +87,14 @@ fn items(group: &Group) -> impl Iterator<Item = Item> {
         Write::Emit(_) => None,
     });
     conditions.chain(writes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn vector_of_the_store_format() {
+        assert_eq!(digest_vector(16), "15:bbd9905df5db99bb7be84ef4bc0ad476");
+    }
 }

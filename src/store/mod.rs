@@ -7,6 +7,7 @@
 //! read, and a group whose conditions do not hold writes nothing. Whoever comes late is refused and reads again.
 
 mod contract;
+pub mod embedded;
 pub mod memory;
 pub mod open;
 pub mod record;

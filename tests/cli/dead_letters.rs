@@ -164,6 +164,6 @@ fn an_unknown_id_is_told_and_so_is_a_store_in_memory() {
     let shop = Shop::with_a_dead_letter();
     let done = shop.sandbox.sluice(&["dlq", "show", "zz"]).expect(2);
     assert!(done.stderr.starts_with("error: there is no dead letter `zz`\nhelp: "), "{}", done.stderr);
-    let done = Sandbox::in_memory("{ listen: '127.0.0.1:0' }").sluice(&["dlq", "list"]).expect(2);
+    let done = Sandbox::small("{}").file("sluice.yaml", "store: { memory: {} }\n").sluice(&["dlq", "list"]).expect(2);
     assert!(done.stderr.contains("the store is in memory"), "{}", done.stderr);
 }

@@ -2,13 +2,13 @@ use super::sandbox::Sandbox;
 
 #[test]
 fn a_sound_project_passes() {
-    let done = Sandbox::in_memory("{ listen: '127.0.0.1:0' }").sluice(&["lint"]).expect(0);
+    let done = Sandbox::small("{ listen: '127.0.0.1:0' }").sluice(&["lint"]).expect(0);
     assert_eq!(done.stdout, "1 pipeline, no problems found\n");
 }
 
 #[test]
 fn findings_are_shown_where_they_are_and_counted() {
-    let broken = Sandbox::in_memory("{}").file("pipelines/p.yaml", "pipeline: p\nkye: data.id\n");
+    let broken = Sandbox::small("{}").file("pipelines/p.yaml", "pipeline: p\nkye: data.id\n");
     let done = broken.sluice(&["lint"]).expect(1);
     assert!(done.stdout.contains("--> pipelines/p.yaml:2:1"), "{}", done.stdout);
     assert!(done.stdout.contains("help: did you mean `key`?"), "{}", done.stdout);
@@ -17,20 +17,20 @@ fn findings_are_shown_where_they_are_and_counted() {
 
 #[test]
 fn json_is_one_object_with_a_place_for_every_finding() {
-    let broken = Sandbox::in_memory("{}").file("pipelines/p.yaml", "pipeline: p\nkye: data.id\n");
+    let broken = Sandbox::small("{}").file("pipelines/p.yaml", "pipeline: p\nkye: data.id\n");
     let found = broken.sluice(&["lint", "--format", "json"]).expect(1).json();
     let first = &found["diagnostics"][0];
     assert_eq!(first["file"], "pipelines/p.yaml");
     for field in ["rule", "level", "message", "line", "column", "end_line", "end_column"] {
         assert!(!first[field].is_null(), "{field}: {first}");
     }
-    let sound = Sandbox::in_memory("{ listen: '127.0.0.1:0' }").sluice(&["lint", "--format", "json"]).expect(0).json();
+    let sound = Sandbox::small("{ listen: '127.0.0.1:0' }").sluice(&["lint", "--format", "json"]).expect(0).json();
     assert_eq!(sound["diagnostics"], serde_json::json!([]));
 }
 
 #[test]
 fn warnings_fail_only_when_they_are_denied() {
-    let weak = Sandbox::in_memory("{}").file(
+    let weak = Sandbox::small("{}").file(
         "sluice.yaml",
         "connections: { nats: { nats: { url: 'nats://127.0.0.1:1' } } }\nstore: { memory: {} }\n\
          channels: { orders: { nats: { stream: S, subject: s } } }\n",
@@ -41,7 +41,7 @@ fn warnings_fail_only_when_they_are_denied() {
 
 #[test]
 fn needs_no_environment() {
-    let secret = Sandbox::in_memory("{ listen: '127.0.0.1:0', token: '${NOBODY_SET_THIS}' }");
+    let secret = Sandbox::small("{ listen: '127.0.0.1:0', token: '${NOBODY_SET_THIS}' }");
     secret.sluice(&["lint"]).expect(0);
     let done = secret.sluice(&["run"]).expect(1);
     assert!(done.stderr.contains("NOBODY_SET_THIS"), "{}", done.stderr);

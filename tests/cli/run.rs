@@ -36,18 +36,18 @@ fn events_are_handled_and_the_balance_is_told_at_the_end() {
 
 #[test]
 fn what_is_about_to_run_is_said_at_the_start() {
-    let running = Sandbox::in_memory("{ listen: '127.0.0.1:0' }").run_kept();
+    let running = Sandbox::small("{ listen: '127.0.0.1:0' }").run_kept();
     running.1.until_ready();
     let log = running.1.log();
     let events: Vec<Value> = log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let said = |field: &str, value: &str| events.iter().any(|event| event[field] == value);
     assert!(said("pipeline", "p") && said("subscriptions", "OrderCreated") && said("from", "orders"), "{log}");
-    assert!(said("durability", "none") && events.iter().any(|event| event["revision"].is_string()), "{log}");
+    assert!(said("durability", "strict") && events.iter().any(|event| event["revision"].is_string()), "{log}");
 }
 
 #[test]
 fn a_pipeline_without_events_balances_at_nothing() {
-    let (_sandbox, running) = Sandbox::in_memory("{ listen: '127.0.0.1:0' }").run_kept();
+    let (_sandbox, running) = Sandbox::small("{ listen: '127.0.0.1:0' }").run_kept();
     running.until_ready();
     assert_eq!(running.get("/healthz", &[]), (200, "ok\n".to_owned()));
     let done = running.terminated().expect(0);
@@ -56,7 +56,7 @@ fn a_pipeline_without_events_balances_at_nothing() {
 
 #[test]
 fn health_is_for_everybody_and_metrics_for_the_token() {
-    let (_sandbox, running) = Sandbox::in_memory("{ listen: '127.0.0.1:0', token: s3cret }").run_kept();
+    let (_sandbox, running) = Sandbox::small("{ listen: '127.0.0.1:0', token: s3cret }").run_kept();
     running.until_ready();
     assert_eq!(running.get("/metrics", &[]).0, 401);
     assert_eq!(running.get("/metrics", &[("Authorization", "Bearer wrong")]).0, 401);
@@ -68,7 +68,7 @@ fn health_is_for_everybody_and_metrics_for_the_token() {
 
 #[test]
 fn a_request_that_names_another_host_is_turned_away() {
-    let (_sandbox, running) = Sandbox::in_memory("{ listen: '127.0.0.1:0' }").run_kept();
+    let (_sandbox, running) = Sandbox::small("{ listen: '127.0.0.1:0' }").run_kept();
     running.until_ready();
     assert_eq!(running.get("/metrics", &[("Host", "evil.example")]).0, 403);
     assert_eq!(running.get("/healthz", &[("Host", "localhost:1")]).0, 200);
@@ -78,15 +78,14 @@ fn a_request_that_names_another_host_is_turned_away() {
 fn an_admin_port_in_use_is_refused() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap();
-    let done = Sandbox::in_memory(&format!("{{ listen: '{address}' }}")).sluice(&["run"]).expect(2);
+    let done = Sandbox::small(&format!("{{ listen: '{address}' }}")).sluice(&["run"]).expect(2);
     assert!(done.stderr.contains(&format!("error: the admin address {address} cannot be used")), "{}", done.stderr);
     assert!(done.stderr.contains("help: another process listens there"), "{}", done.stderr);
 }
 
 #[test]
 fn a_broken_project_does_not_run() {
-    let done =
-        Sandbox::in_memory("{}").file("pipelines/p.yaml", "pipeline: p\nkye: data.id\n").sluice(&["run"]).expect(1);
+    let done = Sandbox::small("{}").file("pipelines/p.yaml", "pipeline: p\nkye: data.id\n").sluice(&["run"]).expect(1);
     assert!(done.stderr.contains("--> pipelines/p.yaml:2:1"), "{}", done.stderr);
     assert!(done.stderr.contains("error: the project has "), "{}", done.stderr);
 }

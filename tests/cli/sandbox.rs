@@ -75,10 +75,10 @@ impl Sandbox {
         self
     }
 
-    /// One pipeline on memory channels and store.
-    pub fn in_memory(admin: &str) -> Self {
+    /// One pipeline on what there is without a server: a local channel and the embedded store.
+    pub fn small(admin: &str) -> Self {
         Self::empty()
-            .file("sluice.yaml", &format!("store: {{ memory: {{}} }}\nadmin: {admin}\n"))
+            .file("sluice.yaml", &format!("admin: {admin}\n"))
             .file(
                 "pipelines/p.yaml",
                 "pipeline: p\nkey: data.id\nsubscriptions:\n  - { event: OrderCreated, from: orders, versions: [1], handler: h.rhai }\n",

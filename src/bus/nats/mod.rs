@@ -21,11 +21,10 @@ mod undeliverable;
 mod sink;
 mod source;
 mod stream;
-pub mod subject;
 
 use std::time::Duration;
 
-use crate::bus::{BusError, ConsumerSpec, Progress};
+use crate::bus::{BusError, ConsumerSpec, Progress, subject};
 use crate::spec::program::{ChannelKind, NatsConnection};
 
 pub use sink::NatsSink;
@@ -86,7 +85,7 @@ impl StreamChannel {
             ChannelKind::Nats { stream, subjects, create, .. } => {
                 Some(Self { stream: stream.clone(), subjects: subjects.clone(), create: *create })
             }
-            ChannelKind::Memory => None,
+            ChannelKind::Local(_) => None,
         }
     }
 }

@@ -12,6 +12,7 @@ use super::project::Tell;
 use super::{Format, ProjectArgs, print, project};
 use crate::bus::open::OpenChannels;
 use crate::clock::{Clock, SystemClock, SystemEntropy};
+use crate::database::Database;
 use crate::event::{MarkId, hex};
 use crate::flow::context::Context;
 use crate::ops::dead_letters::{Ledger, Letter, Trouble};
@@ -123,6 +124,7 @@ pub async fn dlq(arguments: DlqArgs) -> Result<Exit, Failure> {
 struct Desk {
     program: Arc<Program>,
     ledgers: Vec<Ledger>,
+    database: Option<Database>,
     clock: Arc<dyn Clock>,
     format: Format,
 }
@@ -137,16 +139,16 @@ impl Desk {
     async fn open(arguments: &DlqArgs) -> Result<Self, Failure> {
         let program = project::load(&arguments.project.project, Tell::Errors)?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let database = project::database(&program, &*clock)?;
         let mut ledgers = Vec::new();
         for pipeline in project::pipelines(&program, arguments.pipeline.as_deref())? {
-            let beside = open::beside(&program.store, &pipeline, Arc::clone(&clock)).await;
-            let (store, opened) = beside.map_err(|error| Failure::cannot_run(error.to_string()))?;
+            let beside = open::beside(&program, &pipeline, database.as_ref(), Arc::clone(&clock)).await;
             // Where nothing ever ran, nothing died.
-            if opened.is_some() {
+            if let Some((store, _)) = beside.map_err(|error| Failure::cannot_run(error.to_string()))? {
                 ledgers.push(Ledger { pipeline, store });
             }
         }
-        Ok(Self { program, ledgers, clock, format: arguments.format })
+        Ok(Self { program, ledgers, database, clock, format: arguments.format })
     }
 
     /// Every letter with the index of its ledger.
@@ -195,7 +197,7 @@ impl Desk {
     /// A pipeline as `sluice run` would make it, to run letters through; nothing of it is at work yet.
     async fn context(&self, ledger: &Ledger) -> Result<Arc<Context>, Failure> {
         let names = channels_of([&ledger.pipeline]);
-        let channels = OpenChannels::open(&self.program, &names, Arc::clone(&self.clock)).await;
+        let channels = OpenChannels::open(&self.program, &names, self.database.as_ref(), Arc::clone(&self.clock)).await;
         let channels = channels.map_err(|error| Failure::cannot_run(error.to_string()))?;
         let ground = Ground::new(Arc::new(channels), 1, Arc::clone(&self.clock), Arc::new(SystemEntropy));
         let ground = ground.map_err(|error| Failure::cannot_run(format!("the system gives no threads: {error}")))?;

@@ -9,7 +9,7 @@ use std::time::Duration;
 use futures_util::future::{BoxFuture, FutureExt as _};
 use futures_util::stream::{FuturesUnordered, Stream, StreamExt as _};
 
-use crate::bus::nats::subject;
+use crate::bus::subject;
 use crate::bus::{PublishError, Sink};
 
 pub use press::{Press, Ready};

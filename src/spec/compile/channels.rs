@@ -8,7 +8,7 @@ use super::super::locate::NodePath;
 use super::super::names;
 use super::super::program::{Channel, ChannelKind, Envelope, StoreConfig};
 use super::Context;
-use super::project::Project;
+use super::project::{self, Project};
 use crate::diagnostic::{Diagnostic, Span, did_you_mean, rules};
 use crate::event::ChannelName;
 
@@ -71,12 +71,15 @@ impl Uses {
             let Some(channel) = project.channels.get(&name) else {
                 if !project.broken_channels.iter().any(|broken| **broken == *name) {
                     unlisted(context, project, &name, &place, channels.contains_key(&name));
-                    let kind = ChannelKind::Memory;
+                    let kind = ChannelKind::Local(project::local_stream(&name));
                     channels.insert(name.clone(), Channel { name, kind, envelope: Envelope::Auto });
                 }
                 continue;
             };
-            let ChannelKind::Nats { connection, stream, subjects, .. } = &channel.kind else { continue };
+            let subjects = match &channel.kind {
+                ChannelKind::Local(local) => &local.subjects,
+                ChannelKind::Nats { subjects, .. } => subjects,
+            };
             match how {
                 Use::Publish => {
                     if let Some(why) = unpublishable(subjects) {
@@ -90,8 +93,11 @@ impl Uses {
                         volatile_told = true;
                         let message = "what was handled is remembered in memory only: after a restart, events can be handled twice";
                         let warning = Diagnostic::warning(rules::GUARANTEE, message).at(place.span());
-                        context.push(warning.help("add `store: { redis: { url: … } }` to `sluice.yaml`"));
+                        context.push(
+                            warning.help("take `store: { memory: {} }` out of `sluice.yaml`, or name a Redis there"),
+                        );
                     }
+                    let ChannelKind::Nats { connection, stream, .. } = &channel.kind else { continue };
                     // Dashes in both names can make one name of two pairs, and two pipelines would share a consumer.
                     let consumer = (connection.clone(), stream.clone(), format!("sluice-{pipeline}-{name}"));
                     let mine = (pipeline, name.clone());
@@ -111,11 +117,11 @@ impl Uses {
     }
 }
 
-/// A channel that is not listed lives in memory; one that is almost listed is a slip.
+/// A channel that is not listed is local; one that is almost listed is a slip.
 fn unlisted(context: &mut Context<'_>, project: &Project, name: &str, place: &Place, told: bool) {
     let meant = did_you_mean(name, project.channels.keys().map(|listed| &**listed));
     if let Some(meant) = meant.filter(|_| !told) {
-        let message = format!("the channel `{name}` is not listed, so it lives in memory only");
+        let message = format!("the channel `{name}` is not listed, so it is local");
         let warning = Diagnostic::warning(rules::CHANNEL, message).at(place.span());
         context.push(warning.help(format!("did you mean `{meant}`?")));
     }

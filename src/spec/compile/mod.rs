@@ -46,6 +46,7 @@ pub(super) fn compile(files: Files, environment: Environment<'_>) -> (Option<Pro
         revision: context.files.revision().into(),
         root: context.files.root().to_owned(),
         store: project.store,
+        data: project.data,
         channels,
         connections: project.connections,
         pipelines,

@@ -11,7 +11,8 @@ use secrecy::SecretString;
 use super::super::document::Document;
 use super::super::locate::NodePath;
 use super::super::program::{
-    Admin, Channel, ChannelKind, DurabilityChoice, Envelope, NatsAuth, NatsConnection, NatsTls, StoreConfig,
+    Admin, Channel, ChannelKind, DurabilityChoice, Envelope, LocalStream, NatsAuth, NatsConnection, NatsTls,
+    StoreConfig,
 };
 use super::super::variables::Expanded;
 use super::super::{names, raw, units};
@@ -22,6 +23,11 @@ use crate::event::ChannelName;
 
 /// As JetStream has it.
 const ACK_WAIT: Duration = Duration::from_secs(30);
+/// The embedded database, below the project.
+const DATA: &str = ".sluice";
+/// What a local stream keeps of events that all its consumers are done with.
+const LOCAL_BYTES: u64 = 1 << 30;
+const LOCAL_AGE: Duration = Duration::from_secs(7 * 24 * 3600);
 const DEFAULT_LISTEN: &str = "127.0.0.1:7474";
 
 pub struct Project {
@@ -31,6 +37,7 @@ pub struct Project {
     pub schemas: PathBuf,
     pub pipelines: PathBuf,
     pub store: StoreConfig,
+    pub data: PathBuf,
     pub connections: BTreeMap<Arc<str>, NatsConnection>,
     /// Those that are listed.
     pub channels: BTreeMap<ChannelName, Channel>,
@@ -46,7 +53,8 @@ pub fn compile(context: &mut Context<'_>) -> Project {
         document: None,
         schemas: "schemas".into(),
         pipelines: "pipelines".into(),
-        store: StoreConfig::Memory,
+        store: StoreConfig::Embedded,
+        data: context.files.root().join(DATA),
         connections: BTreeMap::new(),
         channels: BTreeMap::new(),
         broken_channels: Vec::new(),
@@ -73,6 +81,11 @@ pub fn compile(context: &mut Context<'_>) -> Project {
     if let Some(store) = reader.store(raw.store.as_ref()) {
         project.store = store;
     }
+    if let Some(raw::Store::Embedded(embedded)) = &raw.store
+        && let Some(path) = reader.directory(embedded.path.as_ref(), &root.key("store").key("embedded").key("path"))
+    {
+        project.data = path;
+    }
     for (name, channel) in &raw.channels {
         match reader.channel(name, channel, &known_connections) {
             Some(channel) => {
@@ -81,6 +94,7 @@ pub fn compile(context: &mut Context<'_>) -> Project {
             None => project.broken_channels.push(name.clone()),
         }
     }
+    reader.local_streams_agree(&project.channels);
     project.admin = raw.admin.as_ref().and_then(|admin| reader.admin(admin));
     if let Some(defaults) = &raw.defaults {
         let base = root.key("defaults");
@@ -88,6 +102,16 @@ pub fn compile(context: &mut Context<'_>) -> Project {
     }
     project.document = Some(document);
     project
+}
+
+/// Where a channel lives of which nothing is said.
+pub fn local_stream(channel: &str) -> LocalStream {
+    LocalStream {
+        stream: channel.to_owned(),
+        subjects: vec![channel.to_owned()],
+        max_bytes: LOCAL_BYTES,
+        max_age: LOCAL_AGE,
+    }
 }
 
 struct Reader<'r, 'c> {
@@ -194,8 +218,19 @@ impl Reader<'_, '_> {
         Some(file)
     }
 
+    /// A directory that is made when it is needed, inside of the project or not.
+    fn directory(&mut self, text: Option<&String>, path: &NodePath) -> Option<PathBuf> {
+        let expanded = self.text(text, path)?;
+        if expanded.known && expanded.value.is_empty() {
+            self.error(rules::BAD_VALUE, "this is empty", path);
+            return None;
+        }
+        Some(self.context.files.root().join(expanded.value))
+    }
+
     fn store(&mut self, raw: Option<&raw::Store>) -> Option<StoreConfig> {
         match raw? {
+            raw::Store::Embedded(_) => Some(StoreConfig::Embedded),
             raw::Store::Memory(raw::Nothing {}) => Some(StoreConfig::Memory),
             raw::Store::Redis(redis) => {
                 let base = NodePath::default().key("store").key("redis");
@@ -222,21 +257,17 @@ impl Reader<'_, '_> {
             Some(raw::Envelope::CloudEvents) => Envelope::CloudEventsStructured,
             Some(raw::Envelope::CloudEventsBinary) => Envelope::CloudEventsBinary,
         };
-        let kind = match (&raw.nats, &raw.memory) {
+        let kind = match (&raw.nats, &raw.local) {
             (Some(nats), None) => self.nats_channel(nats, &base.key("nats"), connections)?,
-            (None, Some(raw::Nothing {})) => ChannelKind::Memory,
+            (None, Some(local)) => ChannelKind::Local(self.local_channel(name, local, &base.key("local"))?),
             (Some(_), Some(_)) => {
-                self.error(rules::CHANNEL, "a channel lives in one place; keep `nats` or `memory`", &base);
+                self.error(rules::CHANNEL, "a channel lives in one place; keep `nats` or `local`", &base);
                 return None;
             }
             (None, None) => {
-                let told = ["nats", "memory"].iter().any(|kind| self.document.is_damaged(&base.key(kind)));
+                let told = ["nats", "local"].iter().any(|kind| self.document.is_damaged(&base.key(kind)));
                 if !told && !self.document.is_damaged(&base) {
-                    self.error(
-                        rules::CHANNEL,
-                        "it is not said where this channel lives; add `nats` or `memory`",
-                        &base,
-                    );
+                    self.error(rules::CHANNEL, "it is not said where this channel lives; add `nats` or `local`", &base);
                 }
                 return None;
             }
@@ -253,11 +284,8 @@ impl Reader<'_, '_> {
         let connection = self.connection(raw.connection.as_ref(), base, connections);
         let help = "name the JetStream stream, like `stream: ORDERS`";
         let stream = self.context.require(raw.stream.as_ref(), self.document, base, "stream", help);
-        let stream = self.text(stream, &base.key("stream")).and_then(|stream| {
-            let checked = if stream.known { names::stream(&stream.value) } else { Ok(()) };
-            self.context.checked(checked, self.document, &base.key("stream")).map(|()| stream.value)
-        });
-        let subjects = self.subjects(raw, base);
+        let stream = self.stream(stream, base);
+        let subjects = self.subjects(raw.subject.as_ref(), raw.subjects.as_ref(), base);
         Some(ChannelKind::Nats {
             connection: connection?,
             stream: stream?,
@@ -265,6 +293,52 @@ impl Reader<'_, '_> {
             create: raw.create.unwrap_or(false),
             ack_wait: self.ack_wait(raw.ack_wait.as_ref(), &base.key("ack_wait")).unwrap_or(ACK_WAIT),
         })
+    }
+
+    fn local_channel(&mut self, name: &str, raw: &raw::LocalChannel, base: &NodePath) -> Option<LocalStream> {
+        let mut local = local_stream(name);
+        if raw.stream.is_some() {
+            local.stream = self.stream(raw.stream.as_ref(), base)?;
+        }
+        if raw.subject.is_some() || raw.subjects.is_some() {
+            local.subjects = self.subjects(raw.subject.as_ref(), raw.subjects.as_ref(), base)?;
+        }
+        let path = base.key("max_bytes");
+        if let Some(text) = self.text(raw.max_bytes.as_ref().map(|human| &human.0), &path).filter(|text| text.known) {
+            let bytes = units::size(&text.value).and_then(|bytes| match u64::try_from(bytes) {
+                Ok(bytes) if bytes >= 1 << 20 => Ok(bytes),
+                _ => Err("`max_bytes` must be at least 1MiB".to_owned()),
+            });
+            local.max_bytes = self.context.checked(bytes, self.document, &path)?;
+        }
+        let path = base.key("max_age");
+        if let Some(text) = self.text(raw.max_age.as_ref().map(|human| &human.0), &path).filter(|text| text.known) {
+            local.max_age = self.context.checked(units::duration(&text.value), self.document, &path)?;
+        }
+        Some(local)
+    }
+
+    /// One stream has one set of limits, whichever channel names it.
+    fn local_streams_agree(&mut self, channels: &BTreeMap<ChannelName, Channel>) {
+        let mut limits: BTreeMap<&str, (&ChannelName, u64, Duration)> = BTreeMap::new();
+        for channel in channels.values() {
+            let ChannelKind::Local(local) = &channel.kind else { continue };
+            let mine = (&channel.name, local.max_bytes, local.max_age);
+            let first = limits.entry(&local.stream).or_insert(mine);
+            if (first.1, first.2) != (mine.1, mine.2) {
+                let message =
+                    format!("`{}` says other limits of the stream `{}` than `{}`", mine.0, local.stream, first.0);
+                let path = NodePath::default().key("channels").key(&channel.name).key("local");
+                self.error(rules::CHANNEL, &message, &path);
+            }
+        }
+    }
+
+    fn stream(&mut self, text: Option<&String>, base: &NodePath) -> Option<String> {
+        let path = base.key("stream");
+        let stream = self.text(text, &path)?;
+        let checked = if stream.known { names::stream(&stream.value) } else { Ok(()) };
+        self.context.checked(checked, self.document, &path).map(|()| stream.value)
     }
 
     fn ack_wait(&mut self, text: Option<&raw::Human>, path: &NodePath) -> Option<Duration> {
@@ -310,9 +384,14 @@ impl Reader<'_, '_> {
         None
     }
 
-    fn subjects(&mut self, raw: &raw::NatsChannel, base: &NodePath) -> Option<Vec<String>> {
+    fn subjects(
+        &mut self,
+        one: Option<&String>,
+        several: Option<&Vec<String>>,
+        base: &NodePath,
+    ) -> Option<Vec<String>> {
         let many = base.key("subjects");
-        let texts: Vec<(&String, NodePath)> = match (&raw.subject, &raw.subjects) {
+        let texts: Vec<(&String, NodePath)> = match (one, several) {
             (Some(_), Some(_)) => {
                 self.error(rules::CHANNEL, "`subject` and `subjects` say the same; keep one", &base.key("subject"));
                 return None;
@@ -325,7 +404,7 @@ impl Reader<'_, '_> {
             let told = self.document.is_damaged(&many) || self.document.is_damaged(&base.key("subject"));
             if !told {
                 let message = "a channel needs at least one subject; add `subject` or `subjects`";
-                self.error(rules::CHANNEL, message, if raw.subjects.is_some() { &many } else { base });
+                self.error(rules::CHANNEL, message, if several.is_some() { &many } else { base });
             }
             return None;
         }

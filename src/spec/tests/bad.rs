@@ -149,7 +149,7 @@ fn channels_connections_and_duplicates() {
         ("an ambiguous connection", Project::new().with("sluice.yaml", format!("{two}{orders}"))),
         ("a misspelt connection", channel("orders: { nats: { connection: aa, stream: S, subject: s } }")),
         ("no kind", channel("orders: { envelope: sluice }")),
-        ("two kinds", channel("orders: { nats: { stream: S, subject: s }, memory: {} }")),
+        ("two kinds", channel("orders: { nats: { stream: S, subject: s }, local: {} }")),
         ("no stream, no subject", channel("orders: { nats: {} }")),
         ("an unusable subject", channel("orders: { nats: { stream: \"a.b\", subjects: [\"orders..x\", \"d.{pipline}\"] } }")),
         ("a wildcard to publish to", channel("dead: { nats: { stream: S, subject: \"d.>\" } }").and("dead_letter: dead\n")),
@@ -173,7 +173,14 @@ fn channels_connections_and_duplicates() {
                 .with("pipelines/p.yaml", PIPELINE.replace("orders\nkey", "a\nkey").replace("from: orders", "from: b-c"))
                 .with("pipelines/q.yaml", PIPELINE.replace("orders\nkey", "a-b\nkey").replace("from: orders", "from: c")),
         ),
-        ("a memory that forgets", Project::new().with("sluice.yaml", format!("{nats}{orders}"))),
+        ("a memory that forgets", Project::new().with("sluice.yaml", format!("{nats}{orders}store: {{ memory: {{}} }}\n"))),
+        (
+            "a local stream of two minds",
+            Project::new().with(
+                "sluice.yaml",
+                "channels:\n  orders: { local: { stream: all, subject: orders, max_age: 1d } }\n  other: { local: { stream: all, subjects: [other], max_bytes: 12 } }\n  third: { local: { stream: all } }\n",
+            ),
+        ),
     ]);
 }
 

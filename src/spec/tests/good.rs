@@ -2,7 +2,9 @@ use std::time::Duration;
 
 use secrecy::ExposeSecret as _;
 
-use super::program::{ChannelKind, DurabilityChoice, Envelope, FieldPath, IdentityBy, NatsAuth, StoreConfig};
+use super::program::{
+    ChannelKind, DurabilityChoice, Envelope, FieldPath, IdentityBy, LocalStream, NatsAuth, StoreConfig,
+};
 use super::*;
 
 #[test]
@@ -15,8 +17,9 @@ fn the_shortest_pipeline_gets_every_default() {
     assert_eq!((retry.attempts, retry.first, retry.max), (5, Duration::from_secs(5), Duration::from_secs(3600)));
     assert_eq!(pipeline.dead_letter, None);
     assert_eq!(pipeline.subscriptions[0].key, FieldPath(vec!["data".into(), "order_id".into()]));
-    assert!(matches!(program.store, StoreConfig::Memory));
-    assert!(matches!(program.channels["orders"].kind, ChannelKind::Memory));
+    assert!(matches!(program.store, StoreConfig::Embedded) && program.data.ends_with(".sluice"));
+    let ChannelKind::Local(orders) = &program.channels["orders"].kind else { panic!("{:?}", program.channels) };
+    assert_eq!((orders.stream.as_str(), orders.subjects.as_slice()), ("orders", ["orders".to_owned()].as_slice()));
     assert!(program.admin.is_none());
     assert_eq!(program.revision.len(), 12);
 }
@@ -52,7 +55,7 @@ connections:
 store: { redis: { url: \"${REDIS:-redis://127.0.0.1}\", durability: strict } }
 channels:
   orders: { nats: { connection: main, stream: ORDERS, subjects: [\"orders.>\"], create: true }, envelope: cloudevents-binary }
-  local: { memory: }
+  here: { local: { stream: all, subjects: [\"here.>\"], max_bytes: 2MiB, max_age: 1h } }
 admin: { listen: \"localhost:9000\", token: \"${file:token}\" }
 ",
     );
@@ -70,7 +73,9 @@ admin: { listen: \"localhost:9000\", token: \"${file:token}\" }
     let StoreConfig::Redis { url, durability } = &program.store else { panic!("{:?}", program.store) };
     assert_eq!((url.expose_secret(), *durability), ("redis://127.0.0.1", DurabilityChoice::Strict));
     assert_eq!(program.channels["orders"].envelope, Envelope::CloudEventsBinary);
-    assert!(matches!(program.channels["local"].kind, ChannelKind::Memory));
+    let ChannelKind::Local(here) = &program.channels["here"].kind else { panic!("{:?}", program.channels) };
+    let (stream, subjects) = ("all".to_owned(), vec!["here.>".to_owned()]);
+    assert_eq!(*here, LocalStream { stream, subjects, max_bytes: 2 << 20, max_age: Duration::from_secs(3600) });
     let admin = program.admin.as_ref().expect("admin");
     assert_eq!((admin.listen.port(), admin.token.as_ref().expect("a token").expose_secret()), (9000, "s3cret"));
     assert!(!format!("{program:?}").contains("s3cret"));

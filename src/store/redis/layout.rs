@@ -25,9 +25,6 @@ use crate::store::{Mark, MarkStatus, ParkedEvent};
 /// Rises when the layout above changes in a way older programs misread.
 pub const FORMAT: &str = "1";
 
-/// How keys are spread over partitions; its vector is checked against the store at every start.
-pub const KEY_HASH: &str = "sha256-be64-mod";
-
 /// The prefixes of one pipeline's keys.
 #[derive(Debug)]
 pub struct Layout {
@@ -50,12 +47,6 @@ impl Layout {
         let number = |p: usize| Partition(u16::try_from(p).expect("made from a u16 of partitions"));
         self.partitions.iter().enumerate().map(move |(p, prefix)| (number(p), prefix.as_str()))
     }
-}
-
-/// Pins how keys and events are digested: a program that digests otherwise would look in the wrong places.
-pub fn digest_vector(partitions: u16) -> String {
-    let key = Key::new("sluice-vector").expect("short and not empty");
-    format!("{}:{}", key.partition(partitions).0, MarkId::of_event("vector", "1", &key).hex())
 }
 
 pub fn status_byte(status: MarkStatus) -> u8 {
@@ -112,11 +103,6 @@ mod tests {
         assert_eq!(decode_parked(parked.mark, &encode_parked(&key, &parked)), Some(parked.clone()));
         assert_eq!(decode_parked(parked.mark, &Bytes::from_static(b"short")), None);
         assert_eq!(decode_parked(parked.mark, &Bytes::from(vec![0xff; 20])), None);
-    }
-
-    #[test]
-    fn vector_of_the_store_format() {
-        assert_eq!(digest_vector(16), "15:bbd9905df5db99bb7be84ef4bc0ad476");
     }
 
     #[test]

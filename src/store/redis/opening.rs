@@ -5,7 +5,7 @@ use redis::Value;
 use super::info::{self, Settings};
 use super::{RedisStore, Session, layout, reply, script};
 use crate::event::hex;
-use crate::store::{Durability, Opened, StoreError, WriterId};
+use crate::store::{Durability, Opened, StoreError, WriterId, contract};
 
 impl RedisStore {
     pub(super) async fn opened(&self, runner: WriterId) -> Result<Opened, StoreError> {
@@ -53,8 +53,8 @@ impl RedisStore {
         [
             ("format", layout::FORMAT.to_owned()),
             ("partitions", self.partition_count().to_string()),
-            ("key_hash", layout::KEY_HASH.to_owned()),
-            ("digest_vector", layout::digest_vector(self.partition_count())),
+            ("key_hash", contract::KEY_HASH.to_owned()),
+            ("digest_vector", contract::digest_vector(self.partition_count())),
         ]
     }
 

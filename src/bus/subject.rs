@@ -1,6 +1,6 @@
 //! Subjects: templates, escaping, and which subjects a pattern covers.
 
-/// Longest subject in bytes; NATS' line with subject and reply must stay below 4 KiB.
+/// Longest subject in bytes; the line of NATS with subject and reply must stay below 4 KiB.
 const MAX_BYTES: usize = 3500;
 
 /// Makes any text one token of a subject or a consumer's name: space, `.`, `*`, `>`, `%`, `/`, `\` and control
@@ -45,7 +45,10 @@ pub fn fill(template: &str, pipeline: &str, kind: &str, key: &str) -> Result<Str
     }
     subject.push_str(rest);
     if subject.len() > MAX_BYTES {
-        return Err(format!("subject `{template}` gets {} bytes long, NATS takes {MAX_BYTES}", subject.len()));
+        return Err(format!(
+            "subject `{template}` gets {} bytes long, subjects have at most {MAX_BYTES}",
+            subject.len()
+        ));
     }
     Ok(subject)
 }

@@ -1,0 +1,201 @@
+//! The project's own database: one SQLite file below `.sluice`, in which the embedded store and the local channels live.
+//!
+//! One thread writes. What waits for it is carried out together and becomes durable with one `fsync`; nobody is
+//! answered before. Reads run beside it, each on one consistent snapshot. Other processes may read and write too
+//! (`sluice publish`, `sluice dlq`); only one at a time may run pipelines.
+
+mod locks;
+mod opening;
+mod reader;
+mod writer;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use futures_util::future::{BoxFuture, FutureExt as _};
+pub use rusqlite::{Connection, OptionalExtension, Row, params};
+use tokio::sync::{Notify, oneshot};
+
+use crate::clock::Clock;
+use locks::RunLock;
+use reader::Readers;
+use writer::Writer;
+
+/// Of SQLite itself; whoever works on a [`Connection`] passes it on.
+pub type Result<T> = rusqlite::Result<T>;
+
+/// Trouble with the database, in words.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum Trouble {
+    /// Passes: a full disk, another process that writes for long. Nothing of the call was written, unless it was lost in
+    /// the very moment of becoming durable.
+    #[error("{0}")]
+    Passing(String),
+    /// Does not pass without a person; says what to do.
+    #[error("{0}")]
+    Lasting(String),
+}
+
+/// What a process wants of the database.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// To run pipelines; one process at a time.
+    Run,
+    /// To look, publish, or decide about dead letters, beside whoever runs.
+    Beside,
+}
+
+/// A handle; its clones share the threads and files.
+#[derive(Clone)]
+pub struct Database {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    writer: Writer,
+    readers: Readers,
+    changed: Arc<Notify>,
+    path: PathBuf,
+    incarnation: String,
+    _lock: Option<RunLock>,
+}
+
+impl Database {
+    /// Opens the database in this directory, making both when they are not there. Blocks for the milliseconds it takes.
+    pub fn open(directory: &Path, access: Access, clock: &dyn Clock) -> std::result::Result<Self, Trouble> {
+        opening::make_directory(directory)?;
+        let lock = match access {
+            Access::Run => Some(RunLock::take(directory, clock)?),
+            Access::Beside => None,
+        };
+        let changed = Arc::new(Notify::new());
+        let opened = opening::open(directory)?;
+        // Whoever runs learns of what other processes publish.
+        let watch = (access == Access::Run).then(|| Arc::clone(&changed));
+        let shared = Shared {
+            readers: Readers::start(&opened.path, watch)?,
+            writer: Writer::start(opened.connection, &opened.path, opened.turnstile)?,
+            changed,
+            path: opened.path,
+            incarnation: opened.incarnation,
+            _lock: lock,
+        };
+        Ok(Self { shared: Arc::new(shared) })
+    }
+
+    /// The database in this directory, for looking. `None`: there is none.
+    pub fn find(directory: &Path, clock: &dyn Clock) -> std::result::Result<Option<Self>, Trouble> {
+        if !directory.join(opening::FILE).exists() {
+            return Ok(None);
+        }
+        Self::open(directory, Access::Beside, clock).map(Some)
+    }
+
+    /// The file, as people know it.
+    pub fn path(&self) -> &Path {
+        &self.shared.path
+    }
+
+    /// Drawn when the file was made.
+    pub fn incarnation(&self) -> &str {
+        &self.shared.incarnation
+    }
+
+    /// Told whenever somebody else, or [`Self::tell`], changed something. Create the `Notified` before looking.
+    pub fn changed(&self) -> &Notify {
+        &self.shared.changed
+    }
+
+    pub fn tell(&self) {
+        self.shared.changed.notify_waiters();
+    }
+
+    /// Queued at once, whether the future is polled or not; resolves when it is durable. An error of the work itself undoes
+    /// the work of all others in its group: let it be one of the database.
+    pub fn write<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Connection) -> Result<T> + Send + 'static,
+    ) -> BoxFuture<'static, std::result::Result<T, Trouble>> {
+        let (job, answer) = Task::with(work);
+        let queued = self.shared.writer.queue(job);
+        async move {
+            queued?;
+            answered(answer).await
+        }
+        .boxed()
+    }
+
+    /// Written with the next group, or by itself after a moment; for what may be lost in a crash.
+    pub fn write_lazily(&self, work: impl FnOnce(&Connection) -> Result<()> + Send + 'static) {
+        let (job, _) = Task::with(work);
+        // Where the queue is full, the next one will be taken.
+        let _ = self.shared.writer.queue_lazily(job);
+    }
+
+    /// Reads on one snapshot that holds every write that was answered before the call.
+    pub fn read<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Connection) -> Result<T> + Send + 'static,
+    ) -> BoxFuture<'static, std::result::Result<T, Trouble>> {
+        let (job, answer) = Task::with(work);
+        let queued = self.shared.readers.queue(job);
+        async move {
+            queued?;
+            answered(answer).await
+        }
+        .boxed()
+    }
+}
+
+async fn answered<T>(answer: oneshot::Receiver<std::result::Result<T, Trouble>>) -> std::result::Result<T, Trouble> {
+    answer.await.unwrap_or_else(|_| Err(ended()))
+}
+
+fn ended() -> Trouble {
+    Trouble::Lasting("the thread of the database ended; please report this as a bug".to_owned())
+}
+
+fn overloaded() -> Trouble {
+    Trouble::Passing("the database has more to do than it can queue".to_owned())
+}
+
+/// Work for one of the threads.
+trait Job: Send {
+    fn run(&mut self, connection: &Connection) -> Result<()>;
+
+    /// What became of it is durable, or undone.
+    fn end(self: Box<Self>, outcome: std::result::Result<(), Trouble>);
+}
+
+struct Task<T, W> {
+    work: Option<W>,
+    result: Option<T>,
+    answer: oneshot::Sender<std::result::Result<T, Trouble>>,
+}
+
+type Answer<T> = oneshot::Receiver<std::result::Result<T, Trouble>>;
+
+impl<T: Send + 'static, W: FnOnce(&Connection) -> Result<T> + Send + 'static> Task<T, W> {
+    fn with(work: W) -> (Box<dyn Job>, Answer<T>) {
+        let (answer, receiver) = oneshot::channel();
+        (Box::new(Self { work: Some(work), result: None, answer }), receiver)
+    }
+}
+
+impl<T: Send, W: FnOnce(&Connection) -> Result<T> + Send> Job for Task<T, W> {
+    fn run(&mut self, connection: &Connection) -> Result<()> {
+        if let Some(work) = self.work.take() {
+            self.result = Some(work(connection)?);
+        }
+        Ok(())
+    }
+
+    fn end(self: Box<Self>, outcome: std::result::Result<(), Trouble>) {
+        let Self { result, answer, .. } = *self;
+        // Nobody may be waiting any more.
+        let _ = answer.send(outcome.and_then(|()| result.ok_or_else(ended)));
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,171 @@
+use std::time::Duration;
+
+use tempfile::TempDir;
+
+use super::*;
+use crate::clock::SystemClock;
+
+fn directory() -> TempDir {
+    tempfile::tempdir().expect("a directory")
+}
+
+fn open(directory: &TempDir, access: Access) -> std::result::Result<Database, Trouble> {
+    Database::open(&directory.path().join("data"), access, &SystemClock)
+}
+
+fn refusal(opened: std::result::Result<Database, Trouble>) -> String {
+    match opened {
+        Err(Trouble::Lasting(why)) => why,
+        other => panic!("refused, not {:?}", other.map(|_| "opened")),
+    }
+}
+
+async fn put(database: &Database, name: &'static str) -> std::result::Result<(), Trouble> {
+    let written =
+        database.write(move |connection| connection.execute("INSERT INTO meta VALUES (?1, 'x')", [name]).map(drop));
+    written.await
+}
+
+async fn count(database: &Database) -> u32 {
+    let count = database.read(|connection| connection.query_row("SELECT count(*) FROM meta", [], |row| row.get(0)));
+    count.await.expect("a count")
+}
+
+#[tokio::test]
+async fn what_was_answered_is_there_for_others_and_after_opening_again() {
+    let directory = directory();
+    let one = open(&directory, Access::Run).expect("opens");
+    let beside = open(&directory, Access::Beside).expect("opens beside");
+    put(&one, "a").await.expect("written");
+    put(&beside, "b").await.expect("written");
+    assert_eq!((count(&one).await, count(&beside).await), (3, 3));
+    let incarnation = one.incarnation().to_owned();
+    drop((one, beside));
+    let again = open(&directory, Access::Beside).expect("opens again");
+    assert_eq!((count(&again).await, again.incarnation()), (3, incarnation.as_str()));
+}
+
+#[tokio::test]
+async fn a_second_one_to_run_is_told_who_holds_it() {
+    let directory = directory();
+    let first = open(&directory, Access::Run).expect("opens");
+    let why = refusal(open(&directory, Access::Run));
+    assert!(why.contains("in use by another `sluice run`: process "), "{why}");
+    assert!(why.contains(&std::process::id().to_string()) && why.contains("since 20"), "{why}");
+    drop(first);
+    open(&directory, Access::Run).expect("the first one is gone");
+}
+
+#[tokio::test]
+async fn a_failing_job_undoes_its_group_and_no_other() {
+    let directory = directory();
+    let database = open(&directory, Access::Beside).expect("opens");
+    let fails = database.write(|connection| {
+        connection.execute("INSERT INTO meta VALUES ('half', 'x')", [])?;
+        connection.execute("INSERT INTO nowhere VALUES (1)", []).map(drop)
+    });
+    let Err(Trouble::Lasting(why)) = fails.await else { panic!("there is no such table") };
+    assert!(why.contains("nowhere"), "{why}");
+    put(&database, "a").await.expect("written");
+    assert_eq!(count(&database).await, 2);
+}
+
+#[tokio::test]
+async fn what_is_not_urgent_is_written_all_the_same() {
+    let directory = directory();
+    let database = open(&directory, Access::Beside).expect("opens");
+    database.write_lazily(|connection| connection.execute("INSERT INTO meta VALUES ('a', 'x')", []).map(drop));
+    let written = async {
+        while count(&database).await < 2 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), written).await.expect("in time");
+    database.write_lazily(|connection| connection.execute("INSERT INTO meta VALUES ('b', 'x')", []).map(drop));
+    drop(database);
+    let again = async {
+        while count(&open(&directory, Access::Beside).expect("opens")).await < 3 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), again).await.expect("dropping the handle writes the rest");
+}
+
+#[tokio::test]
+async fn whoever_runs_learns_what_others_write() {
+    let directory = directory();
+    let runs = open(&directory, Access::Run).expect("opens");
+    let beside = open(&directory, Access::Beside).expect("opens");
+    let changed = runs.changed().notified();
+    put(&beside, "a").await.expect("written");
+    tokio::time::timeout(Duration::from_secs(10), changed).await.expect("told");
+}
+
+#[tokio::test]
+async fn a_file_that_was_taken_away_is_not_written_to() {
+    let directory = directory();
+    let database = open(&directory, Access::Run).expect("opens");
+    std::fs::rename(directory.path().join("data/sluice.db"), directory.path().join("away")).expect("moved");
+    let Err(Trouble::Lasting(why)) = put(&database, "a").await else { panic!("it is gone") };
+    assert!(why.contains("was deleted or replaced"), "{why}");
+}
+
+#[test]
+fn what_is_not_ours_is_refused_and_left_as_it_is() {
+    let directory = directory();
+    let file = directory.path().join("data/sluice.db");
+    std::fs::create_dir(directory.path().join("data")).expect("made");
+    Connection::open(&file).and_then(|c| c.execute_batch("CREATE TABLE t (x)")).expect("another program's");
+    assert!(refusal(open(&directory, Access::Run)).contains("not one of sluice"));
+    std::fs::write(&file, "no database at all, but a text of some length").expect("written");
+    assert!(refusal(open(&directory, Access::Run)).contains("is damaged, or no database"));
+    std::fs::remove_file(&file).expect("removed");
+    drop(open(&directory, Access::Run).expect("opens"));
+    Connection::open(&file).and_then(|c| c.execute_batch("PRAGMA user_version = 99")).expect("of the future");
+    let why = refusal(open(&directory, Access::Run));
+    assert!(why.contains("in format 99") && why.contains("use the version of sluice"), "{why}");
+}
+
+#[test]
+fn a_directory_that_cannot_be_made_is_told() {
+    let directory = directory();
+    std::fs::write(directory.path().join("data"), "a file").expect("written");
+    let why = refusal(open(&directory, Access::Run));
+    assert!(why.contains("cannot be used") && why.contains("says where it is"), "{why}");
+}
+
+#[test]
+fn nothing_is_made_by_looking() {
+    let directory = directory();
+    let found = Database::find(&directory.path().join("data"), &SystemClock);
+    assert!(found.expect("no trouble").is_none() && !directory.path().join("data").exists());
+}
+
+/// Writers in several processes: each gets its turn, though one never pauses.
+#[tokio::test]
+async fn a_writer_that_never_pauses_keeps_no_other_out() {
+    let directory = directory();
+    let (busy, other) =
+        (open(&directory, Access::Run).expect("opens"), open(&directory, Access::Beside).expect("opens"));
+    let written = std::cell::Cell::new(0_u32);
+    let writing = async {
+        loop {
+            let one =
+                |c: &Connection| c.execute("UPDATE meta SET value = value WHERE name = 'incarnation'", []).map(drop);
+            // There is always a next group waiting.
+            let (first, second) = tokio::join!(busy.write(one), busy.write(one));
+            first.and(second).expect("written");
+            written.set(written.get() + 2);
+        }
+    };
+    let others = async {
+        for name in ["a", "b", "c", "d", "e", "f", "g", "h"] {
+            tokio::time::timeout(Duration::from_secs(5), put(&other, name)).await.expect("its turn").expect("written");
+        }
+    };
+    tokio::select! {
+        () = writing => {}
+        () = others => {}
+    }
+    assert!(written.get() > 0);
+}

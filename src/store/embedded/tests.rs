@@ -1,0 +1,82 @@
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use tempfile::TempDir;
+
+use super::*;
+use crate::clock::SystemClock;
+use crate::database::Access;
+use crate::testkit::conformance::store::{Handles, PARTITIONS, RETAIN, Subject, failures};
+
+fn database(directory: &TempDir) -> Database {
+    Database::open(directory.path(), Access::Beside, &SystemClock).expect("it opens")
+}
+
+fn store(database: &Database, pipeline: &str, partitions: u16) -> EmbeddedStore {
+    EmbeddedStore::new(database.clone(), pipeline.into(), partitions, RETAIN, Arc::new(SystemClock))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn conforms() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let database = database(&directory);
+    let pipelines = AtomicU32::new(0);
+    let subject: Subject = Arc::new(move || -> Handles {
+        let pipeline = format!("p{}", pipelines.fetch_add(1, Ordering::Relaxed));
+        let database = database.clone();
+        Arc::new(move || Arc::new(store(&database, &pipeline, PARTITIONS)))
+    });
+    assert_eq!(failures(&subject).await, [""; 0]);
+}
+
+/// As `sluice dlq` beside `sluice run`.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn conforms_with_every_handle_on_connections_of_its_own() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().to_owned();
+    let pipelines = AtomicU32::new(0);
+    let subject: Subject = Arc::new(move || -> Handles {
+        let pipeline = format!("p{}", pipelines.fetch_add(1, Ordering::Relaxed));
+        let path = path.clone();
+        Arc::new(move || {
+            let database = Database::open(&path, Access::Beside, &SystemClock).expect("it opens");
+            Arc::new(store(&database, &pipeline, PARTITIONS))
+        })
+    });
+    assert_eq!(failures(&subject).await, [""; 0]);
+}
+
+#[tokio::test]
+async fn looking_makes_nothing_and_finds_what_runs() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let database = database(&directory);
+    let runner = WriterId([1; 16]);
+    assert_eq!(store(&database, "p", 4).look().await.expect("a look"), None);
+    let runs = store(&database, "p", 4);
+    assert!(runs.open(runner).await.expect("opens").fresh);
+    let looked = store(&database, "p", 4).look().await.expect("a look").expect("it ran");
+    assert!(looked.unclean && !looked.fresh);
+    runs.close(runner).await.expect("closes");
+    assert!(!store(&database, "p", 4).look().await.expect("a look").expect("it ran").unclean);
+}
+
+#[tokio::test]
+async fn another_number_of_partitions_is_refused() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let database = database(&directory);
+    store(&database, "p", 4).open(WriterId([1; 16])).await.expect("opens");
+    let other = store(&database, "p", 8);
+    for refused in [other.open(WriterId([2; 16])).await.map(drop), other.look().await.map(drop)] {
+        let Err(StoreError::Refused(why)) = refused else { panic!("refused") };
+        assert!(why.contains("made with 4 partitions") && why.contains("wants 8"), "{why}");
+    }
+}
+
+#[tokio::test]
+async fn a_store_whose_file_went_away_refuses_commits() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let database = database(&directory);
+    let store = store(&database, "p", 4);
+    store.open(WriterId([1; 16])).await.expect("opens");
+    std::fs::remove_file(directory.path().join("sluice.db")).expect("removed");
+    assert!(matches!(store.probe().await, Err(StoreError::Refused(_))));
+}
