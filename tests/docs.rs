@@ -1,7 +1,8 @@
 //! What the documents say is run, compiled, or looked up: README.md and docs/.
 //!
 //! A block says after its language what is to be done with it: `yaml file=…` is a file of the document's project,
-//! `sh exit=1` ends with that code, `text output` is what the block before it prints, `…` standing for anything.
+//! `sh exit=1` ends with that code, `sh not-run` is for systems that tests do not have, `text output` is what the
+//! block before it prints, `…` standing for anything.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -111,7 +112,10 @@ fn every_block_says_what_is_to_be_done_with_it() {
             let known = match language {
                 "yaml" | "json" => !attributes.is_empty() && attributes.iter().all(|a| a.starts_with("file=")),
                 "rhai" => attributes.iter().all(|a| a.starts_with("file=") || ["filter", "upcaster"].contains(a)),
-                "sh" => attributes.iter().all(|a| ["servers", "run", "exit=1", "test", "project", "sim"].contains(a)),
+                "sh" => {
+                    let known = ["servers", "run", "exit=1", "test", "project", "sim", "not-run"];
+                    attributes.iter().all(|a| known.contains(a))
+                }
                 "text" => attributes.iter().all(|a| ["output", "balance"].contains(a)),
                 _ => false,
             };
@@ -143,6 +147,13 @@ fn the_project_that_shows_every_key_loads() {
     let schemas = ["OrderCreated/1", "OrderCreated/2", "OrderShipped/1", "ShipmentTracked/1"];
     let sandbox = schemas.iter().fold(sandbox, |sandbox, name| sandbox.file(&format!("schemas/{name}.json"), "{}"));
     let sandbox = project(&Document::read("docs/configuration.md"), sandbox);
+    let loaded = spec::load_without_environment(sandbox.path());
+    assert!(loaded.program.is_some() && loaded.diagnostics.is_empty(), "{:#?}", loaded.diagnostics);
+}
+
+#[test]
+fn the_project_that_operators_are_shown_loads() {
+    let sandbox = project(&Document::read("docs/operate/README.md"), Sandbox::small("{}"));
     let loaded = spec::load_without_environment(sandbox.path());
     assert!(loaded.program.is_some() && loaded.diagnostics.is_empty(), "{:#?}", loaded.diagnostics);
 }

@@ -1,4 +1,4 @@
-//! Health and metrics over HTTP. Reads only.
+//! Health and metrics over HTTP, and what the service manager is told. Reads only.
 //!
 //! | path | answer |
 //! |---|---|
@@ -8,6 +8,7 @@
 
 mod guard;
 mod metrics;
+pub mod service;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -22,7 +23,7 @@ use secrecy::SecretString;
 use serde_json::json;
 use tokio::net::TcpListener;
 
-use crate::flow::context::Context;
+use crate::flow::context::{Context, Phase};
 use crate::spec::program::Admin;
 
 /// Listens, and answers nothing yet.
@@ -64,16 +65,21 @@ impl Bound {
     }
 }
 
+/// Every pipeline with its phase, looked at once.
+fn standing(pipelines: &[Arc<Context>]) -> Vec<(&str, Phase)> {
+    pipelines.iter().map(|context| (&*context.pipeline.name, context.phase.borrow().clone())).collect()
+}
+
+fn all_ready(standing: &[(&str, Phase)]) -> bool {
+    standing.iter().all(|(_, phase)| phase.ready())
+}
+
 async fn readyz(State(shared): State<Arc<Shared>>) -> Response {
-    let mut all = true;
-    let pipelines: Vec<_> = shared
-        .pipelines
+    let standing = standing(&shared.pipelines);
+    let all = all_ready(&standing);
+    let pipelines: Vec<_> = standing
         .iter()
-        .map(|context| {
-            let phase = context.phase.borrow().clone();
-            all &= phase.ready();
-            json!({ "pipeline": &*context.pipeline.name, "ready": phase.ready(), "phase": phase.to_string() })
-        })
+        .map(|(name, phase)| json!({ "pipeline": name, "ready": phase.ready(), "phase": phase.to_string() }))
         .collect();
     let status = if all { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (status, Json(json!({ "ready": all, "revision": &*shared.revision, "pipelines": pipelines }))).into_response()

@@ -11,6 +11,7 @@ use super::failure::{Exit, Failure};
 use super::project::Tell;
 use super::{ProjectArgs, print, project};
 use crate::admin;
+use crate::admin::service::ServiceManager;
 use crate::bus::open::OpenChannels;
 use crate::clock::{Clock, SystemClock, SystemEntropy};
 use crate::database::{Access, Database};
@@ -73,10 +74,20 @@ pub async fn run(arguments: RunArgs) -> Result<Exit, Failure> {
             None => std::future::pending().await,
         }
     };
+    let manager = service_manager();
+    let tell = async {
+        match &manager {
+            Some(manager) => manager.follow(&gate.pipelines, &stop).await,
+            None => std::future::pending().await,
+        }
+    };
+    // In this order: a stop is heard, then told, then done, and the last may take no time at all.
     let ended = tokio::select! {
+        biased;
+        never = signals.answer(&stop) => match never {},
+        never = tell => match never {},
         ended = gate.run(&options, &stop) => ended,
         served = serve => return Err(Failure::cannot_run(format!("the admin address failed: {served:?}"))),
-        never = signals.answer(&stop) => match never {},
     };
     let told = balance(&gate.pipelines);
     ended.map_err(|CannotRun { pipeline, why }| Failure::cannot_run(format!("pipeline `{pipeline}`: {why}")))?;
@@ -100,6 +111,14 @@ async fn build(program: &Program, options: &Options) -> Result<Gate, Failure> {
             .map_err(|error| CannotRun { pipeline: pipeline.name.to_string(), why: error.to_string() })
     };
     Gate::build(program, &ground, store).map_err(|error| Failure::cannot_run(error.to_string()))
+}
+
+/// A manager that cannot be reached is no reason not to run.
+fn service_manager() -> Option<ServiceManager> {
+    ServiceManager::new(&|name| std::env::var_os(name)).unwrap_or_else(|error| {
+        tracing::warn!(%error, "the service manager cannot be told how it goes");
+        None
+    })
 }
 
 fn taken(listen: std::net::SocketAddr, error: &std::io::Error) -> Failure {

@@ -4,7 +4,9 @@
 //! sentences that both say are kept where `run` says them.
 
 use crate::bus::DELETES_ON_ACK;
-use crate::spec::program::{Channel, ChannelKind, DurabilityChoice, IdentityBy, Pipeline, Program, StoreConfig};
+use crate::spec::program::{
+    Channel, ChannelKind, DurabilityChoice, IdentityBy, LocalStream, Pipeline, Program, StoreConfig,
+};
 use crate::spec::units;
 use crate::store::memory::NOTHING_OUTLIVES;
 
@@ -34,7 +36,7 @@ impl Guarantee {
             outputs.extend(channel.filter(|channel| outputs.iter().all(|known| known.name != channel.name)));
         }
         for channel in outputs {
-            guarantee.output(channel, pipeline);
+            guarantee.output(channel, program, pipeline);
         }
         guarantee
     }
@@ -43,7 +45,7 @@ impl Guarantee {
         let retain = units::show(pipeline.retain);
         let life = match program.store {
             StoreConfig::Memory => " and while the process lives",
-            StoreConfig::Redis { .. } => "",
+            StoreConfig::Embedded | StoreConfig::Redis { .. } => "",
         };
         self.promised.push(format!(
             "within {retain}{life}, the state, emissions and parking of an event take effect together and exactly once, or it is \
@@ -76,9 +78,20 @@ impl Guarantee {
 
     fn store(&mut self, store: &StoreConfig) {
         match store {
-            StoreConfig::Memory => self
-                .weakened
-                .push(format!("{NOTHING_OUTLIVES}; after a restart, events can be handled twice, and state is gone")),
+            StoreConfig::Embedded => {
+                self.promised.push(
+                    "what the store confirmed outlives a power failure: it is on disk, and one `sluice run` at a time works on it"
+                        .to_owned(),
+                );
+                self.assumed.push(
+                    "the disk of this machine keeps what it says it wrote, and is not lost: what the store holds is nowhere else"
+                        .to_owned(),
+                );
+            }
+            StoreConfig::Memory => self.weakened.push(format!(
+                "{NOTHING_OUTLIVES}; after a restart state is gone, and `sluice run` must be told with `--unknown-position` \
+                 whether to go on or to handle everything again"
+            )),
             StoreConfig::Redis { durability, .. } => {
                 self.assumed.push(
                     "one runner at a time where order matters: several lose and double nothing, but do not keep the order of a key \
@@ -110,9 +123,9 @@ impl Guarantee {
     fn input(&mut self, channel: &Channel, store: &StoreConfig) {
         let name = &channel.name;
         match &channel.kind {
-            ChannelKind::Memory => {
-                self.weakened.push(format!("`{name}` lives in memory: what waits in it when the process ends is lost"))
-            }
+            ChannelKind::Local(_) => self.promised.push(format!(
+                "`{name}` is on this machine's disk and keeps what this pipeline is not done with; full of that, it takes nothing more"
+            )),
             ChannelKind::Nats { stream, .. } => {
                 self.assumed.push(format!(
                     "the stream `{stream}` of `{name}` keeps its events for longer than any outage lasts"
@@ -120,7 +133,11 @@ impl Guarantee {
                 self.unknown.push(format!(
                     "how long the stream `{stream}` of `{name}` keeps its events, and whether it outlives its server (storage, replicas)"
                 ));
-                if !matches!(store, StoreConfig::Redis { durability: DurabilityChoice::Strict, .. }) {
+                let durable = matches!(
+                    store,
+                    StoreConfig::Embedded | StoreConfig::Redis { durability: DurabilityChoice::Strict, .. }
+                );
+                if !durable {
                     self.unknown.push(format!(
                         "whether the stream `{stream}` of `{name}` keeps what was acked; if not, `sluice run` warns: {DELETES_ON_ACK}"
                     ));
@@ -131,26 +148,26 @@ impl Guarantee {
 
     fn failures(&mut self, program: &Program, pipeline: &Pipeline) {
         let retry = &pipeline.retry;
-        self.promised.push(match (&pipeline.dead_letter, retry.attempts) {
-            (Some(channel), attempts) => format!(
-                "what fails is run up to {attempts} times within {}, then set aside in the store with its reason, and published to `{channel}`",
-                units::show(retry.longest())
-            ),
-            (None, attempts) => format!(
-                "what fails is run up to {attempts} times within {}, then set aside in the store with its reason",
-                units::show(retry.longest())
-            ),
-        });
+        let published = match &pipeline.dead_letter {
+            Some(channel) => format!(", and published to `{channel}`"),
+            None => String::new(),
+        };
+        self.promised.push(format!(
+            "what cannot be handled, where a handler asks for it after up to {} runs within {}, is set aside in the store with its \
+             reason{published}",
+            retry.attempts,
+            units::show(retry.longest())
+        ));
         if pipeline.dead_letter.is_none() {
             let lost = match program.store {
                 StoreConfig::Memory => "is gone with the process",
-                StoreConfig::Redis { .. } => "is lost when the store is",
+                StoreConfig::Embedded | StoreConfig::Redis { .. } => "is lost when the store is",
             };
             self.weakened.push(format!("no `dead_letter` channel is named: what is set aside {lost}"));
         }
     }
 
-    fn output(&mut self, channel: &Channel, pipeline: &Pipeline) {
+    fn output(&mut self, channel: &Channel, program: &Program, pipeline: &Pipeline) {
         let name = &channel.name;
         let types: Vec<String> = pipeline
             .emits
@@ -163,8 +180,15 @@ impl Guarantee {
         self.promised
             .push(format!("{what} for `{name}` at least once, key by key in order, under the same id each time"));
         match &channel.kind {
-            ChannelKind::Memory => {
-                self.weakened.push(format!("`{name}` lives in memory: what was published to it ends with the process"));
+            ChannelKind::Local(local) => {
+                self.promised.push(format!("`{name}` drops a second copy while it holds the first"));
+                if !is_read(program, local) {
+                    self.assumed.push(format!(
+                        "whoever wants what is in `{name}` takes it within {}: no pipeline of this project reads it, so older events \
+                         make room for newer ones",
+                        units::show(local.max_age)
+                    ));
+                }
             }
             ChannelKind::Nats { stream, create, .. } => {
                 let made = if *create { " (2m where `create` made it)" } else { "" };
@@ -175,6 +199,12 @@ impl Guarantee {
             }
         }
     }
+}
+
+fn is_read(program: &Program, stream: &LocalStream) -> bool {
+    let inputs = program.pipelines.iter().flat_map(|pipeline| pipeline.inputs());
+    let mut kinds = inputs.filter_map(|name| program.channels.get(&name)).map(|channel| &channel.kind);
+    kinds.any(|kind| matches!(kind, ChannelKind::Local(read) if read.stream == stream.stream))
 }
 
 #[cfg(test)]
@@ -242,17 +272,11 @@ channels:
             assert!(PIPELINE.contains(from), "{from}");
             (PROJECT.to_owned(), PIPELINE.replace(from, to))
         };
-        let memory = "{ memory: {} }";
         for ((project, pipeline), words) in [
             (project("durability: strict", "durability: relaxed"), "loses its last second or two"),
-            (project("{ redis: { url: \"redis://127.0.0.1\", durability: strict } }", memory), NOTHING_OUTLIVES),
             (
-                project("{ nats: { stream: ORDERS, subject: orders } }", memory),
-                "what waits in it when the process ends is lost",
-            ),
-            (
-                project("{ nats: { stream: OUT, subject: out } }", memory),
-                "what was published to it ends with the process",
+                project("{ redis: { url: \"redis://127.0.0.1\", durability: strict } }", "{ memory: {} }"),
+                NOTHING_OUTLIVES,
             ),
             (pipeline("dead_letter: dead\n", ""), "no `dead_letter` channel"),
             (pipeline("dead_letter", "idempotency: { retain: 1m }\ndead_letter"), "forgotten after 1m while"),
@@ -261,6 +285,19 @@ channels:
             let told = guarantee(&project, &pipeline).weakened;
             assert!(says(&told, words) && told.len() == 1, "{words}: {told:#?}");
         }
+    }
+
+    #[test]
+    fn what_is_there_without_a_server_is_durable() {
+        let embedded = guarantee("", PIPELINE);
+        assert_eq!((&embedded.weakened, &embedded.unknown), (&vec![], &vec![]));
+        for words in ["it is on disk", "`orders` is on this machine's disk", "`out` drops a second copy"] {
+            assert!(says(&embedded.promised, words), "{words}: {:#?}", embedded.promised);
+        }
+        let unread = "whoever wants what is in `out` takes it within 7d";
+        assert!(says(&embedded.assumed, unread), "{:#?}", embedded.assumed);
+        let chained = PIPELINE.replace("from: orders", "from: [orders, out]");
+        assert!(!says(&guarantee("", &chained).assumed, unread), "a pipeline that reads it holds it back");
     }
 
     #[test]

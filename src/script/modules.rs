@@ -150,12 +150,12 @@ impl<'a> Loader<'a> {
         for base in [beside, Path::new("")] {
             let candidate = lexical(&base.join(&name))
                 .ok_or_else(|| format!("`{path}` leaves the project; imports are files below it"))?;
-            // Symbolic links are resolved, so one that leads out is found out.
-            if let Ok(found) = self.root.join(candidate).canonicalize() {
-                let below = found
-                    .strip_prefix(self.root)
-                    .map_err(|_| format!("`{path}` leaves the project; imports are files below it"))?;
-                return Ok(below.to_string_lossy().replace('\\', "/"));
+            // Symbolic links are resolved, so one that leads out is found out; a file goes by the name it is reached by.
+            if let Ok(found) = self.root.join(&candidate).canonicalize() {
+                if !found.starts_with(self.root) {
+                    return Err(format!("`{path}` leaves the project; imports are files below it"));
+                }
+                return Ok(candidate.to_string_lossy().replace('\\', "/"));
             }
         }
         Err(format!("no file `{name}` beside `{importer}` or below the project"))

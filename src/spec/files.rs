@@ -65,8 +65,8 @@ impl Files {
 
     /// Reads a text file; `path` is relative to the project.
     pub fn read(&mut self, path: &Path) -> Result<Found, Refused> {
-        let real = self.resolve(path)?;
-        let name = self.name(&real);
+        let (plain, real) = self.resolve(path)?;
+        let name = self.name(&plain);
         if let Some(text) = self.sources.0.get(&name) {
             return Ok((name, text.clone()));
         }
@@ -75,30 +75,34 @@ impl Files {
         Ok((name, text))
     }
 
-    /// The real place of a path, if that is inside of the project.
-    fn resolve(&self, path: &Path) -> Result<PathBuf, Refused> {
+    /// A path as it is written, and its real place, if both are inside of the project.
+    ///
+    /// Files go by the first: a project that is all links (a mounted ConfigMap: to a directory named after the time)
+    /// has the names its author gave, and the same revision everywhere.
+    fn resolve(&self, path: &Path) -> Result<(PathBuf, PathBuf), Refused> {
         let outside = || Refused::because("is outside of the project");
         // A path that climbs out is outside whether or not something is there: no probing of what exists.
-        if !lexically(&self.root.join(path)).starts_with(&self.root) {
+        let plain = lexically(&self.root.join(path));
+        if !plain.starts_with(&self.root) {
             return Err(outside());
         }
-        let real = fs::canonicalize(self.root.join(path)).map_err(|error| Refused::io(&error))?;
-        if real.starts_with(&self.root) { Ok(real) } else { Err(outside()) }
+        let real = fs::canonicalize(&plain).map_err(|error| Refused::io(&error))?;
+        if real.starts_with(&self.root) { Ok((plain, real)) } else { Err(outside()) }
     }
 
-    fn name(&self, real: &Path) -> String {
-        let relative = real.strip_prefix(&self.root).unwrap_or(real);
+    fn name(&self, plain: &Path) -> String {
+        let relative = plain.strip_prefix(&self.root).unwrap_or(plain);
         relative.components().map(|c| c.as_os_str().to_string_lossy()).collect::<Vec<_>>().join("/")
     }
 
     /// Every file below a directory that `wanted` takes by its name, sorted; hidden ones are left out.
     pub fn below(&self, directory: &Path, wanted: &dyn Fn(&str) -> bool) -> Result<Vec<PathBuf>, Refused> {
-        let real = self.resolve(directory)?;
+        let (plain, real) = self.resolve(directory)?;
         if !real.is_dir() {
             return Err(Refused::because("is not a directory"));
         }
         let mut found = BTreeMap::new();
-        self.walk(&real, wanted, 0, &mut found)?;
+        self.walk(&plain, wanted, 0, &mut found)?;
         Ok(found.into_values().collect())
     }
 
@@ -141,7 +145,8 @@ impl Files {
     }
 
     fn entries(&self, directory: &Path, directories: bool) -> Vec<String> {
-        let Ok(entries) = self.resolve(directory).and_then(|d| fs::read_dir(d).map_err(|e| Refused::io(&e))) else {
+        let Ok(entries) = self.resolve(directory).and_then(|(_, real)| fs::read_dir(real).map_err(|e| Refused::io(&e)))
+        else {
             return Vec::new();
         };
         let wanted = entries.flatten().filter(|e| e.path().is_dir() == directories);
@@ -289,6 +294,25 @@ mod tests {
         std::os::unix::fs::symlink(directory.path().join("p"), directory.path().join("p/deep/again")).expect("a link");
         let found = files.below(Path::new("p"), &|name| name.ends_with(".yaml")).expect("a directory");
         assert_eq!(found, [PathBuf::from("p/a.yaml"), PathBuf::from("p/deep/b.yaml")]);
+    }
+
+    /// The way ConfigMaps are mounted.
+    #[cfg(unix)]
+    #[test]
+    fn files_reached_by_links_go_by_the_names_they_are_reached_by() {
+        let (directory, mut files) = project(&[("..2026/a.yaml", b"1"), ("..2026/p/b.yaml", b"2")]);
+        for (link, target) in [("..data", "..2026"), ("a.yaml", "..data/a.yaml"), ("p", "..data/p")] {
+            std::os::unix::fs::symlink(target, directory.path().join(link)).expect("a link");
+        }
+        assert_eq!(files.read(Path::new("a.yaml")).expect("read").0, "a.yaml");
+        let found = files.below(Path::new("p"), &|_| true).expect("a directory");
+        assert_eq!(found, [PathBuf::from("p/b.yaml")]);
+        assert_eq!(files.read(&found[0]).expect("read").0, "p/b.yaml");
+        let (_directory, mut plain) = project(&[("a.yaml", b"1"), ("p/b.yaml", b"2")]);
+        for name in ["a.yaml", "p/b.yaml"] {
+            plain.read(Path::new(name)).expect("read");
+        }
+        assert_eq!(files.revision(), plain.revision());
     }
 
     #[test]

@@ -7,4 +7,5 @@ mod new;
 mod publish;
 mod run;
 pub mod sandbox;
+mod service;
 mod shells;

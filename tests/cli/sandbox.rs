@@ -75,6 +75,12 @@ impl Sandbox {
         self
     }
 
+    /// Its commands find this in their environment, too.
+    pub fn with(mut self, name: &str, value: &str) -> Self {
+        self.environment.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
     /// One pipeline on what there is without a server: a local channel and the embedded store.
     pub fn small(admin: &str) -> Self {
         Self::empty()
@@ -107,7 +113,11 @@ impl Sandbox {
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_sluice"));
         command.args(arguments).current_dir(self.dir.path());
-        command.env_remove("NATS_URL").env_remove("REDIS_URL").envs(self.environment.iter().cloned());
+        command
+            .env_remove("NATS_URL")
+            .env_remove("REDIS_URL")
+            .env_remove("NOTIFY_SOCKET")
+            .envs(self.environment.iter().cloned());
         command
     }
 
@@ -118,7 +128,12 @@ impl Sandbox {
         let path = std::env::join_paths([build].into_iter().chain(std::env::split_paths(&path))).unwrap();
         let mut command = Command::new("sh");
         command.arg("-c").arg(format!("cargo() {{ shift 2; sluice \"$@\"; }}\n{script}")).current_dir(self.dir.path());
-        command.env_remove("NATS_URL").env_remove("REDIS_URL").envs(self.environment.iter().cloned()).env("PATH", path);
+        command
+            .env_remove("NATS_URL")
+            .env_remove("REDIS_URL")
+            .env_remove("NOTIFY_SOCKET")
+            .envs(self.environment.iter().cloned())
+            .env("PATH", path);
         command
     }
 

@@ -116,6 +116,18 @@ fn a_link_out_of_the_project_is_refused() {
     assert!(compiled(root.path(), "import \"inside\" as s;").is_ok());
 }
 
+/// The way ConfigMaps are mounted.
+#[cfg(unix)]
+#[test]
+fn a_module_reached_by_links_goes_by_the_name_it_is_reached_by() {
+    let root = project(&[("..2026/pipelines/handlers/money.rhai", "fn f( { 1 }")]);
+    std::os::unix::fs::symlink("..2026", root.path().join("..data")).expect("a link");
+    std::os::unix::fs::symlink("..data/pipelines", root.path().join("pipelines")).expect("a link");
+    let problems = compiled(root.path(), "import \"money\" as money;").expect_err("refused");
+    let file = problems[0].span.as_ref().map(|span| span.file.as_str());
+    assert_eq!(file, Some("pipelines/handlers/money.rhai"));
+}
+
 #[test]
 fn cycles_are_diagnostics() {
     let files = [("a.rhai", "import \"b\" as b; fn f() { 1 }"), ("b.rhai", "import \"a\" as a; fn f() { 1 }")];

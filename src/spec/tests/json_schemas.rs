@@ -160,9 +160,10 @@ fn bad() -> Vec<(&'static str, Project)> {
             "a certificate without a key",
             main("connections:\n  a: { nats: { url: \"tls://a\", tls: { cert: c.pem } } }\n"),
         ),
-        ("a channel by another name", main("channels: { a.b: { memory: {} } }\n")),
-        ("two kinds of channel", channel("{ nats: { stream: S, subject: s }, memory: {} }")),
+        ("a channel by another name", main("channels: { a.b: { local: {} } }\n")),
+        ("two kinds of channel", channel("{ nats: { stream: S, subject: s }, local: {} }")),
         ("no subject", channel("{ nats: { stream: S } }")),
+        ("local subject and subjects", channel("{ local: { subject: s, subjects: [s] } }")),
         ("subject and subjects", channel("{ nats: { stream: S, subject: s, subjects: [s] } }")),
         ("an unusable subject", channel("{ nats: { stream: S, subject: orders..x } }")),
         ("an unknown placeholder", channel("{ nats: { stream: S, subject: \"d.{pipline}\" } }")),
@@ -217,17 +218,25 @@ fn the_defaults_they_tell_are_those_that_hold() {
     let listening = |admin: &str| Project::new().with("sluice.yaml", admin).program().admin.expect("an admin").listen;
     assert_eq!(listening(&format!("admin: {}\n", told["admin"])), listening("admin: {}\n"));
     let schema = json_schema(FileKind::Project);
-    let nats = &schema["properties"]["channels"]["additionalProperties"]["properties"]["nats"];
-    let nats = defaults(nats).expect("defaults");
-    let of = |more: Value| {
-        let mut nats = json!({ "stream": "S", "subject": "s" });
-        nats.as_object_mut().expect("a map").extend(more.as_object().expect("a map").clone());
-        let text = format!(
-            "connections: {{ a: {{ nats: {{ url: \"nats://x\" }} }} }}\nstore: {{ redis: {{ url: \"redis://x\" }} }}\nchannels: {{ orders: {{ nats: {nats} }} }}\n"
-        );
-        format!("{:?}", Project::new().with("sluice.yaml", text).program().channels)
+    let channel = &schema["properties"]["channels"]["additionalProperties"]["properties"];
+    let nats = |told: &Value| {
+        let told =
+            told.as_object().expect("a map").iter().map(|(key, value)| format!(", {key}: {value}")).collect::<String>();
+        format!(
+            "connections: {{ a: {{ nats: {{ url: \"nats://x\" }} }} }}\nstore: {{ redis: {{ url: \"redis://x\" }} }}\n\
+             channels: {{ orders: {{ nats: {{ stream: S, subject: s{told} }} }} }}\n"
+        )
     };
-    assert_eq!(of(nats), of(json!({})));
+    let local = |told: &Value| format!("channels: {{ orders: {{ local: {told} }} }}\n");
+    let channels = |text: String| format!("{:?}", Project::new().with("sluice.yaml", text).program().channels);
+    let of = |kind: &str| defaults(&channel[kind]).expect("defaults");
+    assert_eq!(channels(nats(&of("nats"))), channels(nats(&json!({}))));
+    assert_eq!(channels(local(&of("local"))), channels(String::new()));
+    let data = |text: String| {
+        let program = Project::new().with("sluice.yaml", text).program();
+        program.data.strip_prefix(&program.root).expect("below the project").to_owned()
+    };
+    assert_eq!(data(format!("store: {{ embedded: {} }}\n", told["store"]["embedded"])), data(String::new()));
 }
 
 /// Compiled once: that takes longer than all the matching.
