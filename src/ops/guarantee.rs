@@ -153,8 +153,8 @@ impl Guarantee {
             None => String::new(),
         };
         self.promised.push(format!(
-            "what cannot be handled, where a handler asks for it after up to {} runs within {}, is set aside in the store with its \
-             reason{published}",
+            "what cannot be handled is set aside in the store with its reason{published}; where a handler asks for another try, \
+             after up to {} runs within {}",
             retry.attempts,
             units::show(retry.longest())
         ));
@@ -175,8 +175,11 @@ impl Guarantee {
             .filter(|emit| emit.to.contains(name))
             .map(|emit| format!("`{}`", emit.event))
             .collect();
-        let what =
-            if types.is_empty() { "dead letters leave".to_owned() } else { format!("{} leaves", types.join(", ")) };
+        let what = match types.as_slice() {
+            [] => "dead letters leave".to_owned(),
+            [only] => format!("{only} leaves"),
+            several => format!("{} leave", several.join(", ")),
+        };
         self.promised
             .push(format!("{what} for `{name}` at least once, key by key in order, under the same id each time"));
         match &channel.kind {

@@ -2,6 +2,8 @@
 
 use std::fs;
 
+use rustix::process::Signal;
+
 use super::sandbox::{Done, Sandbox};
 
 /// A fresh `shop`, and the commands that are printed for it.
@@ -18,6 +20,27 @@ fn a_new_project_has_nothing_to_find_fault_with() {
     let (sandbox, _) = made();
     let done = sandbox.sluice(&["lint", "--project", "shop", "--deny", "warnings"]).expect(0);
     assert_eq!(done.stdout, "1 pipeline, no problems found\n");
+}
+
+#[test]
+fn the_commands_it_prints_run_and_show_what_becomes_of_events() {
+    let (sandbox, commands) = made();
+    let [cd, lint, run, publish, status, letters] = commands.as_slice() else { panic!("{commands:#?}") };
+    let said = |command: &str| Done::of(sandbox.shell(&format!("{cd}; {command}")).output().unwrap()).expect(0).stdout;
+    assert_eq!(said(lint), "1 pipeline, no problems found\n");
+    let running = sandbox.run_by_shell(&format!("{cd}; exec {run}"));
+    assert_eq!(said(publish), "published 5 events to `signups`\n");
+    running.until("all events have an outcome", |_| said(status).contains("channel signups: position 5"));
+    assert!(said(letters).contains("nobody reads mail at this address"));
+    running.signal(Signal::INT);
+    let balance = running.ended().expect(0).stdout;
+    assert!(
+        balance.starts_with("welcome: received 5 = done 3 + skipped 0 + duplicate 1 + parked 0 + dead 1 + "),
+        "{balance}"
+    );
+    // What is told beside the commands is what the project tells of itself.
+    let readme = fs::read_to_string(sandbox.path().join("shop/README.md")).unwrap();
+    assert!(readme.starts_with("# shop\n") && readme.contains(&commands[1..].join("\n")), "{readme}");
 }
 
 #[test]
