@@ -94,19 +94,24 @@ fn is_empty(value: &Value) -> bool {
     value.is_null() || value.as_array().is_some_and(Vec::is_empty) || value.as_object().is_some_and(Map::is_empty)
 }
 
-/// `oneOf` objects of one key each becomes one object with one key: editors complete that better.
+/// Of kinds that are objects of one key each, what is said of a kind is said of its key; and where all are such, they
+/// become one object with one key: editors complete that better.
 fn one_key_map(object: &mut Map<String, Value>) {
-    let Some(kinds) = object.get("oneOf").and_then(Value::as_array) else { return };
+    let Some(Value::Array(kinds)) = object.get_mut("oneOf") else { return };
     let mut properties = Map::new();
-    for kind in kinds {
-        let Some(only) = kind["properties"].as_object().filter(|only| only.len() == 1) else { return };
+    for kind in &mut *kinds {
+        let said = kind.get("description").cloned();
+        let inside = kind.get_mut("properties").and_then(Value::as_object_mut);
+        let Some(only) = inside.filter(|only| only.len() == 1) else { continue };
         for (name, inner) in only {
-            let mut inner = inner.clone();
-            if let Some(description) = kind.get("description") {
-                inner["description"] = description.clone();
+            if let Some(said) = &said {
+                inner["description"] = said.clone();
             }
-            properties.insert(name.clone(), inner);
+            properties.insert(name.clone(), inner.clone());
         }
+    }
+    if properties.len() < kinds.len() {
+        return;
     }
     object.remove("oneOf");
     object.insert("type".to_owned(), json!("object"));

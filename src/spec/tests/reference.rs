@@ -18,12 +18,12 @@ fn the_reference_is_current() {
         let begin = format!("<!-- every key of a {}, made from src/spec/raw.rs -->\n", kind.name());
         let (before, rest) = text.split_once(&begin).expect(&begin);
         let (_, after) = rest.split_once("<!-- end -->").expect("an end");
-        let name = match kind {
-            FileKind::Project => "sluice.yaml",
-            FileKind::Pipeline => "a pipeline",
+        let heading = match kind {
+            FileKind::Project => "Keys of sluice.yaml",
+            FileKind::Pipeline => "Keys of a pipeline",
         };
         let mut tables = String::new();
-        write_tables(&mut tables, name, "", &json_schema(kind));
+        write_tables(&mut tables, heading, "", &json_schema(kind));
         text = format!("{before}{begin}\n{tables}<!-- end -->{after}");
     }
     assert_current(DOCUMENT, &text);
@@ -61,9 +61,8 @@ fn within(schema: &Value) -> (&'static str, &Value) {
 }
 
 /// The table of one map, and after it those of the maps in it.
-fn write_tables(out: &mut String, title: &str, path: &str, schema: &Value) {
+fn write_tables(out: &mut String, heading: &str, path: &str, schema: &Value) {
     let Some(properties) = schema["properties"].as_object().filter(|properties| !properties.is_empty()) else { return };
-    let heading = if path.is_empty() { format!("Keys of {title}") } else { format!("`{path}`") };
     let _ = writeln!(out, "### {heading}\n\n| key | type | default | meaning |\n|---|---|---|---|");
     let needed = |key: &str| schema["required"].as_array().is_some_and(|keys| keys.iter().any(|needed| needed == key));
     let mut keys: Vec<(&String, &Value)> = properties.iter().collect();
@@ -81,13 +80,24 @@ fn write_tables(out: &mut String, title: &str, path: &str, schema: &Value) {
         let _ = writeln!(out, "| `{key}` | {} | {default} | {meaning}{example} |", kind(inner));
     }
     out.push('\n');
+    let below = |key: &str| if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") };
+    let mut maps: Vec<(Vec<String>, &Value)> = Vec::new();
     for (key, inner) in keys {
         let (step, inner) = within(inner);
         // What is explained with pipelines is not explained again.
-        if inner["description"].as_str().is_none_or(|text| !text.starts_with("See ")) {
-            let dot = if path.is_empty() { "" } else { "." };
-            write_tables(out, title, &format!("{path}{dot}{key}{step}"), inner);
+        if inner["description"].as_str().is_some_and(|text| text.starts_with("See ")) {
+            continue;
         }
+        let path = below(key) + step;
+        // Maps of the same keys share a table.
+        match maps.iter_mut().find(|(_, known)| known["properties"] == inner["properties"]) {
+            Some((paths, _)) => paths.push(path),
+            None => maps.push((vec![path], inner)),
+        }
+    }
+    for (paths, inner) in maps {
+        let heading: Vec<String> = paths.iter().map(|path| format!("`{path}`")).collect();
+        write_tables(out, &heading.join(", "), &paths[0], inner);
     }
 }
 
@@ -139,7 +149,8 @@ fn kind(schema: &Value) -> String {
         return "name, or list of names".to_owned();
     }
     match schema["type"].as_str() {
-        None => "size".to_owned(),
+        None if looks_like(values::SIZE) => "size".to_owned(),
+        None => "text, or whole number".to_owned(),
         Some("boolean") => "`true`, `false`".to_owned(),
         Some("integer" | "number") => number(schema),
         Some("array") => match kind(&schema["items"]).as_str() {
