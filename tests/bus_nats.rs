@@ -193,8 +193,8 @@ async fn an_event_whose_headers_break_the_connection_is_read_apart() {
     let nats = Nats::start().await;
     let sink = nats.connection.sink(channel(&["s"])).unwrap();
     publish(&sink, 1, 1).await;
-    nats.server.publish_raw("s", b"Content Type: x", "two");
-    nats.server.publish_raw("s", b"a: \xff", "three");
+    nats.server.publish_raw("s", b"NATS/1.0\r\nContent Type: x", "two");
+    nats.server.publish_raw("s", b"NATS/1.0\r\na: \xff", "three");
     publish(&sink, 4, 1).await;
     let source = nats.connection.source(channel(&["s"]), suite::spec("p"), Tuning::default());
     let (mut next, mut events) = (1, Vec::new());
@@ -210,6 +210,54 @@ async fn an_event_whose_headers_break_the_connection_is_read_apart() {
     assert_eq!(events.iter().map(|event| event.position.seq).collect::<Vec<_>>(), [1, 2, 3, 4]);
     assert_eq!((events[1].headers.get("Content Type"), &events[1].payload[..]), (Some("x"), &b"two"[..]));
     assert_eq!((events[2].headers.get("a"), &events[2].payload[..]), (Some("\u{fffd}"), &b"three"[..]));
+}
+
+#[tokio::test]
+async fn an_event_that_cannot_be_received_is_delivered_all_the_same_held_and_acked() {
+    for retention in [stream::RetentionPolicy::Limits, stream::RetentionPolicy::WorkQueue] {
+        let nats = Nats::start().await;
+        let stream = nats.stream(stream::Config { subjects: vec!["s".into()], retention, ..Default::default() }).await;
+        let sink = nats.connection.sink(there(&["s"])).unwrap();
+        publish(&sink, 1, 1).await;
+        nats.server.publish_raw("s", b"NATS/1.0\r\nContent Type: x", "two");
+        publish(&sink, 3, 1).await;
+        let mut source = nats.source_with(there(&["s"]), quick());
+        let mut held = Vec::new();
+        let all = async {
+            while !(1..=3).all(|seq| seqs(&held).contains(&seq)) {
+                match source.next(MANY).await {
+                    Ok(deliveries) => held.extend(deliveries),
+                    // As the flow does: whatever was delivered is read again.
+                    Err(_) => {
+                        let last = source.progress().await.map_or(0, |progress| progress.delivered);
+                        let _ = source.read(1, last, MANY).await;
+                    }
+                }
+            }
+        };
+        timeout(SOON, all).await.expect("all three");
+        let two = held.iter().find(|delivery| delivery.raw.position.seq == 2).unwrap();
+        assert_eq!((two.redelivered, &two.raw.payload[..]), (true, &b"two"[..]));
+        // Longer than the ack wait: were it not kept alive, it would be delivered, and break the connection.
+        let quiet = timeout(quick().ack_wait * 3 / 2, source.next(MANY)).await;
+        assert!(quiet.is_err(), "{quiet:?}");
+        ack(&mut *source, held).await;
+        eventually(SOON, "three acks", async || source.progress().await.is_ok_and(|p| p.ack_floor == 3)).await;
+        let left = stream.get_info().await.unwrap().state.messages;
+        assert_eq!(left, if retention == stream::RetentionPolicy::WorkQueue { 0 } else { 3 });
+    }
+}
+
+#[tokio::test]
+async fn an_event_that_looks_like_a_status_is_delivered() {
+    let nats = Nats::start().await;
+    publish(&nats.connection.sink(channel(&["s"])).unwrap(), 1, 1).await;
+    nats.server.publish_raw("s", b"NATS/1.0 503 nobody\r\na: b", "two");
+    let mut source = nats.source_with(channel(&["s"]), quick());
+    let taken = take(&mut *source, 2, MANY).await;
+    assert_eq!((taken[1].raw.headers.get("a"), &taken[1].raw.payload[..]), (Some("b"), &b"two"[..]));
+    let read = read_all(&*source, 1, 2, MANY).await;
+    assert_eq!(read, taken.iter().map(|delivery| delivery.raw.clone()).collect::<Vec<_>>());
 }
 
 #[tokio::test]

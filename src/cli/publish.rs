@@ -1,6 +1,6 @@
 //! `sluice publish`: events from a file, stdin or the arguments into a channel.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -68,7 +68,7 @@ pub struct PublishArgs {
     /// Where in the channel to publish; `{type}` and `{key}` stand for the event's
     #[arg(long)]
     subject: Option<String>,
-    /// Publish lines as they are, unchecked and unchanged
+    /// Publish lines as they are, unchecked and unchanged; in the subject, `unknown` stands for what cannot be told
     #[arg(long, conflicts_with_all = ["kind", "dedupe"])]
     raw: bool,
     /// Let the broker drop an event it took before, within its duplicate window (sends `Nats-Msg-Id`)
@@ -91,7 +91,7 @@ fn header(text: &str) -> Result<(String, String), String> {
 pub async fn publish(arguments: PublishArgs) -> Result<Exit, Failure> {
     let program = project::load(&arguments.project.project, Tell::Errors)?;
     let channel = project::channel(&program, &arguments.channel)?;
-    let sink = sink(&program, channel, arguments.subject.as_deref(), arguments.raw).await?;
+    let sink = sink(&program, channel, arguments.subject.as_deref()).await?;
     let press = Press {
         program: &program,
         channel,
@@ -139,11 +139,10 @@ fn told(summary: &Summary, channel: &str) -> String {
     told
 }
 
-async fn sink(
+pub(super) async fn sink(
     program: &Program,
     channel: &Channel,
     subject: Option<&str>,
-    raw: bool,
 ) -> Result<Arc<dyn Sink>, Failure> {
     let cannot = |why: String| Failure::cannot_run(why);
     let ask = |why| Failure::cannot_run(why).help("say where to publish with `--subject`");
@@ -152,9 +151,6 @@ async fn sink(
         ChannelKind::Nats { subjects, .. } => subjects,
     };
     let template = template(subjects, subject).map_err(ask)?;
-    if raw && template.contains('{') {
-        return Err(ask(format!("with `--raw` nothing is known of an event, so `{template}` cannot be filled in")));
-    }
     match &channel.kind {
         ChannelKind::Local(stream) => {
             let database = Database::open(&program.data, Access::Beside, &SystemClock);
@@ -171,7 +167,7 @@ async fn sink(
     }
 }
 
-type Lines = stream::BoxStream<'static, std::io::Result<Vec<u8>>>;
+pub(super) type Lines = stream::BoxStream<'static, std::io::Result<Vec<u8>>>;
 
 async fn input(arguments: &PublishArgs) -> Result<Lines, Failure> {
     if let (Some(kind), Some(data)) = (&arguments.kind, &arguments.data) {
@@ -186,9 +182,12 @@ async fn input(arguments: &PublishArgs) -> Result<Lines, Failure> {
     if arguments.file.as_os_str() == "-" {
         return Ok(lines(BufReader::new(tokio::io::stdin())).boxed());
     }
-    let file = tokio::fs::File::open(&arguments.file)
-        .await
-        .map_err(|error| Failure::cannot_run(format!("`{}` cannot be opened: {error}", arguments.file.display())))?;
+    file(&arguments.file).await
+}
+
+pub(super) async fn file(path: &Path) -> Result<Lines, Failure> {
+    let file = tokio::fs::File::open(path).await;
+    let file = file.map_err(|error| Failure::cannot_run(format!("`{}` cannot be opened: {error}", path.display())))?;
     Ok(lines(BufReader::new(file)).boxed())
 }
 

@@ -1,5 +1,7 @@
 //! `sluice run`: the pipelines of a project, until told to stop.
 
+mod feed;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -7,6 +9,7 @@ use clap::Args;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
+use self::feed::Feed;
 use super::failure::{Exit, Failure};
 use super::project::Tell;
 use super::{ProjectArgs, print, project};
@@ -18,6 +21,7 @@ use crate::database::{Access, Database};
 use crate::flow::context::Context;
 use crate::flow::supervisor::{CannotRun, Options, UnknownPosition};
 use crate::ops::gate::{Gate, Ground, channels_of};
+use crate::ops::idle::until_idle;
 use crate::spec::program::{Pipeline, Program, StoreConfig};
 use crate::store::{Store, open};
 use crate::telemetry::{self, LogFormat};
@@ -33,6 +37,7 @@ const INTERRUPTED: i32 = 130;
 #[command(after_help = "\
 Examples:
   sluice run
+  sluice run --feed orders=orders.ndjson --until-idle   handle a file of events, then end
   sluice run --project shop --log debug
   sluice run --unknown-position continue   once, with a new store: what was acked stays as it is")]
 pub struct RunArgs {
@@ -41,6 +46,13 @@ pub struct RunArgs {
     /// What to do when the store knows no position although the broker says that events were acked
     #[arg(long, value_enum, default_value_t)]
     unknown_position: UnknownPosition,
+    /// Publish the lines of a file to a channel, as they are, once the pipelines run; may be repeated
+    #[arg(long, value_name = "CHANNEL=FILE")]
+    feed: Vec<Feed>,
+    /// Stop once every channel is read to its end and every event has its outcome; a retry is waited for when it is due
+    /// within a minute
+    #[arg(long)]
+    until_idle: bool,
     /// How long finishing may take when told to stop
     #[arg(long, value_name = "TIME", default_value = "25s", value_parser = super::duration)]
     grace: Duration,
@@ -64,7 +76,7 @@ pub async fn run(arguments: RunArgs) -> Result<Exit, Failure> {
     };
     let options =
         Options { unknown_position: arguments.unknown_position, grace: arguments.grace, ..Options::default() };
-    let gate = build(&program, &options).await?;
+    let (gate, channels) = build(&program, &options).await?;
     announce(&program, admin.as_ref());
 
     let stop = CancellationToken::new();
@@ -81,12 +93,23 @@ pub async fn run(arguments: RunArgs) -> Result<Exit, Failure> {
             None => std::future::pending().await,
         }
     };
+    let feed = async {
+        if let Err(failure) = feed::feed(&program, &arguments.feed).await {
+            return failure;
+        }
+        if arguments.until_idle {
+            until_idle(&gate.pipelines, &channels).await;
+            stop.cancel();
+        }
+        std::future::pending().await
+    };
     // In this order: a stop is heard, then told, then done, and the last may take no time at all.
     let ended = tokio::select! {
         biased;
         never = signals.answer(&stop) => match never {},
         never = tell => match never {},
         ended = gate.run(&options, &stop) => ended,
+        failure = feed => return Err(failure),
         served = serve => return Err(Failure::cannot_run(format!("the admin address failed: {served:?}"))),
     };
     let told = balance(&gate.pipelines);
@@ -94,7 +117,7 @@ pub async fn run(arguments: RunArgs) -> Result<Exit, Failure> {
     told.map(|()| Exit::Fine)
 }
 
-async fn build(program: &Program, options: &Options) -> Result<Gate, Failure> {
+async fn build(program: &Program, options: &Options) -> Result<(Gate, Arc<OpenChannels>), Failure> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let database = match program.uses_database() {
         true => Some(Database::open(&program.data, Access::Run, &*clock)),
@@ -103,14 +126,15 @@ async fn build(program: &Program, options: &Options) -> Result<Gate, Failure> {
     let database = database.transpose().map_err(|trouble| Failure::cannot_run(trouble.to_string()))?;
     let names = channels_of(&program.pipelines);
     let channels = OpenChannels::open(program, &names, database.as_ref(), Arc::clone(&clock)).await;
-    let channels = channels.map_err(|error| Failure::cannot_run(error.to_string()))?;
-    let ground = Ground::new(Arc::new(channels), options.workers, Arc::clone(&clock), Arc::new(SystemEntropy));
+    let channels = Arc::new(channels.map_err(|error| Failure::cannot_run(error.to_string()))?);
+    let ground = Ground::new(channels.clone(), options.workers, Arc::clone(&clock), Arc::new(SystemEntropy));
     let ground = ground.map_err(|error| Failure::cannot_run(format!("the system gives no threads: {error}")))?;
     let store = |pipeline: &Pipeline| -> Result<Arc<dyn Store>, CannotRun> {
         open::open(program, pipeline, database.as_ref(), Arc::clone(&clock))
             .map_err(|error| CannotRun { pipeline: pipeline.name.to_string(), why: error.to_string() })
     };
-    Gate::build(program, &ground, store).map_err(|error| Failure::cannot_run(error.to_string()))
+    let gate = Gate::build(program, &ground, store).map_err(|error| Failure::cannot_run(error.to_string()))?;
+    Ok((gate, channels))
 }
 
 /// A manager that cannot be reached is no reason not to run.

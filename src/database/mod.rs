@@ -57,7 +57,7 @@ struct Shared {
     changed: Arc<Notify>,
     path: PathBuf,
     incarnation: String,
-    _lock: Option<RunLock>,
+    lock: Option<RunLock>,
 }
 
 impl Database {
@@ -78,7 +78,7 @@ impl Database {
             changed,
             path: opened.path,
             incarnation: opened.incarnation,
-            _lock: lock,
+            lock,
         };
         Ok(Self { shared: Arc::new(shared) })
     }
@@ -99,6 +99,11 @@ impl Database {
     /// Drawn when the file was made.
     pub fn incarnation(&self) -> &str {
         &self.shared.incarnation
+    }
+
+    /// No other process runs pipelines on it.
+    pub fn is_ours_to_run(&self) -> bool {
+        self.shared.lock.is_some()
     }
 
     /// Told whenever somebody else, or [`Self::tell`], changed something. Create the `Notified` before looking.

@@ -54,6 +54,8 @@ pub struct Intake {
     pub store_up: watch::Receiver<bool>,
     /// The position as stored.
     pub position: u64,
+    /// Everything up to here that was delivered before has its outcome since a recovery of this generation.
+    pub recovered: u64,
 }
 
 /// What a pull loop may do next.
@@ -103,6 +105,7 @@ impl Intake {
             biased;
             () = stop.cancelled() => {}
             () = budget.drained() => {
+                self.recovered = to;
                 tracing::info!(channel = %self.channel, events = read, took = ?started.elapsed(), "recovered");
             }
         }
@@ -172,10 +175,13 @@ impl Intake {
                 asked = self.source.progress() => asked,
             };
             match asked {
-                Ok(Progress { ack_floor, delivered, .. }) if delivered > ack_floor => {
-                    return self.recover(ack_floor + 1, delivered, stop).await;
+                Ok(Progress { ack_floor, delivered, .. }) => {
+                    // One event that stays unacked keeps the floor down: what is behind it is read again once, not
+                    // with every connection that breaks. (A consumer that is behind that was made anew.)
+                    let again = delivered < self.recovered;
+                    let done = if again { ack_floor } else { ack_floor.max(self.recovered) };
+                    return if delivered > done { self.recover(done + 1, delivered, stop).await } else { Ok(()) };
                 }
-                Ok(_) => return Ok(()),
                 Err(BusError::Refused(why)) => return Err(Fatal::Broken(why)),
                 Err(BusError::Unavailable(why) | BusError::Lapsed(why)) => {
                     backoff.warn(&self.channel, &why);

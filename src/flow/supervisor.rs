@@ -308,6 +308,7 @@ impl Generation<'_> {
                 unclean,
                 store_up: crew.store_up_seen.clone(),
                 position: start.position,
+                recovered: 0,
             };
             let span = start.span.filter(|_| !mutant::on(Mutant::NoRecovery));
             intakes.spawn(take_in(intake, span, self.stop.clone(), phase.clone()));

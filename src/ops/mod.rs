@@ -3,5 +3,6 @@
 pub mod dead_letters;
 pub mod gate;
 pub mod guarantee;
+pub mod idle;
 pub mod publish;
 pub mod status;

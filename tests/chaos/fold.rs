@@ -3,12 +3,14 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_nats::jetstream;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use futures_util::StreamExt as _;
 use serde_json::{Value, json};
@@ -23,12 +25,12 @@ use tempfile::TempDir;
 use crate::support::servers::{NatsServer, RedisServer};
 use crate::support::wait::eventually;
 
-const PARTITIONS: u16 = 16;
-const RETAIN: Duration = Duration::from_secs(7 * 24 * 3600);
+pub const PARTITIONS: u16 = 16;
+pub const RETAIN: Duration = Duration::from_secs(7 * 24 * 3600);
 /// How long anything here may take on a machine that does other things too.
 pub const PATIENCE: Duration = Duration::from_secs(120);
 
-const HANDLER: &str = "
+pub const HANDLER: &str = "
 state.hash = ((state.hash ?? 7) * 31 + event.data.n) % 1000003;
 state.count = (state.count ?? 0) + 1;
 state.sum = (state.sum ?? 0) + event.data.n;
@@ -41,6 +43,7 @@ pub struct Fold {
     dir: TempDir,
     pub luck: SeededEntropy,
     sent: Vec<Bytes>,
+    undeliverable: usize,
     runs: usize,
 }
 
@@ -52,6 +55,23 @@ pub struct Runner {
 }
 
 impl Runner {
+    /// The `run`th in this project.
+    pub fn start(project: &Path, run: usize) -> Self {
+        let log = project.join(format!("run-{run}.log"));
+        let mut command = Command::new(env!("CARGO_BIN_EXE_sluice"));
+        command.args(["run", "--log-format", "json"]).current_dir(project).stdin(Stdio::null());
+        let stdout = log.with_extension("out");
+        command.stdout(fs::File::create(&stdout).unwrap()).stderr(fs::File::create(&log).unwrap());
+        let runner = Self { child: command.spawn().unwrap(), log, stdout };
+        // From its first line on it listens to signals.
+        let began = std::time::Instant::now();
+        while runner.log().is_empty() {
+            assert!(began.elapsed() < PATIENCE, "it says nothing");
+            std::thread::yield_now();
+        }
+        runner
+    }
+
     pub fn kill9(mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
@@ -84,15 +104,105 @@ impl Drop for Runner {
 }
 
 impl Drop for Fold {
-    /// A failing test shows what its runners said.
     fn drop(&mut self) {
-        if std::thread::panicking() {
-            for run in 1..=self.runs {
-                let log = fs::read_to_string(self.dir.path().join(format!("run-{run}.log"))).unwrap_or_default();
-                println!("--- run {run}\n{log}");
-            }
+        show_logs(self.dir.path(), self.runs);
+    }
+}
+
+/// A failing test shows what its runners said.
+pub fn show_logs(project: &Path, runs: usize) {
+    if std::thread::panicking() {
+        for run in 1..=runs {
+            let log = fs::read_to_string(project.join(format!("run-{run}.log"))).unwrap_or_default();
+            println!("--- run {run}\n{log}");
         }
     }
+}
+
+pub fn write_project(project: &Path, sluice: &str) {
+    let pipeline = "pipeline: fold\nkey: data.key\nsubscriptions:\n  \
+                    - { event: Counted, from: in, versions: [1], handler: fold.rhai }\n\
+                    emits: [{ event: Folded, version: 1, to: out }]\n";
+    for (path, text) in [
+        ("sluice.yaml", sluice),
+        ("pipelines/fold.yaml", pipeline),
+        ("pipelines/fold.rhai", HANDLER),
+        (
+            "schemas/Counted/1.json",
+            r#"{"type":"object","required":["key","n"],"properties":{"key":{"type":"string"},"n":{"type":"integer"}}}"#,
+        ),
+        ("schemas/Folded/1.json", r#"{"type":"object","required":["key","n","count","hash"]}"#),
+    ] {
+        let path = project.join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+}
+
+/// Event `n`, as it is fed.
+pub fn counted(n: u64, key: &str) -> Bytes {
+    let event = json!({
+        "id": format!("e{n}"), "type": "Counted", "version": 1, "source": "chaos", "data": { "key": key, "n": n },
+    });
+    event.to_string().into()
+}
+
+/// What went in and what came out.
+pub struct History {
+    /// Numbers per key in the order of their first place in the stream.
+    pub events: BTreeMap<String, Vec<u64>>,
+    /// (n, count, hash) as emitted.
+    pub emitted: BTreeMap<String, Vec<(u64, u64, u64)>>,
+}
+
+impl History {
+    pub fn of(fed: &[Value], emitted: &[Value]) -> Self {
+        let mut history = Self { events: BTreeMap::new(), emitted: BTreeMap::new() };
+        for event in fed {
+            let numbers = history.events.entry(event["data"]["key"].as_str().unwrap().to_owned()).or_default();
+            let n = event["data"]["n"].as_u64().unwrap();
+            if !numbers.contains(&n) {
+                numbers.push(n);
+            }
+        }
+        for event in emitted {
+            let number = |name: &str| event["data"][name].as_u64().unwrap();
+            let key = event["data"]["key"].as_str().unwrap().to_owned();
+            history.emitted.entry(key).or_default().push((number("n"), number("count"), number("hash")));
+        }
+        history
+    }
+
+    /// Every key's state is the fold of its events in stream order; every emission is there once and in key order.
+    pub async fn check_exact(&self, store: &dyn Store) {
+        for (key, numbers) in &self.events {
+            let mut hash = 7;
+            let mut wanted = Vec::new();
+            for (index, n) in numbers.iter().enumerate() {
+                hash = (hash * 31 + n) % 1_000_003;
+                wanted.push((*n, index as u64 + 1, hash));
+            }
+            let state = state(store, key).await;
+            assert_eq!(state["hash"].as_u64(), Some(hash), "{key}: {state}, events {numbers:?}");
+            assert_eq!(state["count"].as_u64(), Some(numbers.len() as u64), "{key}: {state}");
+            let got: Vec<(u64, u64, u64)> = self.emitted.get(key).into_iter().flatten().copied().collect();
+            assert_eq!(got, wanted, "emissions of {key}");
+        }
+    }
+}
+
+async fn state(store: &dyn Store, key: &str) -> Value {
+    let key = Key::new(key).unwrap();
+    let lookup = Lookup { keys: vec![KeyLookup { key: key.clone(), parked: 0 }], ..Lookup::default() };
+    let found = store.lookup(vec![(key.partition(PARTITIONS), lookup)]).await.unwrap();
+    KeyRecord::decode(&found[0].keys[0].record).unwrap().state.unwrap_or_default()
+}
+
+pub async fn check_nothing_dead(store: &dyn Store) {
+    let dead = store.dead_letters(false).await.unwrap();
+    let why: Vec<String> =
+        dead.iter().map(|(_, letter)| DeadRecord::decode(&letter.body).unwrap().0.failure.message).collect();
+    assert!(why.is_empty(), "dead letters: {why:?}");
 }
 
 impl Fold {
@@ -109,6 +219,7 @@ impl Fold {
             dir: tempfile::tempdir().unwrap(),
             luck: SeededEntropy::new(seed),
             sent: Vec::new(),
+            undeliverable: 0,
             runs: 0,
         };
         fold.write_project(&fold.nats.url(), &fold.redis.url());
@@ -123,23 +234,7 @@ impl Fold {
              out: {{ nats: {{ stream: OUT, subject: out, create: true }} }}\n\
              admin: {{ listen: \"127.0.0.1:0\" }}\n"
         );
-        let pipeline = "pipeline: fold\nkey: data.key\nsubscriptions:\n  \
-                        - { event: Counted, from: in, versions: [1], handler: fold.rhai }\n\
-                        emits: [{ event: Folded, version: 1, to: out }]\n";
-        for (path, text) in [
-            ("sluice.yaml", sluice.as_str()),
-            ("pipelines/fold.yaml", pipeline),
-            ("pipelines/fold.rhai", HANDLER),
-            (
-                "schemas/Counted/1.json",
-                r#"{"type":"object","required":["key","n"],"properties":{"key":{"type":"string"},"n":{"type":"integer"}}}"#,
-            ),
-            ("schemas/Folded/1.json", r#"{"type":"object","required":["key","n","count","hash"]}"#),
-        ] {
-            let path = self.dir.path().join(path);
-            fs::create_dir_all(path.parent().unwrap()).unwrap();
-            fs::write(path, text).unwrap();
-        }
+        write_project(self.dir.path(), &sluice);
     }
 
     pub fn roll(&self, sides: u64) -> u64 {
@@ -148,19 +243,7 @@ impl Fold {
 
     pub fn start(&mut self) -> Runner {
         self.runs += 1;
-        let log = self.dir.path().join(format!("run-{}.log", self.runs));
-        let mut command = Command::new(env!("CARGO_BIN_EXE_sluice"));
-        command.args(["run", "--log-format", "json"]).current_dir(self.dir.path()).stdin(Stdio::null());
-        let stdout = log.with_extension("out");
-        command.stdout(fs::File::create(&stdout).unwrap()).stderr(fs::File::create(&log).unwrap());
-        let runner = Runner { child: command.spawn().unwrap(), log, stdout };
-        // From its first line on it listens to signals.
-        let began = std::time::Instant::now();
-        while runner.log().is_empty() {
-            assert!(began.elapsed() < PATIENCE, "it says nothing");
-            std::thread::yield_now();
-        }
-        runner
+        Runner::start(self.dir.path(), self.runs)
     }
 
     pub async fn jetstream(&self) -> jetstream::Context {
@@ -189,11 +272,7 @@ impl Fold {
         let first = self.unique() + 1;
         for n in first..first + count {
             let key = format!("k{}", self.roll(keys));
-            let event = json!({
-                "id": format!("e{n}"), "type": "Counted", "version": 1, "source": "chaos",
-                "data": { "key": key, "n": n },
-            });
-            let payload = Bytes::from(event.to_string());
+            let payload = counted(n, &key);
             self.sent.push(payload.clone());
             batch.push(payload);
             if self.roll(10) < 3 {
@@ -212,13 +291,21 @@ impl Fold {
         }
     }
 
-    /// An event that NATS's client cannot receive, for its headers.
+    /// An event that NATS's client cannot receive, for its headers: one of the ways after the other.
     pub fn feed_undeliverable(&mut self) {
+        let headers: [&[u8]; 4] = [
+            b"NATS/1.0\r\nContent Type: x",
+            b"NATS/1.0\r\na: \xff",
+            b"NATS/1.0\r\nno colon",
+            // This one makes the client panic.
+            b"NATS/1.0\r\na: b\rc",
+        ];
+        let headers = headers[self.undeliverable % headers.len()];
+        self.undeliverable += 1;
         let n = self.unique() + 1;
-        let data = json!({ "key": "odd", "n": n });
-        let event = json!({ "id": format!("e{n}"), "type": "Counted", "version": 1, "source": "chaos", "data": data });
-        self.nats.publish_raw("in", b"Content Type: x", &event.to_string());
-        self.sent.push(event.to_string().into());
+        let event = counted(n, "odd");
+        self.nats.publish_raw("in", headers, std::str::from_utf8(&event).unwrap());
+        self.sent.push(event);
     }
 
     /// How often the output stream holds something of this key.
@@ -248,15 +335,35 @@ impl Fold {
         eventually(PATIENCE, "emissions", async || Self::count(&jetstream, "OUT").await >= count).await;
     }
 
-    /// Every event of a stream, in stream order.
+    /// Waits until everything was delivered and acked.
+    pub async fn until_acked(&self) {
+        self.until_consumer("all acks", |info| info.num_ack_pending == 0 && info.num_pending == 0).await;
+    }
+
+    pub async fn until_delivered(&self) {
+        let last = self.messages("IN").await;
+        self.until_consumer("all deliveries", |info| info.delivered.stream_sequence == last).await;
+    }
+
+    async fn until_consumer(&self, what: &str, holds: impl Fn(&jetstream::consumer::Info) -> bool) {
+        let stream = self.jetstream().await.get_stream("IN").await.unwrap();
+        eventually(PATIENCE, what, async || {
+            stream.consumer_info("sluice-fold-in").await.is_ok_and(|info| holds(&info))
+        })
+        .await;
+    }
+
+    /// Every event of a stream, in stream order. One by one, for none of them can break that.
     async fn read(&self, stream: &str) -> Vec<Value> {
         let jetstream = self.jetstream().await;
-        let stream = jetstream.get_stream(stream).await.unwrap();
-        let total = stream.get_info().await.unwrap().state.messages;
-        let config = jetstream::consumer::pull::OrderedConfig::default();
-        let messages = stream.create_consumer(config).await.unwrap().messages().await.unwrap();
-        let read =
-            messages.take(total as usize).map(|message| serde_json::from_slice(&message.unwrap().payload).unwrap());
+        let total = Self::count(&jetstream, stream).await;
+        let event = async |seq: u64| {
+            let got: Value =
+                jetstream.request(format!("STREAM.MSG.GET.{stream}"), &json!({ "seq": seq })).await.unwrap();
+            let payload = STANDARD.decode(got["message"]["data"].as_str().unwrap()).unwrap();
+            serde_json::from_slice(&payload).unwrap()
+        };
+        let read = futures_util::stream::iter(1..=total).map(event).buffered(64);
         tokio::time::timeout(PATIENCE, read.collect()).await.unwrap()
     }
 
@@ -289,28 +396,15 @@ impl Fold {
     /// Every key's state is the fold of its events in stream order; every emission is there once and in key order;
     /// nothing is dead.
     pub async fn check_exact(&self) {
-        let (events, emitted) = self.history().await;
-        for (key, numbers) in &events {
-            let mut hash = 7;
-            let mut wanted = Vec::new();
-            for (index, n) in numbers.iter().enumerate() {
-                hash = (hash * 31 + n) % 1_000_003;
-                wanted.push((*n, index as u64 + 1, hash));
-            }
-            let state = self.state(key).await;
-            assert_eq!(state["hash"].as_u64(), Some(hash), "{key}: {state}, events {numbers:?}");
-            assert_eq!(state["count"].as_u64(), Some(numbers.len() as u64), "{key}: {state}");
-            let got: Vec<(u64, u64, u64)> = emitted.get(key).into_iter().flatten().copied().collect();
-            assert_eq!(got, wanted, "emissions of {key}");
-        }
+        self.history().await.check_exact(&self.store()).await;
         self.check_nothing_dead().await;
     }
 
     /// What holds even when several runners share the work: each event counted once and emitted once.
     pub async fn check_once(&self) {
-        let (events, emitted) = self.history().await;
+        let History { events, emitted } = self.history().await;
         for (key, numbers) in &events {
-            let state = self.state(key).await;
+            let state = state(&self.store(), key).await;
             assert_eq!(state["count"].as_u64(), Some(numbers.len() as u64), "{key}: {state}");
             assert_eq!(state["sum"].as_u64(), Some(numbers.iter().sum()), "{key}: {state}");
             let mut got: Vec<u64> = emitted.get(key).into_iter().flatten().map(|(n, ..)| *n).collect();
@@ -322,37 +416,14 @@ impl Fold {
         self.check_nothing_dead().await;
     }
 
-    /// Numbers per key in the order of their first place in the stream, and (n, count, hash) as emitted.
-    async fn history(&self) -> (BTreeMap<String, Vec<u64>>, BTreeMap<String, Vec<(u64, u64, u64)>>) {
-        let mut events: BTreeMap<String, Vec<u64>> = BTreeMap::new();
-        for event in self.read("IN").await {
-            let numbers = events.entry(event["data"]["key"].as_str().unwrap().to_owned()).or_default();
-            let n = event["data"]["n"].as_u64().unwrap();
-            if !numbers.contains(&n) {
-                numbers.push(n);
-            }
-        }
-        let mut emitted: BTreeMap<String, Vec<(u64, u64, u64)>> = BTreeMap::new();
-        for event in self.read("OUT").await {
-            let number = |name: &str| event["data"][name].as_u64().unwrap();
-            let key = event["data"]["key"].as_str().unwrap().to_owned();
-            emitted.entry(key).or_default().push((number("n"), number("count"), number("hash")));
-        }
-        assert_eq!(events.values().map(Vec::len).sum::<usize>() as u64, self.unique(), "what was fed is in the stream");
-        (events, emitted)
-    }
-
-    async fn state(&self, key: &str) -> Value {
-        let key = Key::new(key).unwrap();
-        let lookup = Lookup { keys: vec![KeyLookup { key: key.clone(), parked: 0 }], ..Lookup::default() };
-        let found = self.store().lookup(vec![(key.partition(PARTITIONS), lookup)]).await.unwrap();
-        KeyRecord::decode(&found[0].keys[0].record).unwrap().state.unwrap_or_default()
+    async fn history(&self) -> History {
+        let history = History::of(&self.read("IN").await, &self.read("OUT").await);
+        let fed = history.events.values().map(Vec::len).sum::<usize>() as u64;
+        assert_eq!(fed, self.unique(), "what was fed is in the stream");
+        history
     }
 
     pub async fn check_nothing_dead(&self) {
-        let dead = self.store().dead_letters(false).await.unwrap();
-        let why: Vec<String> =
-            dead.iter().map(|(_, letter)| DeadRecord::decode(&letter.body).unwrap().0.failure.message).collect();
-        assert!(why.is_empty(), "dead letters: {why:?}");
+        check_nothing_dead(&self.store()).await;
     }
 }

@@ -7,5 +7,7 @@ mod new;
 mod publish;
 mod run;
 pub mod sandbox;
+mod servers;
 mod service;
 mod shells;
+mod tls;

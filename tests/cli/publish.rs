@@ -116,11 +116,14 @@ async fn events_of_one_key_keep_their_order() {
 #[tokio::test]
 async fn raw_lines_go_out_as_they_are_where_they_are_told_to() {
     let shop = Shop::open();
-    let done = shop.sandbox.sluice_fed(&["publish", "orders", "--raw"], "not json").expect(2);
-    assert!(done.stderr.contains("help: say where to publish with `--subject`"), "{}", done.stderr);
     shop.sandbox.sluice_fed(&["publish", "orders", "--raw", "--subject", "orders.odd"], "not json\n").expect(0);
     let message = shop.stream().await.get_raw_message(1).await.unwrap();
     assert_eq!((message.subject.as_str(), &message.payload[..]), ("orders.odd", &b"not json"[..]));
+    let lines = "not json\n{\"id\":\"1\",\"type\":\"Odd\",\"source\":\"s\",\"version\":1,\"data\":{}}\n";
+    shop.sandbox.sluice_fed(&["publish", "orders", "--raw"], lines).expect(0);
+    for (seq, subject) in [(2, "orders.unknown"), (3, "orders.Odd")] {
+        assert_eq!(shop.stream().await.get_raw_message(seq).await.unwrap().subject.as_str(), subject);
+    }
     let done = shop.sandbox.sluice_fed(&["publish", "orders", "--subject", "elsewhere"], "{}").expect(2);
     assert!(done.stderr.contains("`elsewhere` is not in this channel, which takes `orders.>`"), "{}", done.stderr);
 }

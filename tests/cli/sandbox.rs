@@ -56,17 +56,26 @@ impl Sandbox {
         Self { dir: tempfile::tempdir().unwrap(), environment: Vec::new() }
     }
 
-    /// The sample project, on these servers, its admin address any free port.
+    /// The sample project on these servers, as the README says, its admin address any free port.
     pub fn sample(nats: &NatsServer, redis: &RedisServer) -> Self {
-        let sandbox = Self::empty().on(nats, redis);
+        let sandbox = Self::sample_alone().on(nats, redis);
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let readme = fs::read_to_string(root.join("README.md")).unwrap();
+        let on_servers = readme.split_once("```yaml servers=sluice.yaml\n").unwrap().1.split("```").next().unwrap();
+        let on_any_port = on_servers.replace("127.0.0.1:7474", "127.0.0.1:0");
+        assert_ne!(on_servers, on_any_port);
+        sandbox.file("sluice.yaml", &on_any_port)
+    }
+
+    /// The sample project as it stands, without a server.
+    pub fn sample_alone() -> Self {
+        let sandbox = Self::empty();
         let root = Path::new(env!("CARGO_MANIFEST_DIR"));
         for part in ["pipelines", "schemas"] {
             copy(&root.join(part), &sandbox.dir.path().join(part));
         }
         let project = fs::read_to_string(root.join("sluice.yaml")).unwrap();
-        let sandbox_project = project.replace("127.0.0.1:7474", "127.0.0.1:0");
-        assert_ne!(project, sandbox_project);
-        sandbox.file("sluice.yaml", &sandbox_project)
+        sandbox.file("sluice.yaml", &project)
     }
 
     /// Projects that ask the environment find these servers.

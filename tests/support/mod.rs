@@ -4,4 +4,5 @@ mod binaries;
 mod process;
 pub mod proxy;
 pub mod servers;
+pub mod tls;
 pub mod wait;

@@ -35,11 +35,11 @@ impl NatsServer {
         Self(Server::start(launch, move |port, _| nats_answers(port, &name)))
     }
 
-    /// Publishes as no client of ours would: bytes straight to the server.
+    /// Publishes as no client of ours would: bytes straight to the server, a header block without its two line ends.
     pub fn publish_raw(&self, subject: &str, headers: &[u8], payload: &str) {
         use std::io::{Read as _, Write as _};
         let mut stream = std::net::TcpStream::connect(("127.0.0.1", self.port)).unwrap();
-        let block = [b"NATS/1.0\r\n", headers, b"\r\n\r\n"].concat();
+        let block = [headers, b"\r\n\r\n"].concat();
         let (head, total) = (block.len(), block.len() + payload.len());
         let connect = "CONNECT {\"verbose\":false,\"headers\":true}\r\n";
         stream.write_all(format!("{connect}HPUB {subject} {head} {total}\r\n").as_bytes()).unwrap();
@@ -107,7 +107,7 @@ impl RedisServer {
     }
 
     /// The first line of the answer to an inline command.
-    fn ask(&self, command: &str) -> String {
+    pub fn ask(&self, command: &str) -> String {
         let mut stream = connect(self.port).expect("it answers");
         stream.write_all(format!("{command}\r\n").as_bytes()).expect("it listens");
         let mut line = String::new();

@@ -79,13 +79,18 @@ impl Acks {
         })
     }
 
+    /// Whether the delivery of this subject has no answer yet.
+    pub fn holds(&self, reply: &Subject) -> bool {
+        lock(&self.held).replies.values().any(|(held, _)| held == reply)
+    }
+
     /// Waits until all answers are confirmed; the number of those that are not.
     pub async fn settle(&self, within: Duration) -> usize {
         let mut unsettled = self.unsettled.subscribe();
         let all = async {
             let _ = unsettled.wait_for(|n| *n == 0).await;
             // What was handed back has no confirmation but that it left.
-            let _ = self.link.client.flush().await;
+            let _ = self.link.client().flush().await;
         };
         let _ = timeout(within, all).await;
         *self.unsettled.borrow()
@@ -128,9 +133,9 @@ async fn confirm(link: Link, reply: Subject) {
     let mut unheard = 0;
     loop {
         link.connected().await;
-        let sent_over = link.generation();
+        let (client, sent_over) = (link.client(), link.generation());
         let confirmed = tokio::select! {
-            confirmed = timeout(PATIENCE, link.client.request(reply.clone(), ACK)) => confirmed,
+            confirmed = timeout(PATIENCE, client.request(reply.clone(), ACK)) => confirmed,
             // The confirmation would have come over the connection that is gone.
             () = link.replaced(sent_over) => continue,
         };
@@ -153,7 +158,7 @@ async fn confirm(link: Link, reply: Subject) {
 
 async fn hand_back(link: Link, reply: Subject) {
     link.connected().await;
-    let _ = link.client.publish(reply, NAK).await;
+    let _ = link.client().publish(reply, NAK).await;
 }
 
 /// Tells the server about every delivery that was held for a while, or its ack wait would run out. Checked every
@@ -168,7 +173,7 @@ async fn keep_alive(link: &Link, held: &Mutex<Held>, old: Duration) {
         .collect();
     let send = async {
         for reply in replies {
-            if !link.is_connected() || link.client.publish(reply, IN_PROGRESS).await.is_err() {
+            if !link.is_connected() || link.client().publish(reply, IN_PROGRESS).await.is_err() {
                 return;
             }
         }

@@ -11,6 +11,8 @@ pub const STREAM_NOT_FOUND: u64 = 10059;
 pub const CONSUMER_NOT_FOUND: u64 = 10014;
 pub const STREAM_NAME_IN_USE: u64 = 10058;
 pub const CONSUMER_EXISTS: u64 = 10148;
+/// Nothing at or after a sequence.
+pub const NO_MESSAGE: u64 = 10037;
 pub const MESSAGE_TOO_LARGE: u64 = 10054;
 pub const STREAM_DOES_NOT_MATCH: u64 = 10060;
 
@@ -35,7 +37,8 @@ impl ApiError {
 }
 
 pub async fn ask(link: &Link, subject: &str, question: &Value) -> Result<Value, ApiError> {
-    let request = link.client.request(format!("$JS.API.{subject}"), question.to_string().into());
+    let client = link.client();
+    let request = client.request(format!("$JS.API.{subject}"), question.to_string().into());
     // An answer comes over the connection of its question, or never.
     let asked_over = link.generation();
     let answered = tokio::select! {

@@ -8,6 +8,7 @@ use tokio::sync::Mutex;
 use super::api::{self, ApiError};
 use super::link::Link;
 use super::stream::{self, Retention, Stream};
+use super::undeliverable::Undeliverable;
 use super::{StreamChannel, Tuning, subject};
 use crate::bus::{BusError, ConsumerSpec, Progress};
 
@@ -16,8 +17,8 @@ pub struct Consumer {
     pub channel: StreamChannel,
     pub spec: ConsumerSpec,
     pub name: String,
+    pub undeliverable: Undeliverable,
     tuning: Tuning,
-    jetstream: async_nats::jetstream::Context,
     /// Looked at once a connection, and again after anything that makes one doubt it.
     bound: Mutex<Option<Bound>>,
 }
@@ -32,8 +33,7 @@ pub struct Bound {
 impl Consumer {
     pub fn new(link: Link, channel: StreamChannel, spec: ConsumerSpec, tuning: Tuning) -> Self {
         let name = format!("sluice-{}-{}", subject::token(&spec.pipeline), subject::token(&spec.channel));
-        let jetstream = async_nats::jetstream::new(link.client.clone());
-        Self { link, channel, spec, name, tuning, jetstream, bound: Mutex::new(None) }
+        Self { link, channel, spec, name, undeliverable: Undeliverable::default(), tuning, bound: Mutex::new(None) }
     }
 
     /// Makes sure that stream and consumer are there and as configured.
@@ -62,7 +62,9 @@ impl Consumer {
             self.doubt().await;
             return Err(BusError::Unavailable(format!("consumer `{}` was deleted; it is made again", self.name)));
         };
-        Ok(progress(&info, &stream, bound.retention))
+        let progress = progress(&info, &stream, bound.retention);
+        self.undeliverable.acked_up_to(progress.ack_floor);
+        Ok(progress)
     }
 
     /// Where it stands, without making it or changing anything about it. `None`: it is not there.
@@ -82,11 +84,6 @@ impl Consumer {
             Err(ApiError::Answered { code: api::CONSUMER_NOT_FOUND, .. }) => Ok(None),
             info => info.map(Some).map_err(|e| e.during(&format!("asking about consumer `{}`", self.name))),
         }
-    }
-
-    /// The client's own JetStream interface, for what comes in base64.
-    pub fn jetstream(&self) -> &async_nats::jetstream::Context {
-        &self.jetstream
     }
 
     async fn info(&self) -> Result<Value, ApiError> {

@@ -14,13 +14,15 @@
 mod acks;
 mod api;
 mod consumer;
+mod get;
 mod link;
 mod message;
 mod read;
-mod undeliverable;
+mod settings;
 mod sink;
 mod source;
 mod stream;
+mod undeliverable;
 
 use std::time::Duration;
 

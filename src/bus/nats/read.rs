@@ -2,20 +2,21 @@
 //!
 //! A stream with limits is read through a consumer of its own that needs no acks and disappears by itself. A
 //! stream that deletes on ack allows no second consumer; there events are got one by one, which is enough for
-//! the few that can be unacked.
+//! the few that can be unacked. So are they where one of them is known to break the connection, up to that one.
 
-use std::time::Duration;
-
-use async_nats::jetstream::message::StreamMessage;
-use async_nats::jetstream::stream::RawMessageErrorKind;
 use futures_util::StreamExt as _;
 use serde_json::{Value, json};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::consumer::Consumer;
-use super::{PATIENCE, api, message, subject, undeliverable};
+use super::get::{self, Got};
+use super::{PATIENCE, api, message, subject};
 use crate::bus::{BusError, Demand};
-use crate::event::{Millis, Position, RawEvent};
+use crate::event::RawEvent;
+
+/// Events got one by one after the connection broke: the next of them may have broken it, and where one is, more are
+/// close by.
+const AFTER_A_CUT: usize = 64;
 
 pub async fn read(consumer: &Consumer, from: u64, to: u64, demand: Demand) -> Result<(Vec<RawEvent>, u64), BusError> {
     let from = from.max(1);
@@ -23,23 +24,35 @@ pub async fn read(consumer: &Consumer, from: u64, to: u64, demand: Demand) -> Re
         return Ok((Vec::new(), from));
     }
     let mut span = Span { from, to, demand, events: Vec::new(), bytes: 0 };
-    let next = if consumer.bound().await?.retention.deletes_on_ack() {
-        one_by_one(consumer, &mut span).await
-    } else {
-        through_a_consumer(consumer, &mut span).await
+    let up_to = match consumer.bound().await?.retention.deletes_on_ack() {
+        true => Some(to),
+        false => consumer.undeliverable.first_in(from, to),
     };
-    let next = match next {
-        Err(BusError::Unavailable(why)) if span.events.is_empty() => {
-            undeliverable::read(consumer, &mut span, why).await?
+    let next = match up_to {
+        Some(up_to) => one_by_one(consumer, &mut span, up_to).await,
+        None => match through_a_consumer(consumer, &mut span).await {
+            Err(BusError::Unavailable(why)) => after_a_cut(consumer, &mut span, why).await,
+            next => next,
+        },
+    };
+    match next {
+        Err(BusError::Unavailable(_)) if !span.events.is_empty() => {
+            let next = span.after_last();
+            Ok((span.events, next))
         }
-        next => next?,
-    };
-    Ok((span.events, next))
+        next => next.map(|next| (span.events, next)),
+    }
 }
 
-pub(super) struct Span {
-    pub(super) from: u64,
-    pub(super) to: u64,
+async fn after_a_cut(consumer: &Consumer, span: &mut Span, why: String) -> Result<u64, BusError> {
+    let _ = timeout(PATIENCE, consumer.link.connected()).await;
+    span.demand.events = span.demand.events.min(span.events.len() + AFTER_A_CUT);
+    one_by_one(consumer, span, span.to).await.map_err(|_| BusError::Unavailable(why))
+}
+
+struct Span {
+    from: u64,
+    to: u64,
     demand: Demand,
     events: Vec<RawEvent>,
     bytes: usize,
@@ -50,7 +63,7 @@ impl Span {
         !self.events.is_empty() && (self.events.len() >= self.demand.events || self.bytes >= self.demand.bytes)
     }
 
-    pub(super) fn push(&mut self, event: RawEvent) {
+    fn push(&mut self, event: RawEvent) {
         self.bytes += event.weight();
         self.events.push(event);
     }
@@ -60,7 +73,7 @@ impl Span {
         self.events.last().map_or(self.from, |event| event.position.seq + 1)
     }
 
-    pub(super) fn end(&self) -> u64 {
+    fn end(&self) -> u64 {
         self.to.saturating_add(1)
     }
 }
@@ -87,19 +100,21 @@ async fn through_a_consumer(consumer: &Consumer, span: &mut Span) -> Result<u64,
     let pending = reader.get("num_pending").and_then(Value::as_u64).unwrap_or(0);
     let next = if pending == 0 { Ok(span.end()) } else { pull(consumer, name, pending, span).await };
     // Should this be lost, the server removes the reader after ten seconds without requests.
-    let _ = consumer.link.client.publish(format!("$JS.API.CONSUMER.DELETE.{stream}.{name}"), "".into()).await;
+    let _ = consumer.link.client().publish(format!("$JS.API.CONSUMER.DELETE.{stream}.{name}"), "".into()).await;
     next
 }
 
 async fn pull(consumer: &Consumer, reader: &str, pending: u64, span: &mut Span) -> Result<u64, BusError> {
-    let (client, stream) = (&consumer.link.client, &consumer.channel.stream);
+    let (client, stream) = (consumer.link.client(), &consumer.channel.stream);
     let unavailable = |why: String| BusError::Unavailable(format!("reading stream `{stream}`: {why}"));
     let inbox = client.new_inbox();
     let mut messages = client.subscribe(inbox.clone()).await.map_err(|e| unavailable(e.to_string()))?;
     let mut limited = true;
     let mut expected = 1;
     loop {
-        let batch = span.demand.events.max(1).min(usize::try_from(pending).unwrap_or(usize::MAX));
+        // Not more than the span can hold: an event behind it may break the connection.
+        let most = pending.min(span.end() - span.from);
+        let batch = span.demand.events.max(1).min(usize::try_from(most).unwrap_or(usize::MAX));
         let mut request = json!({ "batch": if limited { batch } else { 1 }, "expires": 4_000_000_000_u64 });
         if limited {
             request["max_bytes"] = json!(span.demand.bytes.max(1));
@@ -122,11 +137,10 @@ async fn pull(consumer: &Consumer, reader: &str, pending: u64, span: &mut Span) 
             };
             let message = match received {
                 Ok(Some(message)) => message,
-                // What came is good; the caller goes on behind it.
-                _ if !span.events.is_empty() => return Ok(span.after_last()),
                 _ => return Err(unavailable("the server did not answer in time".to_owned())),
             };
-            if let Some(status) = message.status {
+            let info = message.reply.as_deref().and_then(message::info);
+            if let (None, Some(status)) = (&info, message.status) {
                 let words = message.description.as_deref().unwrap_or_default();
                 if !span.events.is_empty() {
                     return Ok(span.after_last());
@@ -138,7 +152,7 @@ async fn pull(consumer: &Consumer, reader: &str, pending: u64, span: &mut Span) 
                 }
                 return Err(unavailable(format!("the server ended the request ({status} {words})")));
             }
-            let Some(info) = message.reply.as_deref().and_then(message::info) else { continue };
+            let Some(info) = info else { continue };
             // Without acks a message that was dropped on its way would be a hole; stop before it.
             if info.consumer_seq != expected {
                 return if span.events.is_empty() {
@@ -163,43 +177,30 @@ async fn pull(consumer: &Consumer, reader: &str, pending: u64, span: &mut Span) 
 }
 
 /// The lowest next event over all subjects of the channel, again and again.
-async fn one_by_one(consumer: &Consumer, span: &mut Span) -> Result<u64, BusError> {
+async fn one_by_one(consumer: &Consumer, span: &mut Span, up_to: u64) -> Result<u64, BusError> {
+    let from = span.after_last();
     let subjects = subject::patterns(&consumer.channel.subjects);
     let mut heads = Vec::with_capacity(subjects.len());
     for subject in subjects {
-        let head = next_of(consumer, &subject, span.from).await?;
+        let head = get::next_of(consumer, &subject, from).await?;
         heads.push((subject, head));
     }
     while !span.is_full() {
-        let Some((subject, head)) = heads
-            .iter_mut()
-            .filter(|(_, head)| head.as_ref().is_some_and(|m| m.sequence <= span.to))
-            .min_by_key(|(_, head)| head.as_ref().map(|m| m.sequence))
-        else {
-            return Ok(span.end());
-        };
-        let Some(message) = head.take() else { return Ok(span.end()) };
-        let after = message.sequence + 1;
-        span.push(RawEvent {
-            position: Position { channel: consumer.spec.channel.clone(), seq: message.sequence },
-            stored_at: Millis(i64::try_from(message.time.unix_timestamp_nanos() / 1_000_000).unwrap_or(0)),
-            headers: message::incoming(&message.headers),
-            payload: message.payload,
-        });
-        *head = next_of(consumer, subject, after).await?;
+        let seq = |head: &Option<Got>| head.as_ref().map(|got| got.raw.position.seq).filter(|seq| *seq <= up_to);
+        let lowest = heads.iter_mut().filter(|(_, head)| seq(head).is_some()).min_by_key(|(_, head)| seq(head));
+        let Some((subject, head)) = lowest else { return Ok(up_to.saturating_add(1)) };
+        let Some(Got { raw, receivable }) = head.take() else { return Ok(up_to.saturating_add(1)) };
+        let seq = raw.position.seq;
+        span.push(raw);
+        if !receivable && consumer.undeliverable.note(seq) {
+            tracing::warn!(
+                stream = consumer.channel.stream,
+                seq,
+                "the headers of this event break the connection when the server delivers it; it is read apart, and handled \
+                 and acked like any other"
+            );
+        }
+        *head = get::next_of(consumer, subject, seq + 1).await?;
     }
     Ok(span.after_last())
-}
-
-async fn next_of(consumer: &Consumer, subject: &str, from: u64) -> Result<Option<StreamMessage>, BusError> {
-    let name = &consumer.channel.stream;
-    let unavailable = |why: String| BusError::Unavailable(format!("reading stream `{name}` at {from}: {why}"));
-    let stream = consumer.jetstream().get_stream_no_info(name).await.map_err(|e| unavailable(e.to_string()))?;
-    let request = stream.raw_message_builder().sequence(from).next_by_subject(subject).send();
-    match timeout(PATIENCE + Duration::from_secs(1), request).await {
-        Err(_) => Err(unavailable("the server did not answer in time".to_owned())),
-        Ok(Ok(message)) => Ok(Some(message)),
-        Ok(Err(error)) if error.kind() == RawMessageErrorKind::NoMessageFound => Ok(None),
-        Ok(Err(error)) => Err(unavailable(error.to_string())),
-    }
 }

@@ -87,9 +87,9 @@ impl Inner {
             _ => self.template.clone(),
         };
         let request = Request::new().headers(headers).payload(event.payload);
-        let sent_over = self.link.generation();
+        let (client, sent_over) = (self.link.client(), self.link.generation());
         let answered = tokio::select! {
-            answered = timeout(PATIENCE, self.link.client.send_request(subject.clone(), request)) => answered,
+            answered = timeout(PATIENCE, client.send_request(subject.clone(), request)) => answered,
             () = self.link.replaced(sent_over) => {
                 return Err(PublishError::Unconfirmed("the connection to NATS was lost".to_owned()));
             }
@@ -119,7 +119,7 @@ impl Inner {
         match error.kind() {
             RequestErrorKind::MaxPayloadExceeded => PublishError::Refused(format!(
                 "the event is larger than the {} bytes that NATS takes (`max_payload`)",
-                self.link.client.max_payload()
+                self.link.client().max_payload()
             )),
             RequestErrorKind::InvalidSubject => PublishError::Refused(format!("`{subject}` is not a subject of NATS")),
             RequestErrorKind::NoResponders => {
@@ -171,7 +171,7 @@ impl Sink for NatsSink {
     }
 
     fn max_bytes(&self) -> usize {
-        let limit = self.0.link.client.max_payload().min(self.0.stream_limit.load(Ordering::Relaxed));
+        let limit = self.0.link.client().max_payload().min(self.0.stream_limit.load(Ordering::Relaxed));
         limit.saturating_sub(HEADER_ROOM)
     }
 }

@@ -13,7 +13,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_nats::{Message, Subscriber};
+use async_nats::{Message, Subject, Subscriber};
 use futures_util::future::{BoxFuture, FutureExt as _};
 use futures_util::stream::StreamExt as _;
 use serde_json::json;
@@ -21,8 +21,9 @@ use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
 use super::acks::Acks;
 use super::consumer::{Bound, Consumer};
+use super::get::{self, Got};
 use super::link::Link;
-use super::{StreamChannel, Tuning, message, read};
+use super::{StreamChannel, Tuning, message, read, undeliverable};
 use crate::bus::{BusError, ConsumerSpec, Delivery, Demand, Progress, Source};
 use crate::event::RawEvent;
 
@@ -86,6 +87,7 @@ impl NatsSource {
             self.receive_ready().await;
             // After receiving and before returning: what came over a new connection shows by its number.
             self.tell_lapse().await?;
+            self.stand_in(demand).await;
             if self.waiting.is_empty() || self.wants_more(demand) && self.consumer.link.is_connected() {
                 match self.ask(demand).await {
                     Ok(()) => {}
@@ -113,7 +115,30 @@ impl NatsSource {
         self.unbroken = Some(generation);
         self.fell_silent = false;
         self.pull = None;
+        self.consumer.undeliverable.lapsed(|seq| self.acks.holds(&self.own_reply(seq)));
         Err(BusError::Lapsed(why.to_owned()))
+    }
+
+    /// Delivers in the server's place what the client cannot receive.
+    async fn stand_in(&mut self, demand: Demand) {
+        while self.wants_more(demand)
+            && let Some(seq) = self.consumer.undeliverable.due()
+        {
+            match get::exactly(&self.consumer, seq).await {
+                Ok(Some(Got { raw, .. })) => {
+                    let responder = self.acks.responder(self.own_reply(seq));
+                    self.waiting.push_back(Delivery { raw, redelivered: true, responder });
+                    self.consumer.undeliverable.delivered(seq);
+                }
+                Ok(None) => self.consumer.undeliverable.gone(seq),
+                // The next call tries again.
+                Err(error) => return tracing::debug!(consumer = self.consumer.name, %error, "not read apart yet"),
+            }
+        }
+    }
+
+    fn own_reply(&self, seq: u64) -> Subject {
+        undeliverable::reply(&self.consumer.channel.stream, &self.consumer.name, seq)
     }
 
     async fn hand_back_unread(&mut self) {
@@ -165,7 +190,7 @@ impl NatsSource {
         if self.pull.as_ref().is_some_and(|pull| pull.generation == generation) {
             return Ok(());
         }
-        let client = &self.consumer.link.client;
+        let client = self.consumer.link.client();
         let inbox = match &mut self.inbox {
             Some(inbox) => inbox,
             none => {
@@ -206,8 +231,7 @@ impl NatsSource {
             biased;
             message = inbox.messages.next() => match message {
                 Some(message) => self.receive(message),
-                // The client ended the subscription: only when it is closed for good.
-                None => (self.inbox, self.pull) = (None, None),
+                None => self.lose_inbox(),
             },
             () = link.lost(pull.generation) => self.pull = None,
             () = sleep_until(deadline) => {
@@ -220,18 +244,28 @@ impl NatsSource {
     }
 
     async fn receive_ready(&mut self) {
-        while let Some(Some(Some(message))) = self.inbox.as_mut().map(|i| i.messages.next().now_or_never()) {
-            self.receive(message);
+        while let Some(next) = self.inbox.as_mut().and_then(|inbox| inbox.messages.next().now_or_never()) {
+            match next {
+                Some(message) => self.receive(message),
+                None => self.lose_inbox(),
+            }
         }
     }
 
+    /// The client has ended, and its subscriptions with it: the next one needs its own.
+    fn lose_inbox(&mut self) {
+        (self.inbox, self.pull) = (None, None);
+    }
+
     fn receive(&mut self, message: Message) {
-        if let Some(status) = message.status {
-            self.receive_status(status.as_u16(), &message);
+        // By its reply subject: what an event says of itself, a publisher may have made to look like a status.
+        let delivery = message.reply.clone().and_then(|reply| Some((message::info(&reply)?, reply)));
+        let Some((info, reply)) = delivery else {
+            if let Some(status) = message.status {
+                self.receive_status(status.as_u16(), &message);
+            }
             return;
-        }
-        let Some(reply) = message.reply.clone() else { return };
-        let Some(info) = message::info(&reply) else { return };
+        };
         if let Some(pull) = &mut self.pull {
             pull.alive = Instant::now();
             pull.left -= 1;

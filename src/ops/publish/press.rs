@@ -23,7 +23,7 @@ pub struct Press<'p> {
     pub source: String,
     /// Added to every event.
     pub headers: Headers,
-    /// Publish as it is, whatever it is.
+    /// Publish as it is, whatever it is, one after the other.
     pub raw: bool,
     /// Let the broker drop an event that it took before.
     pub dedupe: bool,
@@ -44,8 +44,12 @@ impl Press<'_> {
     pub fn press(&self, line: &[u8], sink: &dyn Sink) -> Result<Ready, Vec<String>> {
         let one = |problem: String| vec![problem];
         if self.raw {
-            let subject = sink.subject("", "", "").map_err(one)?;
             let payload = Bytes::copy_from_slice(line);
+            let raw = self.received(self.headers.clone(), payload.clone());
+            // Only for the subject: what cannot be told of it is `unknown` there.
+            let event = decode(&raw, self.channel.envelope, &self.limits()).ok();
+            let kind = event.as_ref().map_or("unknown", |event| &event.kind);
+            let subject = sink.subject("", kind, "unknown").map_err(one)?;
             let outgoing = Outgoing { dedupe_id: String::new(), subject, headers: self.headers.clone(), payload };
             return Ok(Ready { order_key: String::new(), outgoing });
         }

@@ -12,8 +12,8 @@ use bytes::Bytes;
 use futures_util::future::{BoxFuture, FutureExt as _};
 
 use super::{
-    Answer, Census, Commit, Committed, DeadLetter, Found, Lookup, Opened, OutboxEntry, Store, StoreError, Timer,
-    WriterId, contract,
+    Answer, Census, Commit, Committed, DeadLetter, Found, Lookup, Opened, OutboxEntry, SILENT_FOR, Store, StoreError,
+    Timer, WriterId, contract,
 };
 use crate::clock::Clock;
 use crate::database::{self, Connection, Database, Row, Trouble, params};
@@ -161,8 +161,12 @@ impl Store for EmbeddedStore {
             (session.id, if mine { std::mem::take(&mut session.found) } else { BTreeSet::new() })
         };
         let Some(id) = id else { return std::future::ready(Ok(())).boxed() };
-        let now = self.clock.now();
-        let done = self.database.write(move |connection| opening::forget(connection, id, runner, &found, now));
+        // Where no other can run, those that were found are dead; elsewhere, those that are silent.
+        let until = match self.database.is_ours_to_run() {
+            true => Millis(i64::MAX),
+            false => Millis(self.clock.now().0.saturating_sub(i64::try_from(SILENT_FOR.as_millis()).unwrap_or(0))),
+        };
+        let done = self.database.write(move |connection| opening::forget(connection, id, runner, &found, until));
         async move { Ok(done.await?) }.boxed()
     }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::{Connection, EmbeddedStore, Opened, Slots, StoreError, database, params};
 use crate::database::OptionalExtension as _;
 use crate::event::Millis;
-use crate::store::{Durability, SILENT_FOR, WriterId, contract};
+use crate::store::{Durability, WriterId, contract};
 
 /// What a pipeline was made with.
 struct Made {
@@ -116,20 +116,19 @@ pub fn note(connection: &Connection, pipeline: i64, runner: WriterId, now: Milli
         .map(drop)
 }
 
-/// Takes out a runner, and those of `found` that were silent for long.
+/// Takes out a runner, and those of `found` that gave no sign of life since.
 pub fn forget(
     connection: &Connection,
     pipeline: i64,
     runner: WriterId,
     found: &BTreeSet<Vec<u8>>,
-    now: Millis,
+    since: Millis,
 ) -> database::Result<()> {
     connection.execute("DELETE FROM runners WHERE pipeline = ?1 AND runner = ?2", params![pipeline, runner.0])?;
-    let silent = now.0.saturating_sub(i64::try_from(SILENT_FOR.as_millis()).unwrap_or(i64::MAX));
     for other in found {
         connection.execute(
             "DELETE FROM runners WHERE pipeline = ?1 AND runner = ?2 AND seen < ?3",
-            params![pipeline, other, silent],
+            params![pipeline, other, since.0],
         )?;
     }
     Ok(())

@@ -226,6 +226,11 @@ impl Link {
             }
             ErrorKind::Server(_) => self.refusal(error.code().unwrap_or_default(), error.detail().unwrap_or_default()),
             _ if error.is_timeout() => StoreError::Unavailable(format!("redis at {address} does not answer in time")),
+            // By its words, for the client hides what it failed of.
+            _ if error.is_io_error() && error.to_string().contains("certificate") => StoreError::Unavailable(format!(
+                "TLS with redis at {address} fails ({error}): its certificate must name this host, and be issued by an \
+                     authority that this system trusts, or one in the file that `SSL_CERT_FILE` names"
+            )),
             _ => StoreError::Unavailable(format!("redis at {address} cannot be reached: {error}")),
         }
     }
