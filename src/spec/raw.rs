@@ -115,7 +115,8 @@ pub struct Embedded {
 #[serde(default, deny_unknown_fields)]
 #[schemars(extend("required" = ["url"]))]
 pub struct Redis {
-    /// Begins with `redis://`, or `rediss://` for TLS; may hold user, password and database.
+    /// Begins with `redis://`, or `rediss://` for TLS; may hold user, password and database. A certificate must be issued by
+    /// an authority that this system trusts, or one in the file that `SSL_CERT_FILE` names.
     #[schemars(schema_with = "values::redis_url", example = &"${REDIS_URL:-redis://127.0.0.1:6379}")]
     pub url: Option<String>,
     /// What a power failure may cost. `auto`: as the server's settings say. `strict`: refuse to start unless a reply is

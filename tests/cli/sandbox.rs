@@ -172,14 +172,6 @@ impl Sandbox {
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(fs::File::create(&log).unwrap());
         Running { child: Some(command.spawn().unwrap()), log }
     }
-
-    /// `sluice run` as the last command of a shell script, at work.
-    pub fn run_by_shell(&self, script: &str) -> Running {
-        let log = self.dir.path().join("run.log");
-        let mut command = self.shell(script);
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(fs::File::create(&log).unwrap());
-        Running { child: Some(command.spawn().unwrap()), log }
-    }
 }
 
 fn copy(from: &Path, to: &Path) {

@@ -81,8 +81,9 @@ fn examples() -> Vec<(String, String)> {
     .collect();
     for document in documents() {
         let text = fs::read_to_string(&document).expect("a document");
-        for block in text.split("\n```yaml file=").skip(1) {
-            let (file, rest) = block.split_once('\n').expect("a block");
+        for block in text.split("\n```yaml ").skip(1) {
+            let (attribute, rest) = block.split_once('\n').expect("a block");
+            let (_, file) = attribute.split_once('=').expect("a file's name");
             let yaml = rest.split("\n```").next().expect("an end");
             let is_pipeline = file.contains("pipelines/") && !file.contains(".test.");
             if is_pipeline || file.ends_with("sluice.yaml") {
