@@ -172,6 +172,28 @@ fn the_first_pipeline_of_the_readme_handles_its_first_event() {
 }
 
 #[test]
+fn the_webhooks_of_the_document_end_as_it_says() {
+    let envelopes = Document::read("docs/envelopes.md");
+    let sandbox = project(&envelopes, Sandbox::empty());
+    let blocks = envelopes.blocks();
+    let running = sandbox.run(&[]);
+    let commands: Vec<_> = blocks.iter().zip(&blocks[1..]).filter(|(block, _)| block.language == "sh").collect();
+    assert_eq!(commands.len(), 2);
+    for (block, output) in commands {
+        assert_eq!((&block.attributes[..], &output.attributes[..]), (&["project"][..], &["output"][..]));
+        let done = Done::of(sandbox.shell(&block.text).output().unwrap()).expect(0);
+        let missing = missing(&output.text, &done.stdout);
+        assert!(missing.is_empty(), "{}: not said: {missing:#?}\n{}", block.place, done.stdout);
+        running.until("all three are handled", |_| {
+            let status = sandbox.sluice(&["status", "--format", "json"]).expect(0).json();
+            status["pipelines"][0]["inputs"][0]["position"] == 3
+        });
+    }
+    let balance = blocks.iter().find(|block| block.attributes == ["balance"]).unwrap();
+    assert_eq!(running.terminated().expect(0).stdout, balance.text);
+}
+
+#[test]
 fn the_commands_of_the_readme_do_what_it_says() {
     let (nats, redis) = (NatsServer::start(), RedisServer::start());
     let readme = Document::read("README.md");

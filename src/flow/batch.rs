@@ -204,7 +204,8 @@ impl Batch {
             let head = found.keys.first()?.parked.first()?;
             let due = match ParkedBody::decode(&head.body).ok()?.wait {
                 Wait::Retry { due, .. } => due <= now,
-                Wait::Behind => true,
+                // Whether it will run, only the decision knows.
+                Wait::Behind | Wait::Version { .. } => true,
             };
             return due.then_some((jobs.partition, head.mark));
         }

@@ -102,7 +102,7 @@ impl PhaseKeeper {
 
 impl Context {
     pub fn envelope(&self, channel: &str) -> Envelope {
-        self.envelopes.get(channel).copied().unwrap_or_default()
+        self.envelopes.get(channel).cloned().unwrap_or_default()
     }
 }
 

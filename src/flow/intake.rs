@@ -224,7 +224,7 @@ impl Intake {
         let suspect = self.unclean && (redelivered || responder.is_none());
         let held = Held::new(self.context.tally.receive(), responder, budget.take(raw.weight()));
         let envelope = self.context.envelope(&self.channel);
-        match route(raw, &self.context.pipeline, envelope) {
+        match route(raw, &self.context.pipeline, &envelope) {
             Route::Ignore => {
                 held.ignore();
                 Ok(())

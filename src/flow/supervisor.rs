@@ -17,7 +17,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::budget::Budget;
-use super::clockwork::keep_time;
+use super::clockwork::{Begin, keep_time};
 use super::confirmed::Confirmed;
 use super::context::{Context, Phase, PhaseKeeper};
 use super::decide::{Item, Outcome};
@@ -112,7 +112,7 @@ pub async fn run_items(
     items: Vec<Item>,
     options: &Options,
 ) -> Result<Vec<Option<Outcome>>, CannotRun> {
-    let crew = hire(&context, options, false);
+    let crew = hire(&context, options, Begin::Beside);
     let mut told = Vec::new();
     for item in items {
         let (report, outcome) = oneshot::channel();
@@ -172,7 +172,7 @@ impl Generation<'_> {
             let Some(start) = self.start(channel, &opened).await? else { return Ok(()) };
             starts.push(start);
         }
-        let crew = hire(&self.context, self.options, opened.unclean);
+        let crew = hire(&self.context, self.options, Begin::Generation { unclean: opened.unclean });
         self.work(crew, starts, opened.unclean).await
     }
 
@@ -351,7 +351,7 @@ impl Generation<'_> {
 }
 
 /// Outbox, workers and timers, at work but without input.
-fn hire(context: &Arc<Context>, options: &Options, unclean: bool) -> Crew {
+fn hire(context: &Arc<Context>, options: &Options, begin: Begin) -> Crew {
     let (outbox, messages) = mpsc::channel(1_024);
     let confirmed = Arc::new(Confirmed::default());
     let timers = Arc::new(Timers::default());
@@ -381,7 +381,7 @@ fn hire(context: &Arc<Context>, options: &Options, unclean: bool) -> Crew {
     publisher.spawn(Outbox::new(Arc::clone(context), messages, Arc::clone(&confirmed)).run());
     let workers = Workers(inputs);
     let mut clockwork = JoinSet::new();
-    clockwork.spawn(keep_time(Arc::clone(context), Arc::clone(&timers), workers.clone(), unclean));
+    clockwork.spawn(keep_time(Arc::clone(context), Arc::clone(&timers), workers.clone(), begin));
     Crew { workers, tasks, publisher, clockwork, outbox, confirmed, timers, store_up, store_up_seen }
 }
 

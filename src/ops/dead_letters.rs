@@ -136,7 +136,7 @@ impl fmt::Display for NotReplayable {
 fn routed(context: &Context, letter: &Letter) -> Result<Box<Routed>, NotReplayable> {
     let raw = letter.record.raw(letter.payload.clone());
     let envelope = context.envelope(&raw.position.channel);
-    match route(raw, &context.pipeline, envelope) {
+    match route(raw, &context.pipeline, &envelope) {
         Route::Ignore => Err(NotReplayable::NoSubscription),
         Route::Handle(routed) if is_still(&routed, letter) => Ok(routed),
         Route::Handle(_) => Err(NotReplayable::OtherKey),

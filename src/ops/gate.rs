@@ -17,7 +17,7 @@ use crate::flow::outbox::PublishCounts;
 use crate::flow::supervisor::{self, CannotRun, Options};
 use crate::flow::tally::Tally;
 use crate::script::pool::Pool;
-use crate::spec::program::{Pipeline, Program};
+use crate::spec::program::{Pipeline, Program, Written};
 use crate::store::{Store, WriterId};
 
 /// What pipelines stand on, besides their program.
@@ -60,13 +60,17 @@ impl Ground {
                 .channels
                 .sink(name)
                 .map_err(|error| CannotRun { pipeline: pipeline.name.to_string(), why: error.to_string() })?;
-            let envelope = program.channels.get(name).map(|channel| channel.envelope).unwrap_or_default();
+            let envelope = program.channels.get(name).map_or(Written::Sluice, |channel| channel.envelope.written());
             destinations.0.insert(name.clone(), Destination { sink, envelope });
         }
         Ok(Context {
             pipeline: Arc::clone(pipeline),
             revision: Arc::clone(&program.revision),
-            envelopes: program.channels.iter().map(|(name, channel)| (name.clone(), channel.envelope)).collect(),
+            envelopes: program
+                .channels
+                .iter()
+                .map(|(name, channel)| (name.clone(), channel.envelope.clone()))
+                .collect(),
             destinations,
             store,
             clock: Arc::clone(&self.clock),

@@ -10,6 +10,7 @@ mod document;
 mod files;
 mod json_schema;
 mod locate;
+mod mapping;
 mod mask;
 mod names;
 pub mod program;

@@ -11,7 +11,7 @@ use serde::Deserialize;
 use serde_yaml::Value;
 
 use super::values;
-pub use super::values::{Human, OneOrMany};
+pub use super::values::{Constant, Human, OneOrMany};
 
 /// Where the things live that pipelines name: connections, channels, the store. Every line is optional.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
@@ -149,9 +149,9 @@ pub struct Channel {
     /// A stream in the project's own database, on this machine; `local: {}` is what an unlisted channel is.
     #[serde(deserialize_with = "values::present")]
     pub local: Option<LocalChannel>,
-    /// How a message is an event: `sluice` (`{ id, type, source, version, time, data }`), `cloudevents` (structured) or
-    /// `cloudevents-binary` (`ce-*` headers); read and written so. Without it, what comes is told apart message by
-    /// message, and what goes is written as `sluice`.
+    /// How messages say what they are: `sluice` (`{ id, type, source, version, time, data }`), `cloudevents` (structured) or
+    /// `cloudevents-binary` (`ce-*` headers), read and written so; or a `map` of somebody else's messages, read only.
+    /// Without it, what comes is told apart message by message, and what goes is written as `sluice`.
     pub envelope: Option<Envelope>,
 }
 
@@ -207,13 +207,52 @@ pub struct LocalChannel {
     pub max_age: Option<Human>,
 }
 
-#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase", expecting = "one of `sluice`, `cloudevents`, `cloudevents-binary`")]
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase", expecting = "one of `sluice`, `cloudevents`, `cloudevents-binary`, or a `map`")]
 pub enum Envelope {
     Sluice,
     CloudEvents,
     #[serde(rename = "cloudevents-binary")]
     CloudEventsBinary,
+    /// Where the parts of an event stand in messages of somebody else's making.
+    Map(Mapping),
+}
+
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+#[schemars(extend("required" = ["type"]))]
+pub struct Mapping {
+    /// The event's id. Without it, an event is identified by its place in the stream.
+    #[schemars(extend("examples" = [{ "path": ".delivery" }]))]
+    pub id: Option<Mapped>,
+    /// The event's type.
+    #[serde(rename = "type")]
+    #[schemars(extend("examples" = [{ "template": "PullRequest.{.action}" }]))]
+    pub kind: Option<Mapped>,
+    /// The event's version; without it, 1.
+    #[schemars(extend("examples" = [{ "value": 1 }]))]
+    pub version: Option<Mapped>,
+    /// Who tells it; without it, the channel.
+    #[schemars(extend("examples" = [{ "path": ".repository.full_name" }]))]
+    pub source: Option<Mapped>,
+    /// When it happened.
+    #[schemars(extend("examples" = [{ "path": ".created_at" }]))]
+    pub time: Option<Mapped>,
+    /// The event's data, by a `path` to a member of the payload; without it, the whole payload.
+    #[schemars(extend("examples" = [{ "path": ".order" }]))]
+    pub data: Option<Mapped>,
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase", expecting = "one of `path`, `template`, `value`")]
+pub enum Mapped {
+    /// A place in the message: `.` is the payload, `.order.id` a member of it, `headers.NAME` a header, `data.…` a member of
+    /// what `data` takes.
+    Path(String),
+    /// A text with paths in braces, like `PullRequest.{.action}`.
+    Template(String),
+    /// The same for every event: a text, or a version.
+    Value(Constant),
 }
 
 #[derive(Debug, Default, Deserialize, JsonSchema)]
@@ -238,8 +277,17 @@ pub struct Reliability {
     pub dead_letter: Option<String>,
     /// See the pipeline's `idempotency`.
     pub idempotency: Option<Idempotency>,
+    /// See the pipeline's `unknown_version`.
+    pub unknown_version: Option<UnknownVersion>,
     /// See the pipeline's `slo`.
     pub slo: Option<Slo>,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case", expecting = "one of `dead_letter`, `park`")]
+pub enum UnknownVersion {
+    DeadLetter,
+    Park,
 }
 
 #[derive(Debug, Default, Deserialize, JsonSchema)]
@@ -301,7 +349,7 @@ pub struct Pipeline {
     /// Slices of the keys, handled side by side. Fixed with first use: a store that was made otherwise refuses to start.
     #[schemars(range(min = 1, max = 1024), extend("default" = 16))]
     pub partitions: Option<u64>,
-    /// The event types it takes, each from where, and with which handler.
+    /// The event types it takes, each from where, and with which handler. A type from a channel has one at most.
     #[schemars(with = "Vec<Subscription>", length(min = 1))]
     pub subscriptions: Vec<Value>,
     /// What its handlers may emit, by which schema, to which channels.
@@ -311,6 +359,13 @@ pub struct Pipeline {
     pub idempotency: Option<Idempotency>,
     /// The schedule for `retry("…")` in a handler.
     pub retry: Option<Retry>,
+    /// What becomes of an event in a version that is not among `versions`. `dead_letter`: it is set aside at once. `park`: it
+    /// waits for a program that accepts it, and what comes later for its key waits behind it, so order holds; no attempt
+    /// is counted. Restart with the new pipeline file, and it is handled at once (within five minutes, where another runner
+    /// has it). After `idempotency.retain` it is a dead letter `unknown_version` after all. `sluice status` counts it as
+    /// parked.
+    #[schemars(extend("default" = "dead_letter"))]
+    pub unknown_version: Option<UnknownVersion>,
     /// Channel that dead letters are also published to, with the reason in headers. Without it they are in the store's
     /// ledger only.
     #[schemars(schema_with = "values::channel", example = &"dead")]
@@ -374,7 +429,7 @@ pub struct Subscription {
     /// Path to what this event is about, where it is not the pipeline's.
     #[schemars(schema_with = "values::field_path", example = &"data.order.id")]
     pub key: Option<String>,
-    /// A filter: a Rhai expression over `event`, `state` and `ctx`. Where it is `false`, the event is `skipped`.
+    /// A filter: a Rhai expression over `event` (in its newest version), `state` and `ctx`. Where it is `false`, the event is `skipped`.
     #[serde(rename = "where")]
     #[schemars(example = &"event.data.carrier != \"none\"")]
     pub filter: Option<String>,
@@ -396,7 +451,7 @@ pub struct Emit {
     /// The version whose schema it must match.
     #[schemars(range(min = 1, max = 4_294_967_295_u32), example = 1)]
     pub version: Option<u64>,
-    /// The channel it goes to, or several.
+    /// The channel it goes to, or several: each gets it.
     #[schemars(example = &"shipments", example = ["shipments", "audit"])]
     pub to: Option<OneOrMany>,
 }

@@ -74,6 +74,45 @@ impl JsonSchema for OneOrMany {
     }
 }
 
+/// A text or a whole number.
+#[derive(Debug)]
+pub enum Constant {
+    Text(String),
+    Number(u64),
+}
+
+impl<'de> Deserialize<'de> for Constant {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Either;
+        impl Visitor<'_> for Either {
+            type Value = Constant;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a text or a whole number")
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Constant, E> {
+                Ok(Constant::Text(text.to_owned()))
+            }
+
+            fn visit_u64<E: de::Error>(self, number: u64) -> Result<Constant, E> {
+                Ok(Constant::Number(number))
+            }
+        }
+        deserializer.deserialize_any(Either)
+    }
+}
+
+impl JsonSchema for Constant {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Constant".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": ["string", "integer"], "minLength": 1, "minimum": 1 })
+    }
+}
+
 /// A duration or a size as it is written; `512` is a number in YAML and `1MB` is not.
 #[derive(Debug)]
 pub struct Human(pub String);

@@ -105,6 +105,8 @@ pub enum Wait {
     Retry { why: String, due: Millis },
     /// Behind an earlier event of its key.
     Behind,
+    /// For a program that accepts this version of this type.
+    Version { event: String, version: u32 },
 }
 
 #[derive(Serialize, Deserialize)]

@@ -10,4 +10,6 @@ pub mod sandbox;
 mod servers;
 mod service;
 mod shells;
+mod subscriptions;
 mod tls;
+mod versions;

@@ -11,13 +11,12 @@ use secrecy::SecretString;
 use super::super::document::Document;
 use super::super::locate::NodePath;
 use super::super::program::{
-    Admin, Channel, ChannelKind, DurabilityChoice, Envelope, LocalStream, NatsAuth, NatsConnection, NatsTls,
-    StoreConfig,
+    Admin, Channel, ChannelKind, DurabilityChoice, LocalStream, NatsAuth, NatsConnection, NatsTls, StoreConfig,
 };
 use super::super::variables::Expanded;
 use super::super::{names, raw, units};
-use super::Context;
 use super::reliability::Settings;
+use super::{Context, envelope};
 use crate::diagnostic::{Diagnostic, did_you_mean, rules};
 use crate::event::ChannelName;
 
@@ -251,12 +250,7 @@ impl Reader<'_, '_> {
             self.context.push(Diagnostic::error(rules::BAD_VALUE, why).at(self.document.at_key(&base)));
             return None;
         }
-        let envelope = match raw.envelope {
-            None => Envelope::Auto,
-            Some(raw::Envelope::Sluice) => Envelope::Sluice,
-            Some(raw::Envelope::CloudEvents) => Envelope::CloudEventsStructured,
-            Some(raw::Envelope::CloudEventsBinary) => Envelope::CloudEventsBinary,
-        };
+        let envelope = envelope::compile(self.context, self.document, &base.key("envelope"), raw.envelope.as_ref());
         let kind = match (&raw.nats, &raw.local) {
             (Some(nats), None) => self.nats_channel(nats, &base.key("nats"), connections)?,
             (None, Some(local)) => ChannelKind::Local(self.local_channel(name, local, &base.key("local"))?),
@@ -272,7 +266,7 @@ impl Reader<'_, '_> {
                 return None;
             }
         };
-        Some(Channel { name: name.into(), kind, envelope })
+        Some(Channel { name: name.into(), kind, envelope: envelope? })
     }
 
     fn nats_channel(

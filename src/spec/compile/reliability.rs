@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::super::document::Document;
 use super::super::locate::{NodePath, Step};
-use super::super::program::{IdentityBy, Limits, Retry};
+use super::super::program::{IdentityBy, Limits, Retry, UnknownVersion};
 use super::super::{raw, units};
 use super::Context;
 use super::channels::Place;
@@ -23,6 +23,7 @@ pub struct Settings {
     max: Option<Duration>,
     by: Option<IdentityBy>,
     retain: Option<Duration>,
+    unknown_version: Option<UnknownVersion>,
     pub lag: Option<Duration>,
     pub dead_letter: Option<(String, Place)>,
 }
@@ -56,6 +57,10 @@ impl Settings {
             settings.retain = reader.duration(idempotency.retain.as_ref(), &base.key("retain"));
             settings.by = idempotency.by.as_ref().and_then(|by| reader.identity(by, &base.key("by")));
         }
+        settings.unknown_version = raw.unknown_version.map(|choice| match choice {
+            raw::UnknownVersion::DeadLetter => UnknownVersion::DeadLetter,
+            raw::UnknownVersion::Park => UnknownVersion::Park,
+        });
         if let Some(slo) = &raw.slo {
             settings.lag = reader.duration(slo.lag.as_ref(), &base.key("slo").key("lag"));
         }
@@ -74,6 +79,7 @@ impl Settings {
             max: self.max.or(defaults.max),
             by: self.by.or(defaults.by),
             retain: self.retain.or(defaults.retain),
+            unknown_version: self.unknown_version.or(defaults.unknown_version),
             lag: self.lag.or(defaults.lag),
             dead_letter: self.dead_letter.or_else(|| defaults.dead_letter.clone()),
         }
@@ -85,6 +91,10 @@ impl Settings {
 
     pub fn identity(&self) -> IdentityBy {
         self.by.unwrap_or(IdentityBy::SourceAndId)
+    }
+
+    pub fn unknown_version(&self) -> UnknownVersion {
+        self.unknown_version.unwrap_or(UnknownVersion::DeadLetter)
     }
 
     pub fn retry(&self) -> Retry {
