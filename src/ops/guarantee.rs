@@ -5,7 +5,7 @@
 
 use crate::bus::DELETES_ON_ACK;
 use crate::spec::program::{
-    Channel, ChannelKind, DurabilityChoice, IdentityBy, LocalStream, Pipeline, Program, StoreConfig,
+    Channel, ChannelKind, DurabilityChoice, Envelope, IdentityBy, LocalStream, Pipeline, Program, StoreConfig,
 };
 use crate::spec::units;
 use crate::store::memory::NOTHING_OUTLIVES;
@@ -122,6 +122,11 @@ impl Guarantee {
 
     fn input(&mut self, channel: &Channel, store: &StoreConfig) {
         let name = &channel.name;
+        if matches!(&channel.envelope, Envelope::Map(mapping) if mapping.id.is_none()) {
+            self.weakened.push(format!(
+                "the `envelope` of `{name}` maps no `id`: a message that is published twice is two events"
+            ));
+        }
         match &channel.kind {
             ChannelKind::Local(_) => self.promised.push(format!(
                 "`{name}` is on this machine's disk and keeps what this pipeline is not done with; full of that, it takes nothing more"
@@ -280,6 +285,10 @@ channels:
             (
                 project("{ redis: { url: \"redis://127.0.0.1\", durability: strict } }", "{ memory: {} }"),
                 NOTHING_OUTLIVES,
+            ),
+            (
+                project("subject: orders }", "subject: orders }, envelope: { map: { type: { path: .kind } } }"),
+                "a message that is published twice is two events",
             ),
             (pipeline("dead_letter: dead\n", ""), "no `dead_letter` channel"),
             (pipeline("dead_letter", "idempotency: { retain: 1m }\ndead_letter"), "forgotten after 1m while"),
