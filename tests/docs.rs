@@ -324,24 +324,6 @@ fn the_metrics_that_are_told_are_those_there_are() {
     assert_eq!(told, there);
 }
 
-/// Every key that a person may write is told.
-#[test]
-fn every_key_is_documented() {
-    let configuration = Document::read("docs/configuration.md");
-    let words: BTreeSet<&str> = configuration.text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').collect();
-    let raw = fs::read_to_string(root().join("src/spec/raw.rs")).unwrap();
-    let keys: Vec<&str> = raw.lines().filter_map(|line| line.trim().strip_prefix("pub ")?.split(':').next()).collect();
-    assert!(keys.contains(&"durability") && keys.contains(&"ack_wait"), "{keys:?}");
-    for key in keys.iter().filter(|key| key.bytes().all(|b| b.is_ascii_lowercase() || b == b'_')) {
-        let written = match *key {
-            "filter" => "where",
-            "kind" => "type",
-            other => other,
-        };
-        assert!(words.contains(written), "`{key}` is not in docs/configuration.md");
-    }
-}
-
 /// Text of every source file, tests included.
 fn source() -> String {
     let (mut folders, mut text) = (vec![root().join("src"), root().join("tests")], String::new());

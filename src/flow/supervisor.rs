@@ -26,7 +26,7 @@ use super::job::Job;
 use super::outbox::Outbox;
 use super::timers::Timers;
 use super::worker::{BATCH_EVENTS, Fatal, Worker};
-use crate::bus::{BusError, Channels, ConsumerSpec, Progress, Source};
+use crate::bus::{BusError, Channels, ConsumerSpec, DELETES_ON_ACK, Progress, Source};
 use crate::event::{ChannelName, Partition};
 use crate::mutant::{self, Mutant};
 use crate::store::{Durability, Opened, StoreError};
@@ -265,10 +265,7 @@ impl Generation<'_> {
         }
         if opened.durability != Durability::Strict && progress.deletes_on_ack {
             tracing::warn!(
-                pipeline = %self.context.pipeline.name, %channel,
-                "this stream deletes events when they are acked and the store is not strict: what Redis loses in a power failure or \
-                 failover is lost; set `appendfsync always`, or let the stream keep its events"
-            );
+                pipeline = %self.context.pipeline.name, %channel, "{DELETES_ON_ACK}");
         }
         let from = position.min(progress.ack_floor) + 1;
         let span = (progress.delivered >= from).then_some((from, progress.delivered));

@@ -8,7 +8,7 @@ use std::time::Duration;
 use secrecy::SecretString;
 
 pub use super::mapping::{Mapping, Path as MappingPath, Piece, Text as MappedText, Version as MappedVersion};
-
+use super::units;
 use crate::event::ChannelName;
 use crate::schema::Schema;
 use crate::script::Script;
@@ -254,6 +254,31 @@ pub struct Retry {
     pub first: Duration,
     pub factor: f64,
     pub max: Duration,
+}
+
+impl Retry {
+    /// All waits of the schedule together, at their longest.
+    pub fn longest(&self) -> Duration {
+        let mut total = Duration::ZERO;
+        let mut delay = self.first.as_secs_f64();
+        for _ in 1..self.attempts {
+            total += Duration::from_secs_f64(delay.min(self.max.as_secs_f64()));
+            delay = (delay * self.factor).min(self.max.as_secs_f64());
+        }
+        total
+    }
+
+    /// What is wrong when an event can be forgotten while it is still being retried.
+    pub fn outlasts(&self, retain: Duration) -> Option<String> {
+        let schedule = self.longest();
+        (schedule > retain).then(|| {
+            format!(
+                "an event is forgotten after {} while it may still be retried for {}",
+                units::show(retain),
+                units::show(schedule)
+            )
+        })
+    }
 }
 
 /// Limits on what comes in and on one run of a script.

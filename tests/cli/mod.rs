@@ -1,12 +1,15 @@
 //! The binary, as a person or a supervisor meets it.
 
 mod dead_letters;
+mod guarantee;
 mod lint;
+mod new;
 mod publish;
 mod run;
 pub mod sandbox;
 mod servers;
 mod service;
+mod shells;
 mod subscriptions;
 mod tls;
 mod versions;

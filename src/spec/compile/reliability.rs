@@ -110,33 +110,13 @@ impl Settings {
 
     /// Warns when an event can be forgotten while it is still being retried.
     pub fn warn_if_forgotten(&self, context: &mut Context<'_>, document: &Document) {
-        let (retry, retain) = (self.retry(), self.retain());
-        let schedule = longest(&retry);
-        if schedule <= retain {
-            return;
-        }
-        let message = format!(
-            "an event is forgotten after {} while it may still be retried for {}",
-            units::show(retain),
-            units::show(schedule)
-        );
+        let Some(message) = self.retry().outlasts(self.retain()) else { return };
         let root = NodePath::default();
         let said = if self.retain.is_some() { root.key("idempotency").key("retain") } else { root.key("retry") };
         let span = document.at_key(&said);
         let warning = Diagnostic::warning(rules::GUARANTEE, message).at(span);
         context.push(warning.help("make `idempotency.retain` longer, or the retry schedule shorter"));
     }
-}
-
-/// All delays of a schedule together.
-fn longest(retry: &Retry) -> Duration {
-    let mut total = Duration::ZERO;
-    let mut delay = retry.first.as_secs_f64();
-    for _ in 1..retry.attempts {
-        total += Duration::from_secs_f64(delay.min(retry.max.as_secs_f64()));
-        delay = (delay * retry.factor).min(retry.max.as_secs_f64());
-    }
-    total
 }
 
 /// `serde_json` reads 128 levels and refuses more; state and emissions add an envelope to what a script may nest, and
