@@ -37,7 +37,8 @@ pub fn colors_wanted() -> bool {
 fn filter(level: &str) -> Result<EnvFilter, String> {
     // Libraries below us log what we tell ourselves, in our words.
     let directives = match level.parse::<tracing::level_filters::LevelFilter>() {
-        Ok(level) => format!("error,sluicegate={level}"),
+        // What handlers log has a name of its own.
+        Ok(level) => format!("error,sluicegate={level},sluice::handler={level}"),
         Err(_) => level.to_owned(),
     };
     EnvFilter::try_new(directives).map_err(|error| {
@@ -51,7 +52,8 @@ mod tests {
 
     #[test]
     fn a_level_is_for_sluice_itself() {
-        assert_eq!(filter("debug").expect("a level").to_string(), "sluicegate=debug,error");
+        let told = filter("debug").expect("a level").to_string();
+        assert_eq!(told, "sluice::handler=debug,sluicegate=debug,error");
     }
 
     #[test]

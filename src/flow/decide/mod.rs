@@ -389,9 +389,9 @@ impl<'a> Draft<'a> {
                 }
                 Outcome::Done
             }
-            Handled::Skipped => {
+            Handled::Skipped(why) => {
                 self.settle(&turn, MarkStatus::Done);
-                self.tell(&turn, Outcome::Skipped, String::new);
+                self.tell(&turn, Outcome::Skipped, || why.unwrap_or_else(|| "`where` does not hold".to_owned()));
                 Outcome::Skipped
             }
             Handled::Retry { why, delay } if attempts < policy.attempts => {
