@@ -12,11 +12,11 @@ use crate::spec::{FileKind, json_schema};
 
 /// What to do next, as it is printed and as the project's README has it.
 const COMMANDS: &str = "\
-sluice lint                                                          # everything that is wrong, before it runs
-sluice run --feed signups=samples/signups.ndjson --until-idle        # handle the samples, then end
-sluice status                                                        # where it stands
-sluice dlq list                                                      # what was set aside, and why
-sluice guarantee                                                     # what is promised, and what weakens it";
+sluice lint                                                             # everything that is wrong, before it runs
+sluice run --show --feed signups=samples/signups.ndjson --until-idle    # handle the samples, then end
+sluice status                                                           # where it stands
+sluice dlq list                                                         # what was set aside, and why
+sluice guarantee                                                        # what is promised, and what weakens it";
 
 /// The files, each with its text. `{name}` and `{commands}` are filled in.
 const TEMPLATE: [(&str, &str); 8] = [
