@@ -19,7 +19,7 @@ use sluicegate::flow::decide::{Env, Item, KeyWork, Origin, Remembered, decide};
 use sluicegate::flow::emit::{Destination, Destinations};
 use sluicegate::flow::route::{Route, Subject, route};
 use sluicegate::spec::load_without_environment;
-use sluicegate::spec::program::{Envelope, Pipeline};
+use sluicegate::spec::program::{Envelope, Pipeline, Written};
 use sluicegate::store::FoundKey;
 
 const ROUNDS: usize = 9;
@@ -36,7 +36,7 @@ fn main() {
     let mut destinations = Destinations::default();
     for name in ["shipments", "dead"] {
         let sink = Arc::new(bus.sink(name.into()));
-        destinations.0.insert(name.into(), Destination { sink, envelope: Envelope::Auto });
+        destinations.0.insert(name.into(), Destination { sink, envelope: Written::Sluice });
     }
     let text = include_str!("../pipelines/sample-events.ndjson");
     let events: Vec<Bytes> = text.lines().map(|line| Bytes::from_static(line.as_bytes())).collect();
@@ -77,7 +77,7 @@ fn routed(payload: &Bytes, pipeline: &Pipeline) -> Route {
         headers: Headers::default(),
         payload: payload.clone(),
     };
-    route(raw, pipeline, Envelope::Auto)
+    route(raw, pipeline, &Envelope::Auto)
 }
 
 fn decided(payload: &Bytes, pipeline: &Pipeline, destinations: &Destinations) {
@@ -89,6 +89,7 @@ fn decided(payload: &Bytes, pipeline: &Pipeline, destinations: &Destinations) {
         envelope: &|_| Envelope::Auto,
         now: Millis(1),
         entropy: &SeededEntropy::new(1),
+        watched: false,
     };
     let item = Item { origin: Origin::Source, routed: *routed };
     let key = match &item.routed.subject {

@@ -16,7 +16,12 @@ pub fn start(format: Option<LogFormat>, level: &str) -> Result<(), String> {
     let filter = filter(level)?;
     let terminal = std::io::stderr().is_terminal();
     let format = format.unwrap_or(if terminal { LogFormat::Human } else { LogFormat::Json });
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_target(false)
+        // A log that cannot be written (a full disk) would be told to the same stderr, which panics.
+        .log_internal_errors(false);
     let started = match format {
         LogFormat::Human => builder.with_ansi(terminal && colors_wanted()).try_init(),
         LogFormat::Json => builder.json().flatten_event(true).with_current_span(false).with_span_list(false).try_init(),
@@ -32,7 +37,8 @@ pub fn colors_wanted() -> bool {
 fn filter(level: &str) -> Result<EnvFilter, String> {
     // Libraries below us log what we tell ourselves, in our words.
     let directives = match level.parse::<tracing::level_filters::LevelFilter>() {
-        Ok(level) => format!("error,sluicegate={level}"),
+        // What handlers log has a name of its own.
+        Ok(level) => format!("error,sluicegate={level},sluice::handler={level}"),
         Err(_) => level.to_owned(),
     };
     EnvFilter::try_new(directives).map_err(|error| {
@@ -46,7 +52,8 @@ mod tests {
 
     #[test]
     fn a_level_is_for_sluice_itself() {
-        assert_eq!(filter("debug").expect("a level").to_string(), "sluicegate=debug,error");
+        let told = filter("debug").expect("a level").to_string();
+        assert_eq!(told, "sluice::handler=debug,sluicegate=debug,error");
     }
 
     #[test]

@@ -172,13 +172,50 @@ fn the_first_pipeline_of_the_readme_handles_its_first_event() {
 }
 
 #[test]
+fn the_webhooks_of_the_document_end_as_it_says() {
+    let envelopes = Document::read("docs/envelopes.md");
+    let sandbox = project(&envelopes, Sandbox::empty());
+    let blocks = envelopes.blocks();
+    let running = sandbox.run(&[]);
+    let commands: Vec<_> = blocks.iter().zip(&blocks[1..]).filter(|(block, _)| block.language == "sh").collect();
+    assert_eq!(commands.len(), 2);
+    for (block, output) in commands {
+        assert_eq!((&block.attributes[..], &output.attributes[..]), (&["project"][..], &["output"][..]));
+        let done = Done::of(sandbox.shell(&block.text).output().unwrap()).expect(0);
+        let missing = missing(&output.text, &done.stdout);
+        assert!(missing.is_empty(), "{}: not said: {missing:#?}\n{}", block.place, done.stdout);
+        running.until("all three are handled", |_| {
+            let status = sandbox.sluice(&["status", "--format", "json"]).expect(0).json();
+            status["pipelines"][0]["inputs"][0]["position"] == 3
+        });
+    }
+    let balance = blocks.iter().find(|block| block.attributes == ["balance"]).unwrap();
+    assert_eq!(running.terminated().expect(0).stdout, balance.text);
+}
+
+#[test]
+fn the_first_command_of_the_readme_shows_every_outcome() {
+    let readme = Document::read("README.md");
+    let blocks = readme.blocks();
+    let at = blocks.iter().position(|block| block.attributes == ["first"]).unwrap();
+    let sandbox = Sandbox::sample_alone();
+    let done = Done::of(sandbox.shell(&blocks[at].text).output().unwrap()).expect(0);
+    let missing = missing(&blocks[at + 1].text, &done.stdout);
+    assert!(missing.is_empty(), "not said: {missing:#?}\n{}", done.stdout);
+    assert_eq!(done.stdout.lines().count(), blocks[at + 1].text.lines().count(), "{}", done.stdout);
+    let again = Done::of(sandbox.shell(&blocks[at].text).output().unwrap()).expect(0);
+    assert!(again.stdout.contains("received 10 = done 0 + skipped 0 + duplicate 9 + parked 0 + dead 0 + ignored 1"));
+}
+
+#[test]
 fn the_commands_of_the_readme_do_what_it_says() {
     let (nats, redis) = (NatsServer::start(), RedisServer::start());
     let readme = Document::read("README.md");
     let blocks = readme.blocks();
     let sandbox = Sandbox::sample(&nats, &redis);
     let mut running = None;
-    for (at, block) in blocks.iter().enumerate().filter(|(_, block)| block.language == "sh") {
+    let servers = blocks.iter().position(|block| block.attributes == ["servers=sluice.yaml"]).unwrap();
+    for (at, block) in blocks.iter().enumerate().skip(servers).filter(|(_, block)| block.language == "sh") {
         let output = blocks.get(at + 1).filter(|next| next.attributes == ["output"]).map(|next| next.text.as_str());
         match block.attributes.as_slice() {
             ["run"] => {
@@ -285,20 +322,6 @@ fn the_metrics_that_are_told_are_those_there_are() {
     let told: BTreeSet<&str> =
         rows.iter().flat_map(|row| quoted(row[0])).filter(|name| name.starts_with("sluice_")).collect();
     assert_eq!(told, there);
-}
-
-/// Every key that a person may write is told.
-#[test]
-fn every_key_is_documented() {
-    let configuration = Document::read("docs/configuration.md");
-    let words: BTreeSet<&str> = configuration.text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').collect();
-    let raw = fs::read_to_string(root().join("src/spec/raw.rs")).unwrap();
-    let keys: Vec<&str> = raw.lines().filter_map(|line| line.trim().strip_prefix("pub ")?.split(':').next()).collect();
-    assert!(keys.contains(&"durability") && keys.contains(&"ack_wait"), "{keys:?}");
-    for key in keys.iter().filter(|key| key.bytes().all(|b| b.is_ascii_lowercase() || b == b'_')) {
-        let written = if *key == "filter" { "where" } else { key };
-        assert!(words.contains(written), "`{key}` is not in docs/configuration.md");
-    }
 }
 
 /// Text of every source file, tests included.

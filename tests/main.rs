@@ -6,6 +6,7 @@ mod bus_nats;
 mod chaos;
 mod cli;
 mod docs;
+mod hostile;
 mod packaging;
 mod servers;
 mod store_redis;

@@ -89,6 +89,10 @@ pub struct Demand {
     pub bytes: usize,
 }
 
+/// What a source costs that does not keep what was acked, in a sentence.
+pub const DELETES_ON_ACK: &str = "this stream deletes events when they are acked and the store is not strict: what Redis loses in a \
+     power failure or failover is lost; set `appendfsync always`, or let the stream keep its events";
+
 /// Where the broker says a consumer stands.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Progress {

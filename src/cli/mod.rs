@@ -1,8 +1,12 @@
 //! The command line: one file a command. The only place that prints.
 
+mod completions;
 mod dlq;
 mod failure;
+mod guarantee;
 mod lint;
+mod man;
+mod new;
 mod print;
 mod project;
 mod publish;
@@ -29,11 +33,13 @@ Exit codes:
 #[command(name = "sluice", version, max_term_width = 110)]
 #[command(after_help = "\
 Examples:
+  sluice new shop                              make a project that runs as it is
   sluice lint                                  check the project in this directory
   sluice run                                   run its pipelines until told to stop
   sluice publish orders orders.ndjson          feed it events, one a line
   sluice dlq list --group                      see what was set aside, by cause
-  sluice status                                see where every pipeline stands")]
+  sluice status                                see where every pipeline stands
+  sluice guarantee                             see what is promised, and what weakens it")]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -41,11 +47,15 @@ struct Cli {
 
 #[derive(Subcommand, Debug)]
 enum Command {
+    New(new::NewArgs),
     Run(run::RunArgs),
     Lint(lint::LintArgs),
     Publish(publish::PublishArgs),
     Dlq(dlq::DlqArgs),
     Status(status::StatusArgs),
+    Guarantee(guarantee::GuaranteeArgs),
+    Completions(completions::CompletionsArgs),
+    Man(man::ManArgs),
 }
 
 #[derive(Args, Debug)]
@@ -63,24 +73,28 @@ enum Format {
 
 /// Runs the command that the arguments name.
 pub fn main() -> ExitCode {
-    let command = with_exit_codes(Cli::command()).mut_subcommands(with_exit_codes);
-    let cli = match Cli::from_arg_matches(&command.get_matches()) {
+    let command = with_exit_codes(Cli::command());
+    let cli = match Cli::from_arg_matches(&command.clone().get_matches()) {
         Ok(cli) => cli,
         Err(error) => error.exit(),
     };
     let done = match cli.command {
+        Command::New(arguments) => new::new(&arguments),
         Command::Run(arguments) => asynchronous(run::run(arguments)),
         Command::Lint(arguments) => lint::lint(&arguments),
         Command::Publish(arguments) => quietly(publish::publish(arguments)),
         Command::Dlq(arguments) => quietly(dlq::dlq(arguments)),
         Command::Status(arguments) => quietly(status::status(arguments)),
+        Command::Guarantee(arguments) => guarantee::guarantee(&arguments),
+        Command::Completions(arguments) => completions::completions(&arguments),
+        Command::Man(arguments) => man::man(&arguments, command),
     };
     done.unwrap_or_else(Failure::report).into()
 }
 
 fn with_exit_codes(command: clap::Command) -> clap::Command {
     let examples = command.get_after_help().map_or(String::new(), |examples| format!("{examples}\n\n"));
-    command.after_help(examples + EXIT_CODES)
+    command.after_help(examples + EXIT_CODES).mut_subcommands(with_exit_codes)
 }
 
 /// For commands whose product is what they print: of the log only what is wrong.
@@ -112,6 +126,46 @@ mod tests {
     #[test]
     fn the_definition_of_the_arguments_is_sound() {
         Cli::command().debug_assert();
+    }
+
+    /// Every command with the words that lead to it, hidden ones too.
+    fn commands(command: &clap::Command, before: &str, found: &mut Vec<(String, clap::Command)>) {
+        let name = format!("{before}{}", command.get_name());
+        found.push((name.clone(), command.clone()));
+        command.get_subcommands().for_each(|verb| commands(verb, &format!("{name} "), found));
+    }
+
+    /// Words as a shell reads them, up to a pipe, a redirection or what is explained beside.
+    fn words(line: &str) -> Vec<String> {
+        let command = line.trim_start().split("   ").next().unwrap_or_default();
+        let command = command.split(" | ").next().unwrap_or_default().split(" > ").next().unwrap_or_default();
+        let quoted = command.split('\'').enumerate();
+        let parts = quoted.flat_map(|(at, part)| {
+            if at % 2 == 1 { vec![part.to_owned()] } else { part.split_whitespace().map(str::to_owned).collect() }
+        });
+        parts.collect()
+    }
+
+    #[test]
+    fn help_teaches_by_examples_that_are_understood() {
+        let mut all = Vec::new();
+        commands(&Cli::command(), "", &mut all);
+        assert!(all.len() > 10, "{}", all.len());
+        for (name, command) in all {
+            assert!(command.get_about().is_some(), "{name}: no word about it");
+            let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            let examples: Vec<&str> = help.lines().filter(|line| line.starts_with("  sluice")).collect();
+            assert!(help.starts_with("Examples:\n") && !examples.is_empty(), "{name}: no examples");
+            for example in examples {
+                assert!(
+                    format!("{example} ").contains(&format!("  {name} ")),
+                    "{name}: `{example}` is another command"
+                );
+                if let Err(error) = Cli::try_parse_from(words(example)) {
+                    panic!("{name}: `{example}`: {error}");
+                }
+            }
+        }
     }
 
     #[test]

@@ -21,7 +21,17 @@ pub enum Tell {
 
 pub fn load(root: &Path, tell: Tell) -> Result<Arc<Program>, Failure> {
     directory(root)?;
-    let Loaded { program, mut diagnostics, sources } = spec::load(root, &|name| std::env::var(name).ok());
+    sound(spec::load(root, &|name| std::env::var(name).ok()), tell)
+}
+
+/// The project as it is written: no environment, no secrets.
+pub fn load_files(root: &Path) -> Result<Arc<Program>, Failure> {
+    directory(root)?;
+    sound(spec::load_without_environment(root), Tell::Errors)
+}
+
+fn sound(loaded: Loaded, tell: Tell) -> Result<Arc<Program>, Failure> {
+    let Loaded { program, mut diagnostics, sources } = loaded;
     if tell == Tell::Errors {
         diagnostics.retain(|diagnostic| diagnostic.level == Level::Error);
     }

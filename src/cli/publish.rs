@@ -20,7 +20,7 @@ use crate::clock::{SystemClock, SystemEntropy};
 use crate::database::{Access, Database};
 use crate::event::Headers;
 use crate::ops::publish::{News, Press, Summary, publish_all, template};
-use crate::spec::program::{Channel, ChannelKind, Program};
+use crate::spec::program::{Channel, ChannelKind, Envelope, Mapping, Program};
 
 /// Longest line in bytes. What is longer is no event: brokers take a megabyte or so.
 const MAX_LINE: u64 = 16 << 20;
@@ -28,7 +28,8 @@ const MAX_LINE: u64 = 16 << 20;
 /// Publish events to a channel: one JSON object a line, from a file or stdin, or one event from the arguments
 ///
 /// Every event is checked against the schemas of the project first, and confirmed by the broker. `id`, `source`
-/// and `time` are filled in where they are absent. Where a channel's subject ends in a wildcard, the event's type
+/// and `time` are filled in where they are absent (not where the channel's envelope is a `map`: there a line is a
+/// message as it comes to the channel, and goes out to the byte). Where a channel's subject ends in a wildcard, the event's type
 /// takes its place: `orders.>` becomes `orders.OrderCreated`. Events of one key are published in their order.
 #[derive(Args, Debug)]
 #[command(after_help = "\
@@ -91,6 +92,9 @@ fn header(text: &str) -> Result<(String, String), String> {
 pub async fn publish(arguments: PublishArgs) -> Result<Exit, Failure> {
     let program = project::load(&arguments.project.project, Tell::Errors)?;
     let channel = project::channel(&program, &arguments.channel)?;
+    if let Envelope::Map(mapping) = &channel.envelope {
+        fits(&arguments, mapping)?;
+    }
     let sink = sink(&program, channel, arguments.subject.as_deref()).await?;
     let press = Press {
         program: &program,
@@ -130,6 +134,22 @@ pub async fn publish(arguments: PublishArgs) -> Result<Exit, Failure> {
         Summary { invalid: 1.., .. } => Exit::Findings,
         _ => Exit::Fine,
     })
+}
+
+/// What a channel that maps takes are somebody else's messages, whole.
+fn fits(arguments: &PublishArgs, mapping: &Mapping) -> Result<(), Failure> {
+    let name = &arguments.channel;
+    if arguments.kind.is_some() {
+        let why = format!(
+            "the envelope of channel `{name}` is a `map`: what an event's type and data make there is not known"
+        );
+        return Err(Failure::cannot_run(why).help("give messages as they come to it, one a line, with `--header`s"));
+    }
+    if arguments.dedupe && mapping.id.is_none() {
+        let why = format!("messages of channel `{name}` have no id by which the broker could know them again");
+        return Err(Failure::cannot_run(why).help("leave out `--dedupe`, or map an `id`"));
+    }
+    Ok(())
 }
 
 fn told(summary: &Summary, channel: &str) -> String {

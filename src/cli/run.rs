@@ -1,6 +1,7 @@
 //! `sluice run`: the pipelines of a project, until told to stop.
 
 mod feed;
+mod show;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -37,6 +38,7 @@ const INTERRUPTED: i32 = 130;
 #[command(after_help = "\
 Examples:
   sluice run
+  sluice run --show                        see every outcome as it happens
   sluice run --feed orders=orders.ndjson --until-idle   handle a file of events, then end
   sluice run --project shop --log debug
   sluice run --unknown-position continue   once, with a new store: what was acked stays as it is")]
@@ -46,6 +48,9 @@ pub struct RunArgs {
     /// What to do when the store knows no position although the broker says that events were acked
     #[arg(long, value_enum, default_value_t)]
     unknown_position: UnknownPosition,
+    /// Print a line for each outcome, with type, key, id and reason
+    #[arg(long)]
+    show: bool,
     /// Publish the lines of a file to a channel, as they are, once the pipelines run; may be repeated
     #[arg(long, value_name = "CHANNEL=FILE")]
     feed: Vec<Feed>,
@@ -59,13 +64,15 @@ pub struct RunArgs {
     /// Logs for people or one JSON object a line; people when stderr is a terminal
     #[arg(long, value_enum, value_name = "FORMAT")]
     log_format: Option<LogFormat>,
-    /// `error`, `warn`, `info`, `debug`, `trace`, or directives like `sluicegate=debug,async_nats=info`
-    #[arg(long, value_name = "LEVEL", default_value = "info")]
-    log: String,
+    /// `error`, `warn`, `info`, `debug`, `trace`, or directives like `sluicegate=debug,async_nats=info`; `info`, or `warn` with
+    /// `--show`
+    #[arg(long, value_name = "LEVEL")]
+    log: Option<String>,
 }
 
 pub async fn run(arguments: RunArgs) -> Result<Exit, Failure> {
-    telemetry::start(arguments.log_format, &arguments.log).map_err(Failure::cannot_run)?;
+    let level = arguments.log.as_deref().unwrap_or(if arguments.show { "warn" } else { "info" });
+    telemetry::start(arguments.log_format, level).map_err(Failure::cannot_run)?;
     // From here on a signal is ours to answer.
     let signals =
         Signals::listen().map_err(|error| Failure::cannot_run(format!("signals cannot be heard: {error}")))?;
@@ -76,7 +83,7 @@ pub async fn run(arguments: RunArgs) -> Result<Exit, Failure> {
     };
     let options =
         Options { unknown_position: arguments.unknown_position, grace: arguments.grace, ..Options::default() };
-    let (gate, channels) = build(&program, &options).await?;
+    let (gate, channels) = build(&program, &options, arguments.show).await?;
     announce(&program, admin.as_ref());
 
     let stop = CancellationToken::new();
@@ -117,7 +124,7 @@ pub async fn run(arguments: RunArgs) -> Result<Exit, Failure> {
     told.map(|()| Exit::Fine)
 }
 
-async fn build(program: &Program, options: &Options) -> Result<(Gate, Arc<OpenChannels>), Failure> {
+async fn build(program: &Program, options: &Options, show: bool) -> Result<(Gate, Arc<OpenChannels>), Failure> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let database = match program.uses_database() {
         true => Some(Database::open(&program.data, Access::Run, &*clock)),
@@ -128,7 +135,8 @@ async fn build(program: &Program, options: &Options) -> Result<(Gate, Arc<OpenCh
     let channels = OpenChannels::open(program, &names, database.as_ref(), Arc::clone(&clock)).await;
     let channels = Arc::new(channels.map_err(|error| Failure::cannot_run(error.to_string()))?);
     let ground = Ground::new(channels.clone(), options.workers, Arc::clone(&clock), Arc::new(SystemEntropy));
-    let ground = ground.map_err(|error| Failure::cannot_run(format!("the system gives no threads: {error}")))?;
+    let mut ground = ground.map_err(|error| Failure::cannot_run(format!("the system gives no threads: {error}")))?;
+    ground.watcher = show.then(show::watcher);
     let store = |pipeline: &Pipeline| -> Result<Arc<dyn Store>, CannotRun> {
         open::open(program, pipeline, database.as_ref(), Arc::clone(&clock))
             .map_err(|error| CannotRun { pipeline: pipeline.name.to_string(), why: error.to_string() })

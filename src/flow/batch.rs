@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tokio::sync::oneshot;
 
 use super::context::Context;
-use super::decide::{Decision, Env, Item, KeyWork, Origin, Outcome, Remembered, decide};
+use super::decide::{Decision, Item, KeyWork, Origin, Outcome, Remembered, decide};
 use super::held::{Held, Settled};
 use super::job::Job;
 use super::route::Subject;
@@ -204,7 +204,8 @@ impl Batch {
             let head = found.keys.first()?.parked.first()?;
             let due = match ParkedBody::decode(&head.body).ok()?.wait {
                 Wait::Retry { due, .. } => due <= now,
-                Wait::Behind => true,
+                // Whether it will run, only the decision knows.
+                Wait::Behind | Wait::Version { .. } => true,
             };
             return due.then_some((jobs.partition, head.mark));
         }
@@ -277,14 +278,7 @@ impl Deciding {
     pub fn run(self) -> (Batch, Vec<Decision>) {
         let context = &self.context;
         let envelope = |channel: &str| context.envelope(channel);
-        let env = Env {
-            pipeline: &context.pipeline,
-            destinations: &context.destinations,
-            revision: &context.revision,
-            envelope: &envelope,
-            now: context.clock.now(),
-            entropy: context.entropy.as_ref(),
-        };
+        let env = context.env(&envelope);
         let untouched = FoundKey::default();
         let decisions = self
             .batch

@@ -5,8 +5,10 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
+use super::decide::Env;
 use super::emit::Destinations;
 use super::outbox::PublishCounts;
+use super::story::{Told, Watcher};
 use super::tally::Tally;
 use crate::clock::{Clock, Entropy};
 use crate::event::ChannelName;
@@ -29,6 +31,8 @@ pub struct Context {
     pub tally: Arc<Tally>,
     pub published: PublishCounts,
     pub phase: watch::Sender<Phase>,
+    /// Told each outcome.
+    pub watcher: Option<Watcher>,
 }
 
 /// Where a running pipeline stands; what `/readyz` tells.
@@ -101,8 +105,27 @@ impl PhaseKeeper {
 }
 
 impl Context {
+    /// What surrounds a decision of this moment.
+    pub fn env<'a>(&'a self, envelope: &'a (dyn Fn(&str) -> Envelope + Sync)) -> Env<'a> {
+        Env {
+            pipeline: &self.pipeline,
+            destinations: &self.destinations,
+            revision: &self.revision,
+            envelope,
+            now: self.clock.now(),
+            entropy: self.entropy.as_ref(),
+            watched: self.watcher.is_some(),
+        }
+    }
+
+    pub fn tell(&self, told: &Told) {
+        if let Some(watcher) = &self.watcher {
+            watcher(told);
+        }
+    }
+
     pub fn envelope(&self, channel: &str) -> Envelope {
-        self.envelopes.get(channel).copied().unwrap_or_default()
+        self.envelopes.get(channel).cloned().unwrap_or_default()
     }
 }
 

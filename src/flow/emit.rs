@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use crate::bus::Sink;
 use crate::event::{ChannelName, Event, Headers, Key, MarkId, RawEvent, derived_id};
 use crate::script::{Emitted, Place};
-use crate::spec::program::{Emit, Envelope, Pipeline};
+use crate::spec::program::{Emit, Pipeline, Written};
 use crate::store::record::{Class, DeadRecord, Failure, OutboxBody};
 
 /// Every channel a pipeline may publish to.
@@ -20,7 +20,7 @@ pub struct Destinations(pub BTreeMap<ChannelName, Destination>);
 
 pub struct Destination {
     pub sink: Arc<dyn Sink>,
-    pub envelope: Envelope,
+    pub envelope: Written,
 }
 
 /// Outbox entries of one handled event, in order of emission.
@@ -107,7 +107,7 @@ struct Message<'a> {
 }
 
 impl Message<'_> {
-    fn encode(&self, envelope: Envelope) -> (Headers, Bytes) {
+    fn encode(&self, envelope: Written) -> (Headers, Bytes) {
         let mut headers = Headers::default();
         if let Some(trace) = self.cause.headers.get("traceparent") {
             headers.push("traceparent", trace);
@@ -119,17 +119,17 @@ impl Message<'_> {
         let time = self.raw.stored_at.rfc3339();
         let (kind, version) = (&self.declared.event, self.declared.version);
         let body = match envelope {
-            Envelope::Auto | Envelope::Sluice => {
+            Written::Sluice => {
                 json!({ "id": self.id, "type": kind, "version": version, "source": source, "time": time, "data": self.data })
             }
-            Envelope::CloudEventsStructured => {
+            Written::CloudEventsStructured => {
                 headers.push("content-type", "application/cloudevents+json");
                 json!({
                     "specversion": "1.0", "id": self.id, "type": kind, "source": source, "time": time,
                     "dataversion": version.to_string(), "datacontenttype": "application/json", "data": self.data,
                 })
             }
-            Envelope::CloudEventsBinary => {
+            Written::CloudEventsBinary => {
                 headers.push("content-type", "application/json");
                 headers.push("ce-specversion", "1.0");
                 headers.push("ce-id", self.id);

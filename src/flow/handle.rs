@@ -15,9 +15,16 @@ use crate::store::record::{Class, Failure};
 /// How one run ended.
 #[derive(Debug)]
 pub enum Handled {
-    Done { state: Option<Value>, emissions: Emissions },
-    Skipped,
-    Retry { why: String, delay: Option<Duration> },
+    Done {
+        state: Option<Value>,
+        emissions: Emissions,
+    },
+    /// By the handler, with its reason; without one, by `where`.
+    Skipped(Option<String>),
+    Retry {
+        why: String,
+        delay: Option<Duration>,
+    },
     Failed(Failure),
 }
 
@@ -43,7 +50,7 @@ impl Run<'_> {
         if let Some(filter) = &subscription.filter {
             match filter.matches(&valid.event, self.key, self.state, &context) {
                 Ok(true) => {}
-                Ok(false) => return Handled::Skipped,
+                Ok(false) => return Handled::Skipped(None),
                 Err(error) => return Handled::Failed(script_failure(&error)),
             }
         }
@@ -51,9 +58,9 @@ impl Run<'_> {
             Err(error) => Handled::Failed(script_failure(&error)),
             Ok(Outcome::Retry { why, delay }) => Handled::Retry { why, delay },
             Ok(Outcome::Reject { why }) => Handled::Failed(Failure::permanent("rejected", why)),
-            Ok(Outcome::Skip { .. }) => Handled::Skipped,
+            Ok(Outcome::Skip { why }) => Handled::Skipped(Some(why)),
             Ok(Outcome::Done { state, emitted }) => {
-                if let Some(failure) = self.too_large(state.as_ref()) {
+                if let Some(failure) = self.too_large(state.as_ref(), subscription) {
                     return Handled::Failed(failure);
                 }
                 match Emissions::build(
@@ -72,14 +79,14 @@ impl Run<'_> {
         }
     }
 
-    fn too_large(&self, state: Option<&Value>) -> Option<Failure> {
+    fn too_large(&self, state: Option<&Value>, subscription: &Subscription) -> Option<Failure> {
         let bytes = state.map_or(0, json_bytes);
         (bytes > self.pipeline.limits.state_bytes).then(|| Failure {
             class: Class::Limit,
             reason: "state_too_large".to_owned(),
             message: format!("the state would have {bytes} bytes, the limit is {}", self.pipeline.limits.state_bytes),
             violations: Vec::new(),
-            at: None,
+            at: Some(subscription.handler.end()),
         })
     }
 }

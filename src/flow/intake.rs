@@ -17,6 +17,7 @@ use super::context::Context;
 use super::held::Held;
 use super::job::{Job, source_job};
 use super::route::{Route, route};
+use super::story::Told;
 use super::worker::Fatal;
 use crate::bus::{BusError, Delivery, Demand, Progress, Responder, Source};
 use crate::event::{ChannelName, Partition, RawEvent};
@@ -93,10 +94,8 @@ impl Intake {
                 Err(BusError::Refused(why)) => return Err(Fatal::Broken(why)),
                 Err(BusError::Unavailable(why) | BusError::Lapsed(why)) => {
                     backoff.warn(&self.channel, &why);
-                    tokio::select! {
-                        biased;
-                        () = stop.cancelled() => return Ok(()),
-                        () = tokio::time::sleep(backoff.pause()) => {}
+                    if !backoff.wait(stop).await {
+                        return Ok(());
                     }
                 }
             }
@@ -154,10 +153,8 @@ impl Intake {
                 Step::Fetched(Err(BusError::Lapsed(why))) => self.catch_up(&why, stop).await?,
                 Step::Fetched(Err(BusError::Unavailable(why))) => {
                     backoff.warn(&self.channel, &why);
-                    tokio::select! {
-                        biased;
-                        () = stop.cancelled() => return Ok(()),
-                        () = tokio::time::sleep(backoff.pause()) => {}
+                    if !backoff.wait(stop).await {
+                        return Ok(());
                     }
                 }
             }
@@ -185,10 +182,8 @@ impl Intake {
                 Err(BusError::Refused(why)) => return Err(Fatal::Broken(why)),
                 Err(BusError::Unavailable(why) | BusError::Lapsed(why)) => {
                     backoff.warn(&self.channel, &why);
-                    tokio::select! {
-                        biased;
-                        () = stop.cancelled() => return Ok(()),
-                        () = tokio::time::sleep(backoff.pause()) => {}
+                    if !backoff.wait(stop).await {
+                        return Ok(());
                     }
                 }
             }
@@ -224,9 +219,11 @@ impl Intake {
         let suspect = self.unclean && (redelivered || responder.is_none());
         let held = Held::new(self.context.tally.receive(), responder, budget.take(raw.weight()));
         let envelope = self.context.envelope(&self.channel);
-        match route(raw, &self.context.pipeline, envelope) {
+        let told = self.context.watcher.as_ref().map(|_| Told::ignored(&raw));
+        match route(raw, &self.context.pipeline, &envelope) {
             Route::Ignore => {
                 held.ignore();
+                told.iter().for_each(|told| self.context.tell(told));
                 Ok(())
             }
             Route::Handle(routed) => self.workers.send(source_job(*routed, held, suspect)).await,
@@ -245,10 +242,19 @@ impl Backoff {
         self.pause = None;
     }
 
-    pub fn pause(&mut self) -> Duration {
+    fn pause(&mut self) -> Duration {
         let pause = self.pause.map_or(RETRY_FIRST, |pause| (pause * 2).min(RETRY_MAX));
         self.pause = Some(pause);
         pause
+    }
+
+    /// Waits for the next try; `false` when told to stop.
+    pub async fn wait(&mut self, stop: &CancellationToken) -> bool {
+        tokio::select! {
+            biased;
+            () = stop.cancelled() => false,
+            () = tokio::time::sleep(self.pause()) => true,
+        }
     }
 
     fn warn(&self, channel: &str, why: &str) {

@@ -13,6 +13,7 @@
 pub mod intake;
 pub mod budget;
 pub mod held;
+pub mod story;
 pub mod tally;
 
 // Bytes to an event that knows where it belongs.
@@ -32,6 +33,7 @@ pub mod dead;
 
 // What was committed goes out; what was parked comes back.
 pub mod outbox;
+pub mod refused;
 pub mod confirmed;
 pub mod timers;
 pub mod clockwork;

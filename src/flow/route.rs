@@ -42,7 +42,7 @@ pub enum Route {
 }
 
 /// Pure: the same bytes go the same way on every runner.
-pub fn route(raw: RawEvent, pipeline: &Pipeline, envelope: Envelope) -> Route {
+pub fn route(raw: RawEvent, pipeline: &Pipeline, envelope: &Envelope) -> Route {
     let event = match decode(&raw, envelope, &pipeline.limits) {
         Ok(event) => event,
         Err(failure) => return keyless(raw, pipeline, None, failure),

@@ -67,6 +67,25 @@ impl Timers {
         self.changed.notify_one();
     }
 
+    /// What a sweep found, to be looked at now, whenever it is due.
+    pub fn hasten(&self, timers: Vec<Timer>, now: Millis) {
+        let mut state = self.state();
+        for Timer { partition, key, due } in timers {
+            let id = (partition, key.clone());
+            if state.at_work.contains(&id) {
+                continue;
+            }
+            if let Some(old) = state.due_of.remove(&id) {
+                state.by_due.remove(&(old, partition, key.clone()));
+            }
+            let due = due.min(now);
+            state.due_of.insert(id, due);
+            state.by_due.insert((due, partition, key), ());
+        }
+        drop(state);
+        self.changed.notify_one();
+    }
+
     /// The worker is through with a key that was handed out.
     pub fn done(&self, partition: Partition, key: &Key) {
         self.state().at_work.remove(&(partition, key.clone()));
@@ -125,6 +144,17 @@ mod tests {
         timers.done(Partition(1), &key("a"));
         timers.found(found());
         assert_eq!(timers.take_due(Millis(1), 1), Ok(vec![(Partition(1), key("a"))]));
+    }
+
+    #[test]
+    fn a_hastened_key_is_due_at_once_unless_it_is_at_work() {
+        let timers = Timers::default();
+        let found = |due| vec![Timer { partition: Partition(0), key: key("a"), due: Millis(due) }];
+        timers.set(Partition(0), &key("a"), Some(Millis(50)), Millis(0));
+        timers.hasten(found(50), Millis(10));
+        assert_eq!(timers.take_due(Millis(10), 1), Ok(vec![(Partition(0), key("a"))]));
+        timers.hasten(found(50), Millis(10));
+        assert_eq!(timers.take_due(Millis(99), 1), Err(None));
     }
 
     #[test]

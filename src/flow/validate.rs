@@ -18,12 +18,7 @@ pub struct Valid {
 pub fn validate(mut event: Event, subscription: &Arc<Subscription>) -> Result<Valid, Failure> {
     loop {
         let version = event.version;
-        let Some(schema) = subscription.versions.get(&version) else {
-            let accepted: Vec<String> = subscription.versions.keys().map(u32::to_string).collect();
-            let message =
-                format!("`{}` version {version} is not accepted (accepted: {})", event.kind, accepted.join(", "));
-            return Err(Failure::permanent("unknown_version", message));
-        };
+        let Some(schema) = subscription.versions.get(&version) else { return Err(not_accepted(&event, subscription)) };
         let violations = schema.validate(&event.data);
         if !violations.is_empty() {
             return Err(violation(&event.kind, version, violations));
@@ -41,6 +36,18 @@ pub fn validate(mut event: Event, subscription: &Arc<Subscription>) -> Result<Va
         event.data = upcast.script.upcast(&event).map_err(|error| script_failure(&error))?;
         event.version = upcast.to;
     }
+}
+
+/// Whether, and how, an event is in a version that its subscription does not accept.
+pub fn unknown_version(event: &Event, subscription: &Subscription) -> Option<Failure> {
+    (!subscription.versions.contains_key(&event.version)).then(|| not_accepted(event, subscription))
+}
+
+fn not_accepted(event: &Event, subscription: &Subscription) -> Failure {
+    let accepted: Vec<String> = subscription.versions.keys().map(u32::to_string).collect();
+    let (kind, version) = (&event.kind, event.version);
+    let message = format!("`{kind}` version {version} is not accepted (accepted: {})", accepted.join(", "));
+    Failure::permanent("unknown_version", message)
 }
 
 fn violation(kind: &str, version: u32, violations: Vec<Violation>) -> Failure {

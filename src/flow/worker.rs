@@ -308,6 +308,7 @@ impl Worker {
         for outcome in &decision.unparked {
             self.context.tally.unpark(*outcome);
         }
+        decision.story.iter().for_each(|told| self.context.tell(told));
         // A line that moves on keeps its key at work, here, until it is empty or its head waits.
         let moves_on = batch.attention(index) && decision.timer.is_some_and(|due| due <= now);
         if let (Some(key), false) = (&key, moves_on) {

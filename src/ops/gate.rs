@@ -14,10 +14,11 @@ use crate::event::ChannelName;
 use crate::flow::context::{Context, Phase, Scripts};
 use crate::flow::emit::{Destination, Destinations};
 use crate::flow::outbox::PublishCounts;
+use crate::flow::story::Watcher;
 use crate::flow::supervisor::{self, CannotRun, Options};
 use crate::flow::tally::Tally;
 use crate::script::pool::Pool;
-use crate::spec::program::{Pipeline, Program};
+use crate::spec::program::{Pipeline, Program, Written};
 use crate::store::{Store, WriterId};
 
 /// What pipelines stand on, besides their program.
@@ -29,6 +30,7 @@ pub struct Ground {
     pub entropy: Arc<dyn Entropy>,
     /// This process, to the stores.
     pub runner: WriterId,
+    pub watcher: Option<Watcher>,
 }
 
 impl Ground {
@@ -41,7 +43,7 @@ impl Ground {
     ) -> std::io::Result<Self> {
         let scripts = Scripts::Pool(Arc::new(Pool::new(workers)?));
         let runner = WriterId(entropy.fresh());
-        Ok(Self { channels, scripts, clock, entropy, runner })
+        Ok(Self { channels, scripts, clock, entropy, runner, watcher: None })
     }
 
     /// Everything one pipeline needs to run. Does no I/O.
@@ -60,13 +62,17 @@ impl Ground {
                 .channels
                 .sink(name)
                 .map_err(|error| CannotRun { pipeline: pipeline.name.to_string(), why: error.to_string() })?;
-            let envelope = program.channels.get(name).map(|channel| channel.envelope).unwrap_or_default();
+            let envelope = program.channels.get(name).map_or(Written::Sluice, |channel| channel.envelope.written());
             destinations.0.insert(name.clone(), Destination { sink, envelope });
         }
         Ok(Context {
             pipeline: Arc::clone(pipeline),
             revision: Arc::clone(&program.revision),
-            envelopes: program.channels.iter().map(|(name, channel)| (name.clone(), channel.envelope)).collect(),
+            envelopes: program
+                .channels
+                .iter()
+                .map(|(name, channel)| (name.clone(), channel.envelope.clone()))
+                .collect(),
             destinations,
             store,
             clock: Arc::clone(&self.clock),
@@ -76,6 +82,7 @@ impl Ground {
             tally: Tally::new(pipeline),
             published: PublishCounts::default(),
             phase: watch::Sender::new(Phase::Connecting("starting".to_owned())),
+            watcher: self.watcher.clone(),
         })
     }
 }

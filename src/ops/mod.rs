@@ -2,6 +2,7 @@
 
 pub mod dead_letters;
 pub mod gate;
+pub mod guarantee;
 pub mod idle;
 pub mod publish;
 pub mod status;

@@ -11,7 +11,7 @@ use rhai::{AST, Dynamic, OptimizationLevel, Scope};
 
 use super::modules::{Loader, Prepared};
 use super::run::{Imports, Run};
-use super::{Kind, Source, check, errors, host, natives, number};
+use super::{Kind, Source, check, errors, host, natives, number, text};
 use crate::diagnostic::Diagnostic;
 use crate::spec::program::Limits;
 
@@ -61,6 +61,8 @@ impl Inner {
         let mut problems = check::script(&self.rhai, kind, source, &ast);
         let mut loader = Loader::new(&self.rhai, &self.root, &self.limits);
         problems.extend(loader.load(source, &ast).err().unwrap_or_default());
+        loader.pair.add(source, &ast);
+        problems.extend(std::mem::take(&mut loader.pair).problems());
         if !problems.is_empty() {
             return Err(problems);
         }
@@ -103,6 +105,7 @@ fn build(limits: &Limits) -> rhai::Engine {
     engine.register_global_module(BasicMapPackage::new().as_shared_module());
     engine.register_global_module(MoreStringPackage::new().as_shared_module());
     natives::register(&mut engine, limits);
+    text::register(&mut engine, limits.string_bytes);
     number::register(&mut engine);
     host::register(&mut engine);
 

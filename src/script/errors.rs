@@ -7,7 +7,7 @@ use super::convert::Unconvertible;
 use super::engine::{CTX, DATA, EVENT, STATE};
 use super::host::SIGNATURES;
 use super::run::Run;
-use super::{ErrorClass, Place, ScriptError, Source};
+use super::{ErrorClass, Place, ScriptError, Source, text};
 use crate::diagnostic::{Diagnostic, Level, Span};
 use crate::spec::program::Limits;
 
@@ -32,8 +32,7 @@ pub(super) fn unconvertible(run: &mut Run, why: &Unconvertible, name: &str, at: 
 }
 
 /// A value that cannot leave the script.
-pub(super) fn of_result(run: &Run, why: &Unconvertible, name: &str) -> ScriptError {
-    let at = Place { file: run.subject.file.to_string(), line: 0, column: 0 };
+pub(super) fn of_result(why: &Unconvertible, name: &str, at: Place) -> ScriptError {
     ScriptError { class: why.class, message: why.message(name), at }
 }
 
@@ -53,11 +52,13 @@ pub(super) fn of_run(run: &Run, error: &EvalAltResult, limits: &Limits) -> Scrip
     ScriptError { class, message, at }
 }
 
-/// A script may throw a megabyte; the message goes to logs and dead letters.
-fn shorten(message: &mut String) {
-    const MOST: usize = 1_000;
-    if message.len() > MOST {
-        let end = (0..=MOST).rev().find(|at| message.is_char_boundary(*at)).unwrap_or(0);
+/// Longest message in bytes. A script may throw a megabyte, or give one as its reason; it goes to logs, dead letters
+/// and the headers of messages.
+const MAX_MESSAGE: usize = 1_000;
+
+pub(super) fn shorten(message: &mut String) {
+    if message.len() > MAX_MESSAGE {
+        let end = (0..=MAX_MESSAGE).rev().find(|at| message.is_char_boundary(*at)).unwrap_or(0);
         message.truncate(end);
         message.push('…');
     }
@@ -122,7 +123,7 @@ fn script_sentence(error: &EvalAltResult) -> String {
     use EvalAltResult as E;
     match error {
         E::ErrorRuntime(value, ..) if value.is_unit() => "the script threw an error".to_owned(),
-        E::ErrorRuntime(value, ..) => value.to_string(),
+        E::ErrorRuntime(value, ..) => text::shown(value, MAX_MESSAGE),
         E::ErrorFunctionNotFound(signature, ..) => unknown_function(signature),
         E::ErrorVariableNotFound(name, ..) => format!("unknown variable `{name}`"),
         E::ErrorAssignmentToConstant(name, ..) if !name.is_empty() => format!("`{name}` is read-only"),

@@ -3,7 +3,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use rhai::{Dynamic, ImmutableString, Map, Scope};
+use rhai::{Dynamic, ImmutableString, Map, Position, Scope, Stmt};
 use serde_json::Value;
 
 use super::convert::{self, Unconvertible};
@@ -27,19 +27,23 @@ pub(super) fn handle(
         Some(Ending::Skip { why }) => return Ok(Outcome::Skip { why }),
         None => {}
     }
-    let state = if run.state_deleted { None } else { Some(state_left(&mut run, scope)?) };
+    let state = if run.state_deleted { None } else { Some(state_left(script, &mut run, scope)?) };
     Ok(Outcome::Done { state, emitted: run.emitted })
 }
 
 /// The document the script leaves.
-fn state_left(run: &mut Run, mut scope: Scope<'_>) -> Result<Value, ScriptError> {
+fn state_left(script: &Compiled, run: &mut Run, mut scope: Scope<'_>) -> Result<Value, ScriptError> {
     let state = variable(&mut scope, STATE);
     if !state.is_map() {
         let kind = state.type_name();
         let kind = kind.rsplit("::").next().unwrap_or(kind);
-        return Err(failed(run, ErrorClass::Script, format!("`state` must be a map when the script ends, not {kind}")));
+        return Err(failed(
+            script,
+            ErrorClass::Script,
+            format!("`state` must be a map when the script ends, not {kind}"),
+        ));
     }
-    run.allowance.take(state).map_err(|why| errors::of_result(run, &why, STATE))
+    run.allowance.take(state).map_err(|why| errors::of_result(&why, STATE, end(script)))
 }
 
 pub(super) fn matches(
@@ -50,9 +54,9 @@ pub(super) fn matches(
     state: Option<&Value>,
     context: &Context,
 ) -> Result<bool, ScriptError> {
-    let Finished { run, result, .. } = of_key(engine, script, event, key, state, context)?;
+    let Finished { result, .. } = of_key(engine, script, event, key, state, context)?;
     result.as_bool().map_err(|kind| {
-        failed(&run, ErrorClass::Script, format!("the filter yields {kind}; it must yield true or false"))
+        failed(script, ErrorClass::Script, format!("the filter yields {kind}; it must yield true or false"))
     })
 }
 
@@ -64,7 +68,7 @@ pub(super) fn upcast(engine: &Inner, script: &Compiled, event: &Event) -> Result
     scope.push_dynamic(DATA, data.map_err(|why| unreadable(script, &why, DATA))?);
     let Finished { mut run, mut scope, .. } = execute(engine, script, event, None, "".into(), scope)?;
     let data = variable(&mut scope, DATA);
-    run.allowance.take(data).map_err(|why| errors::of_result(&run, &why, DATA))
+    run.allowance.take(data).map_err(|why| errors::of_result(&why, DATA, end(script)))
 }
 
 struct Finished<'a> {
@@ -125,10 +129,10 @@ fn execute<'a>(
     }
     let error = match result {
         Ok(Ok(result)) if run.overrun.is_none() => return Ok(Finished { run, scope, result }),
-        Ok(Ok(_)) => failed(&run, ErrorClass::Limit, errors::overrun(&run, &engine.limits)),
+        Ok(Ok(_)) => failed(script, ErrorClass::Limit, errors::overrun(&run, &engine.limits)),
         Ok(Err(error)) => errors::of_run(&run, &error, &engine.limits),
         Err(_) => failed(
-            &run,
+            script,
             ErrorClass::Script,
             "the script engine panicked, which is a bug; please report it with the script".to_owned(),
         ),
@@ -180,6 +184,16 @@ fn unreadable(script: &Compiled, why: &Unconvertible, name: &str) -> ScriptError
     ScriptError { class: why.class, message: why.message(name), at }
 }
 
-fn failed(run: &Run, class: ErrorClass, message: String) -> ScriptError {
-    ScriptError { class, message, at: Place { file: run.subject.file.to_string(), line: 0, column: 0 } }
+/// A failure that belongs to the script as a whole.
+fn failed(script: &Compiled, class: ErrorClass, message: String) -> ScriptError {
+    ScriptError { class, message, at: end(script) }
+}
+
+pub(super) fn end(script: &Compiled) -> Place {
+    let last = script.ast.statements().last().map_or(Position::NONE, Stmt::position);
+    Place {
+        file: script.file.to_string(),
+        line: last.line().map_or(0, |line| line + script.line_offset),
+        column: last.position().unwrap_or(0),
+    }
 }

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use rhai::{Dynamic, Engine, EvalAltResult, INT, ImmutableString, Map, NativeCallContext, Position};
 
-use super::number::ExactNumber;
+use super::budget::Overrun;
 use super::run::{Ending, Run};
-use super::{Emitted, Kind, Place, errors};
+use super::{Emitted, Kind, Place, errors, text};
 use crate::event::{Headers, Key, derived_id};
 
 type Answer<T> = Result<T, Box<EvalAltResult>>;
@@ -16,6 +16,14 @@ pub(super) const HANDLER_ONLY: [&str; 5] = ["emit", "retry", "reject", "skip", "
 
 /// What an emitted event costs beside its data: its envelope on the wire and in the outbox.
 const EMITTED_BYTES: usize = 256;
+
+/// Longest type of an event: schemas are found by it, and no file has a longer name.
+const MAX_KIND_BYTES: usize = 255;
+
+/// What one run may write to the log, in bytes; a line costs [`LINE_BYTES`] beside its message. Some thousand lines:
+/// an honest handler writes a few.
+pub(super) const LOG_BYTES: usize = 256 * 1024;
+const LINE_BYTES: usize = 128;
 
 /// How the functions are called, for errors about their arguments.
 pub(super) const SIGNATURES: [(&str, &str); 7] = [
@@ -36,24 +44,24 @@ pub(super) fn register(engine: &mut Engine) {
         emit(&context, &kind, data, Some(options))
     });
     engine.register_fn("retry", |context: NativeCallContext, why: ImmutableString| {
-        end(&context, "retry", Ending::Retry { why: why.into(), delay: None })
+        end(&context, "retry", Ending::Retry { why: reason(why), delay: None })
     });
     engine.register_fn("retry", |context: NativeCallContext, why: ImmutableString, delay: ImmutableString| {
         let delay = parse_delay(&delay).ok_or_else(|| {
             fail(&context, format!("`{delay}` is not a delay; write e.g. `\"30s\"`, `\"5m\"` or `\"1h30m\"`"))
         })?;
-        end(&context, "retry", Ending::Retry { why: why.into(), delay: Some(delay) })
+        end(&context, "retry", Ending::Retry { why: reason(why), delay: Some(delay) })
     });
     engine.register_fn("retry", |context: NativeCallContext, why: ImmutableString, seconds: INT| {
         let seconds =
             u64::try_from(seconds).map_err(|_| fail(&context, format!("a delay of {seconds} s lies in the past")))?;
-        end(&context, "retry", Ending::Retry { why: why.into(), delay: Some(Duration::from_secs(seconds)) })
+        end(&context, "retry", Ending::Retry { why: reason(why), delay: Some(Duration::from_secs(seconds)) })
     });
     engine.register_fn("reject", |context: NativeCallContext, why: ImmutableString| {
-        end(&context, "reject", Ending::Reject { why: why.into() })
+        end(&context, "reject", Ending::Reject { why: reason(why) })
     });
     engine.register_fn("skip", |context: NativeCallContext, why: ImmutableString| {
-        end(&context, "skip", Ending::Skip { why: why.into() })
+        end(&context, "skip", Ending::Skip { why: reason(why) })
     });
     engine.register_fn("delete_state", |context: NativeCallContext| -> Answer<()> {
         in_handler(&context, "delete_state", |run| run.state_deleted = true)
@@ -86,6 +94,13 @@ fn in_handler<T>(context: &NativeCallContext<'_>, name: &str, act: impl FnOnce(&
     })
 }
 
+/// What a script gives as its reason goes where messages go, and is as long as these at most.
+fn reason(why: ImmutableString) -> String {
+    let mut why = why.into_owned();
+    errors::shorten(&mut why);
+    why
+}
+
 /// Ends the script: `ErrorTerminated` passes every `try`, and [`Run::must_stop`] sees to the rest.
 fn end(context: &NativeCallContext<'_>, name: &str, ending: Ending) -> Answer<()> {
     in_handler(context, name, |run| {
@@ -97,8 +112,12 @@ fn end(context: &NativeCallContext<'_>, name: &str, ending: Ending) -> Answer<()
 fn emit(context: &NativeCallContext<'_>, kind: &str, data: Dynamic, options: Option<Map>) -> Answer<()> {
     let options = Options::read(context, options)?;
     let position = context.call_position();
+    if kind.len() > MAX_KIND_BYTES {
+        return Err(fail(context, format!("an event type has at most {MAX_KIND_BYTES} bytes, not {}", kind.len())));
+    }
     in_handler(context, "emit", |run| {
-        let data = run.allowance.charge(EMITTED_BYTES).and_then(|()| run.allowance.take(data));
+        let overhead = EMITTED_BYTES + options.headers.0.iter().map(|(n, v)| n.len() + v.len()).sum::<usize>();
+        let data = run.allowance.charge(overhead).and_then(|()| run.allowance.take(data));
         let data = data.map_err(|why| errors::unconvertible(run, &why, "data", position))?;
         let at = Place {
             file: context.call_source().unwrap_or(&run.subject.file).to_owned(),
@@ -194,10 +213,7 @@ fn log(context: &NativeCallContext<'_>, level: &str, message: Dynamic) -> Answer
             return Err(fail(context, message));
         }
     };
-    let message = match message.try_cast_result::<ExactNumber>() {
-        Ok(number) => number.to_string(),
-        Err(message) => message.to_string(),
-    };
+    let message = text::shown(&message, LOG_BYTES);
     note(level, context.call_source(), context.call_position(), &message);
     Ok(())
 }
@@ -205,6 +221,11 @@ fn log(context: &NativeCallContext<'_>, level: &str, message: Dynamic) -> Answer
 /// A line of a script in the log. The message is the script's own choice; nothing of the event is added.
 fn note(level: tracing::Level, source: Option<&str>, at: Position, message: &str) {
     Run::with(|run| {
+        let Some(left) = run.log_bytes.checked_sub(message.len() + LINE_BYTES) else {
+            run.overrun.get_or_insert(Overrun::Output(format!("more than {} KiB of log", LOG_BYTES >> 10)));
+            return;
+        };
+        run.log_bytes = left;
         let file = source.unwrap_or(&run.subject.file);
         let line = errors::line(run, source, at);
         let (pipeline, event) = (&*run.subject.pipeline, run.subject.id.as_str());

@@ -10,11 +10,13 @@ mod engine;
 mod errors;
 mod execute;
 mod host;
+mod kept;
 mod modules;
 mod natives;
 mod number;
 pub mod pool;
 mod run;
+mod text;
 
 use std::fmt;
 use std::path::Path;
@@ -166,6 +168,11 @@ impl Script {
         context: &Context,
     ) -> Result<bool, ScriptError> {
         execute::matches(&self.engine.0, &self.compiled, event, key, state, context)
+    }
+
+    /// Its last statement: where to look when what it leaves is wrong.
+    pub fn end(&self) -> Place {
+        execute::end(&self.compiled)
     }
 }
 

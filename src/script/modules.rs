@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use rhai::{Engine, EvalAltResult, Expr, Module, ModuleResolver, Position, Scope, Shared, Stmt};
 
+use super::kept::Pair;
 use super::pool::STACK_BYTES;
 use super::run::{Imports, Run, Subject};
 use super::{Source, check, errors};
@@ -48,11 +49,21 @@ pub(super) struct Loader<'a> {
     /// Compiled files by path relative to the project.
     done: std::collections::HashMap<String, Shared<Module>>,
     imports: Imports,
+    /// Of all files.
+    pub(super) pair: Pair,
 }
 
 impl<'a> Loader<'a> {
     pub(super) fn new(engine: &'a Engine, root: &'a Path, limits: &'a Limits) -> Self {
-        Self { engine, root, limits, chain: Vec::new(), done: Default::default(), imports: Imports::new() }
+        Self {
+            engine,
+            root,
+            limits,
+            chain: Vec::new(),
+            done: Default::default(),
+            imports: Imports::new(),
+            pair: Pair::default(),
+        }
     }
 
     pub(super) fn into_imports(self) -> Imports {
@@ -104,6 +115,7 @@ impl<'a> Loader<'a> {
             .compile_with_scope(&Scope::new(), source.text)
             .map_err(|error| vec![errors::of_parse(source, &error)])?;
         ast.set_source(source.file);
+        self.pair.add(source, &ast);
         self.load(source, &ast)?;
         let problems = check::module(self.engine, source, &ast);
         if !problems.is_empty() {

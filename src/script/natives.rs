@@ -1,7 +1,7 @@
 //! Natives of the language that would leave the sandbox, replaced: they wait, build values far beyond the size
 //! limits before these are checked, or round numbers.
 
-use rhai::{Dynamic, Engine, EvalAltResult, INT, ImmutableString, Map, NativeCallContext, Position};
+use rhai::{Array, Blob, Dynamic, Engine, EvalAltResult, INT, ImmutableString, Map, NativeCallContext, Position};
 use serde_json::Value;
 
 use super::convert::{self, Allowance};
@@ -15,6 +15,7 @@ type Answer<T> = Result<T, Box<EvalAltResult>>;
 pub(super) fn register(engine: &mut Engine, limits: &Limits) {
     register_sleep(engine);
     register_replace(engine, limits.string_bytes);
+    register_pad(engine, *limits);
     register_json(engine, *limits);
 }
 
@@ -46,12 +47,67 @@ fn replace(text: &mut ImmutableString, find: &str, with: &str, most: usize) -> A
     let matches = text.matches(find).count();
     let length = (text.len() - matches * find.len()).saturating_add(matches.saturating_mul(with.len()));
     if length > most {
-        return Err(EvalAltResult::ErrorDataTooLarge("Length of string".to_owned(), Position::NONE).into());
+        return Err(too_large("Length of string"));
     }
     if matches > 0 {
         *text = text.replace(find, with).into();
     }
     Ok(())
+}
+
+/// The language's own multiplies before it compares, so that a length may wrap around, and never ends when it pads
+/// with nothing.
+fn register_pad(engine: &mut Engine, limits: Limits) {
+    engine.register_fn("pad", move |array: &mut Array, length: INT, item: Dynamic| pad(array, length, item, &limits));
+    engine.register_fn("pad", move |text: &mut ImmutableString, length: INT, with: &str| -> Answer<()> {
+        let length = usize::try_from(length).unwrap_or(0);
+        let missing = length.saturating_sub(text.chars().count());
+        if missing == 0 || with.is_empty() {
+            return Ok(());
+        }
+        if length > limits.string_bytes {
+            return Err(too_large("Length of string"));
+        }
+        // At most four bytes a character, so this is bounded before the language looks at the result.
+        text.make_mut().extend(with.chars().cycle().take(missing));
+        Ok(())
+    });
+}
+
+fn pad(array: &mut Array, length: INT, item: Dynamic, limits: &Limits) -> Answer<()> {
+    let length = usize::try_from(length).unwrap_or(0);
+    let missing = length.saturating_sub(array.len());
+    if missing == 0 {
+        return Ok(());
+    }
+    let (items, bytes) = weight(&item);
+    if length > limits.collection_items || missing.saturating_mul(items) > limits.collection_items {
+        return Err(too_large("Size of array/BLOB"));
+    }
+    if missing.saturating_mul(bytes) > limits.string_bytes {
+        return Err(too_large("Length of string"));
+    }
+    array.resize(length, item);
+    Ok(())
+}
+
+/// Values in a value, itself included, and bytes of text.
+fn weight(value: &Dynamic) -> (usize, usize) {
+    let all = |parts: &mut dyn Iterator<Item = &Dynamic>| {
+        parts.map(weight).fold((1, 0), |sum: (usize, usize), part| (sum.0 + part.0, sum.1 + part.1))
+    };
+    if let Some(array) = value.read_lock::<Array>() {
+        return all(&mut array.iter());
+    }
+    if let Some(map) = value.read_lock::<Map>() {
+        return all(&mut map.values());
+    }
+    let bytes = value.read_lock::<Blob>().map_or(0, |blob| blob.len());
+    (1 + bytes, value.read_lock::<ImmutableString>().map_or(0, |text| text.len()))
+}
+
+fn too_large(what: &str) -> Box<EvalAltResult> {
+    EvalAltResult::ErrorDataTooLarge(what.to_owned(), Position::NONE).into()
 }
 
 /// The language's own reads large numbers as floats and writes what is no JSON.

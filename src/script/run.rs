@@ -12,6 +12,7 @@ use rhai::{ImmutableString, Shared};
 
 use super::budget::{Budget, Overrun};
 use super::convert::Allowance;
+use super::host::LOG_BYTES;
 use super::{Emitted, Kind};
 use crate::spec::program::Limits;
 
@@ -39,6 +40,8 @@ pub(super) struct Run {
     pub(super) ending: Option<Ending>,
     pub(super) overrun: Option<Overrun>,
     pub(super) uuids: u64,
+    /// Of log that may still be written.
+    pub(super) log_bytes: usize,
     budget: Budget,
 }
 
@@ -74,6 +77,7 @@ impl Run {
             ending: None,
             overrun: None,
             uuids: 0,
+            log_bytes: LOG_BYTES,
             budget: Budget::start(limits.wall),
         }
     }

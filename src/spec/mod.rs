@@ -8,18 +8,22 @@
 mod compile;
 mod document;
 mod files;
+mod json_schema;
 mod locate;
+mod mapping;
 mod mask;
 mod names;
 pub mod program;
 mod raw;
-mod units;
+pub mod units;
+mod values;
 mod variables;
 
 use std::path::Path;
 
 use crate::diagnostic::{Diagnostic, Sources, has_errors, rules, sort};
 use files::Files;
+pub use json_schema::{FileKind, json_schema};
 use program::Program;
 
 /// The file that makes a directory a project.

@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use secrecy::SecretString;
 
+pub use super::mapping::{Mapping, Path as MappingPath, Piece, Text as MappedText, Version as MappedVersion};
+use super::units;
 use crate::event::ChannelName;
 use crate::schema::Schema;
 use crate::script::Script;
@@ -125,15 +127,36 @@ pub struct LocalStream {
     pub max_age: Duration,
 }
 
-/// How bytes become an event, and an event bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+/// How bytes become an event.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub enum Envelope {
-    /// Told apart per message on the way in; ours on the way out.
+    /// Told apart per message; ours on the way out.
     #[default]
     Auto,
     Sluice,
     CloudEventsStructured,
     CloudEventsBinary,
+    /// On the way in only.
+    Map(Arc<Mapping>),
+}
+
+/// How an event becomes bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Written {
+    Sluice,
+    CloudEventsStructured,
+    CloudEventsBinary,
+}
+
+impl Envelope {
+    /// What is emitted to a channel is written so. Nothing is emitted to one that maps: the loader refuses it.
+    pub fn written(&self) -> Written {
+        match self {
+            Self::Auto | Self::Sluice | Self::Map(_) => Written::Sluice,
+            Self::CloudEventsStructured => Written::CloudEventsStructured,
+            Self::CloudEventsBinary => Written::CloudEventsBinary,
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -150,6 +173,7 @@ pub struct Pipeline {
     pub retain: Duration,
     pub identity: IdentityBy,
     pub retry: Retry,
+    pub unknown_version: UnknownVersion,
     pub dead_letter: Option<ChannelName>,
     pub limits: Limits,
     pub lag_slo: Option<Duration>,
@@ -185,6 +209,14 @@ impl Pipeline {
 pub enum IdentityBy {
     SourceAndId,
     Id,
+}
+
+/// What becomes of an event in a version that its subscription does not accept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UnknownVersion {
+    DeadLetter,
+    /// It waits, with all that comes after it for its key, for a program that accepts it; at most `retain`.
+    Park,
 }
 
 #[derive(Debug)]
@@ -226,6 +258,31 @@ pub struct Retry {
     pub first: Duration,
     pub factor: f64,
     pub max: Duration,
+}
+
+impl Retry {
+    /// All waits of the schedule together, at their longest.
+    pub fn longest(&self) -> Duration {
+        let mut total = Duration::ZERO;
+        let mut delay = self.first.as_secs_f64();
+        for _ in 1..self.attempts {
+            total += Duration::from_secs_f64(delay.min(self.max.as_secs_f64()));
+            delay = (delay * self.factor).min(self.max.as_secs_f64());
+        }
+        total
+    }
+
+    /// What is wrong when an event can be forgotten while it is still being retried.
+    pub fn outlasts(&self, retain: Duration) -> Option<String> {
+        let schedule = self.longest();
+        (schedule > retain).then(|| {
+            format!(
+                "an event is forgotten after {} while it may still be retried for {}",
+                units::show(retain),
+                units::show(schedule)
+            )
+        })
+    }
 }
 
 /// Limits on what comes in and on one run of a script.

@@ -9,6 +9,8 @@ use crate::diagnostic::{Level, render};
 
 mod bad;
 mod good;
+mod json_schemas;
+mod reference;
 mod sample;
 
 const PIPELINE: &str = "\

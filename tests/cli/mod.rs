@@ -1,10 +1,16 @@
 //! The binary, as a person or a supervisor meets it.
 
 mod dead_letters;
+mod guarantee;
 mod lint;
+mod new;
 mod publish;
+mod refused;
 mod run;
 pub mod sandbox;
 mod servers;
 mod service;
+mod shells;
+mod subscriptions;
 mod tls;
+mod versions;

@@ -181,3 +181,51 @@ async fn events_are_written_in_the_envelope_of_their_channel() {
         running.terminated().expect(0);
     }
 }
+
+/// A channel of somebody else's messages beside those of the sample project.
+fn with_hooks(shop: Shop, id: &str) -> Shop {
+    let map = format!(
+        "{{ {id} type: {{ template: '{{headers.X-Event}}' }}, version: {{ path: .v }}, data: {{ path: .body }} }}"
+    );
+    let hooks = format!(
+        "channels:\n  hooks: {{ nats: {{ stream: HOOKS, subject: hooks, create: true }}, envelope: {{ map: {map} }} }}\n"
+    );
+    let sandbox = shop.sandbox.edited("sluice.yaml", "channels:\n", &hooks);
+    let sandbox = sandbox.edited(
+        "pipelines/fulfilment.yaml",
+        "    from: orders\n    versions: [1, 2]",
+        "    from: [orders, hooks]\n    versions: [1, 2]",
+    );
+    Shop { sandbox, ..shop }
+}
+
+#[tokio::test]
+async fn somebody_elses_messages_go_out_to_the_byte_when_their_mapping_makes_valid_events() {
+    let shop = with_hooks(Shop::open(), "id: { path: .nr },");
+    let good = format!(r#"{{ "nr": 7,  "v": 2, "body": {CREATED} }}"#);
+    let lines = [&good, &good.replace("\"nr\": 7,", ""), &good.replace("1999", "-1"), &good.replace("2,", "9,")];
+    let lines = lines.map(String::as_str).join("\n");
+    let publish = ["publish", "hooks", "--header", "x-event=OrderCreated", "--dedupe"];
+    let done = shop.sandbox.sluice_fed(&publish, &lines).expect(1);
+    assert_eq!(done.stdout, "published 1 event to `hooks`, 3 not valid\n");
+    for expected in [
+        "error: line 2: `id` is to come from `.nr`, which is not there",
+        "error: line 3: `OrderCreated` version 2: /total_cents: ",
+        "error: line 4: no pipeline knows version 9 of `OrderCreated`",
+    ] {
+        assert!(done.stderr.contains(expected), "{expected}: {}", done.stderr);
+    }
+    let client = async_nats::connect(shop.nats.url()).await.unwrap();
+    let message = jetstream::new(client).get_stream("HOOKS").await.unwrap().get_raw_message(1).await.unwrap();
+    assert_eq!(message.payload, good);
+    assert_eq!(message.headers.get("Nats-Msg-Id").map(|value| value.as_str()), Some("hooks/7"));
+}
+
+#[test]
+fn what_a_mapping_cannot_know_is_not_asked_of_it() {
+    let shop = with_hooks(Shop::open(), "");
+    let done = shop.sandbox.sluice(&["publish", "hooks", "--type", "OrderCreated", "--data", CREATED]).expect(2);
+    assert!(done.stderr.starts_with("error: the envelope of channel `hooks` is a `map`"), "{}", done.stderr);
+    let done = shop.sandbox.sluice_fed(&["publish", "hooks", "--dedupe"], "{}").expect(2);
+    assert!(done.stderr.contains("help: leave out `--dedupe`, or map an `id`"), "{}", done.stderr);
+}

@@ -46,6 +46,61 @@ fn what_is_about_to_run_is_said_at_the_start() {
 }
 
 #[test]
+fn what_handlers_log_is_in_the_log_by_its_level() {
+    let handler = "log(\"info\", `${event.key} came`);\nlog(\"debug\", \"not at this level\");\nskip(\"enough\");\n";
+    let sandbox = Sandbox::small("{}")
+        .file("pipelines/h.rhai", handler)
+        .file("events.ndjson", r#"{"id":"1","type":"OrderCreated","version":1,"source":"s","data":{"id":"a"}}"#);
+    let run = ["run", "--feed", "orders=events.ndjson", "--until-idle"];
+    let done = sandbox.sluice(&run).expect(0);
+    assert!(done.stderr.contains("a came") && !done.stderr.contains("not at this level"), "{}", done.stderr);
+    let sandbox =
+        sandbox.file("events.ndjson", r#"{"id":"2","type":"OrderCreated","version":1,"source":"s","data":{"id":"b"}}"#);
+    let done = sandbox.sluice(&[&run[..], &["--show", "--log", "debug"]].concat()).expect(0);
+    assert!(done.stderr.contains("not at this level"), "{}", done.stderr);
+    assert!(done.stdout.starts_with("skipped    OrderCreated v1        b "), "{}", done.stdout);
+    assert!(done.stdout.contains("enough\n"), "{}", done.stdout);
+}
+
+#[test]
+fn a_feed_that_cannot_be_read_or_placed_is_told() {
+    let sandbox = Sandbox::small("{ listen: '127.0.0.1:0' }");
+    for (feed, why) in [
+        ("orders", "write it like `orders=events.ndjson`"),
+        ("orders=nowhere.ndjson", "`nowhere.ndjson` cannot be opened"),
+        ("order=pipelines/p.yaml", "help: did you mean `orders`?"),
+    ] {
+        let done = sandbox.sluice(&["run", "--feed", feed]).expect(2);
+        assert!(done.stderr.contains(why), "{feed}: {}", done.stderr);
+    }
+}
+
+#[test]
+fn a_second_run_on_the_same_store_is_refused_and_told_who_holds_it() {
+    let (sandbox, running) = Sandbox::small("{ listen: '127.0.0.1:0' }").run_kept();
+    running.until_ready();
+    let done = sandbox.sluice(&["run"]).expect(2);
+    assert!(done.stderr.contains("is in use by another `sluice run`: process "), "{}", done.stderr);
+    assert!(done.stderr.contains("embedded: { path: "), "{}", done.stderr);
+    // The command line reads and acts beside it.
+    sandbox.sluice_fed(&["publish", "orders", "--raw"], "not json\n").expect(0);
+    running.until("it is set aside", |_| {
+        let letters = sandbox.sluice(&["dlq", "list", "--format", "json"]).expect(0).json();
+        letters["dead_letters"].as_array().is_some_and(|letters| letters.len() == 1)
+    });
+    let id = sandbox.sluice(&["dlq", "list", "--format", "json"]).expect(0).json()["dead_letters"][0]["id"].clone();
+    sandbox.sluice(&["dlq", "discard", id.as_str().unwrap(), "--why", "not ours"]).expect(0);
+    let status = sandbox.sluice(&["status"]).expect(0).stdout;
+    assert!(status.contains("store: strict") && status.contains("dead letters open 0"), "{status}");
+    let done = running.terminated().expect(0);
+    assert!(
+        done.stdout.starts_with("p: received 1 = done 0 + skipped 0 + duplicate 0 + parked 0 + dead 1"),
+        "{}",
+        done.stdout
+    );
+}
+
+#[test]
 fn a_pipeline_without_events_balances_at_nothing() {
     let (_sandbox, running) = Sandbox::small("{ listen: '127.0.0.1:0' }").run_kept();
     running.until_ready();

@@ -200,10 +200,15 @@ impl Running {
 
     /// Asks until `holds`.
     #[track_caller]
-    pub fn until(&self, what: &str, mut holds: impl FnMut(&Self) -> bool) {
+    pub fn until(&self, what: &str, holds: impl FnMut(&Self) -> bool) {
+        self.until_within(SOON, what, holds);
+    }
+
+    #[track_caller]
+    pub fn until_within(&self, patience: Duration, what: &str, mut holds: impl FnMut(&Self) -> bool) {
         let start = Instant::now();
         while !holds(self) {
-            assert!(start.elapsed() < SOON, "not soon: {what}\n{}", self.log());
+            assert!(start.elapsed() < patience, "not soon: {what}\n{}", self.log());
             std::thread::sleep(Duration::from_millis(10));
         }
     }
@@ -254,6 +259,14 @@ impl Running {
     #[track_caller]
     pub fn until_metric(&self, start: &str, value: f64) {
         self.until(&format!("{start} = {value}"), |run| run.metric(start) == Some(value));
+    }
+
+    /// The most it ever had in memory.
+    pub fn peak_memory_mib(&self) -> u64 {
+        let id = self.child.as_ref().unwrap().id();
+        let status = fs::read_to_string(format!("/proc/{id}/status")).unwrap();
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+        peak.split_whitespace().next().unwrap().parse::<u64>().unwrap() >> 10
     }
 
     pub fn signal(&self, signal: Signal) {

@@ -47,6 +47,11 @@ pub struct DlqArgs {
 #[derive(Subcommand, Debug)]
 enum Verb {
     /// List open dead letters
+    #[command(after_help = "\
+Examples:
+  sluice dlq list
+  sluice dlq list --group                    one line a cause, the most frequent first
+  sluice dlq list --all --format json")]
     List {
         /// One line a cause
         #[arg(long)]
@@ -56,10 +61,21 @@ enum Verb {
         all: bool,
     },
     /// Show a dead letter: its record, its reason, the event as it was received
+    #[command(after_help = "\
+Examples:
+  sluice dlq show 3f2a")]
     Show { id: String },
     /// Run today's handlers on a dead letter and today's state, and show what they would do; writes nothing
+    #[command(after_help = "\
+Examples:
+  sluice dlq try 3f2a")]
     Try { id: String },
     /// Send dead letters through the gate again; each one that is handled closes its record
+    #[command(after_help = "\
+Examples:
+  sluice dlq replay 3f2a 77b0
+  sluice dlq replay --fingerprint 9c41d2a07e55    all of one cause, after asking
+  sluice dlq replay --all-open --yes")]
     Replay {
         #[command(flatten)]
         which: Which,
@@ -68,6 +84,9 @@ enum Verb {
         yes: bool,
     },
     /// Close dead letters without handling them
+    #[command(after_help = "\
+Examples:
+  sluice dlq discard 3f2a 77b0 --why 'test orders'")]
     Discard {
         #[arg(required = true, value_name = "ID")]
         ids: Vec<String>,

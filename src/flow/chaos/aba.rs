@@ -12,7 +12,7 @@ use crate::event::{Headers, Key, Millis, Position, RawEvent};
 use crate::flow::decide::{Env, Item, KeyWork, Origin, Remembered, decide};
 use crate::flow::emit::{Destination, Destinations};
 use crate::flow::route::{Route, route};
-use crate::spec::program::{Envelope, Pipeline};
+use crate::spec::program::{Envelope, Pipeline, Written};
 use crate::store::memory::{Memory, MemoryStore};
 use crate::store::record::KeyRecord;
 use crate::store::{Commit, FoundKey, Group, KeyLookup, Lookup, Store, Verdict, WriterId};
@@ -34,7 +34,7 @@ impl Table {
             headers: Headers::default(),
             payload: event.to_string().into(),
         };
-        match route(raw, &self.pipeline, Envelope::Auto) {
+        match route(raw, &self.pipeline, &Envelope::Auto) {
             Route::Handle(routed) => Item { origin: Origin::Source, routed: *routed },
             Route::Ignore => panic!("the pipeline subscribes to it"),
         }
@@ -56,6 +56,7 @@ impl Table {
             envelope: &|_| Envelope::Auto,
             now: Millis(1),
             entropy: &self.entropy,
+            watched: false,
         };
         let items = vec![(&item, Remembered::default())];
         let work = KeyWork { key: Some(&self.key), found: &found, attention: false, items, forced: None };
@@ -81,7 +82,7 @@ impl Table {
 /// A's commit arrives.
 pub fn late_commit_on_a_rebuilt_key() -> Result<(), String> {
     let bus = crate::bus::memory::MemoryBus::new(Arc::new(crate::clock::SystemClock));
-    let out = Destination { sink: Arc::new(bus.sink("out".into())), envelope: Envelope::Auto };
+    let out = Destination { sink: Arc::new(bus.sink("out".into())), envelope: Written::Sluice };
     let table = Table {
         pipeline: pipeline(),
         destinations: Destinations(BTreeMap::from([("out".into(), out)])),

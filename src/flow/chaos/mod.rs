@@ -6,6 +6,7 @@ mod broken;
 mod broker;
 mod mutants;
 mod rig;
+mod versions;
 
 use rig::{Plan, Trouble, run};
 
@@ -50,11 +51,50 @@ fn publishes_that_are_not_confirmed_are_repeated_in_order() {
 }
 
 #[test]
+fn refused_emissions_are_set_aside_once_and_hold_up_nothing() {
+    let trouble = vec![Trouble::Refusals, Trouble::Crash, Trouble::StoreFaults, Trouble::PublishFaults];
+    hold(&Plan { trouble: trouble.clone(), ..Plan::default() });
+    hold(&Plan { runners: 2, trouble, ..Plan::default() });
+}
+
+#[test]
+fn refused_emissions_outlive_a_store_that_loses_its_last_writes() {
+    hold(&Plan { trouble: vec![Trouble::Refusals, Trouble::Crash, Trouble::TailLost], ..Plan::default() });
+}
+
+#[test]
 fn all_of_it_together() {
     hold(&Plan {
         trouble: vec![Trouble::Crash, Trouble::TailLost, Trouble::StoreFaults, Trouble::PublishFaults],
         ..Plan::default()
     });
+}
+
+#[test]
+fn what_waits_for_a_version_keeps_its_turn_through_crashes() {
+    hold(&Plan { upgrade: true, trouble: vec![Trouble::Crash, Trouble::PublishFaults], ..Plan::default() });
+}
+
+#[test]
+fn what_waits_for_a_version_outlives_a_store_that_loses_its_last_writes() {
+    let trouble = vec![Trouble::Crash, Trouble::TailLost, Trouble::StoreFaults, Trouble::PublishFaults];
+    hold(&Plan { upgrade: true, trouble, ..Plan::default() });
+}
+
+#[test]
+fn what_waits_for_a_version_is_handled_by_two_runners_once() {
+    hold(&Plan { runners: 2, upgrade: true, trouble: vec![Trouble::Crash, Trouble::StoreFaults], ..Plan::default() });
+}
+
+#[test]
+fn what_waits_for_a_version_is_looked_at_as_soon_as_a_program_starts() {
+    let took = rig::wait_for_version().expect("three events, in order");
+    assert!(took < std::time::Duration::from_secs(5), "{took:?}");
+}
+
+#[test]
+fn an_event_that_waited_for_a_version_and_kills_its_runner_three_times_is_set_aside() {
+    assert_eq!(rig::killer_that_waited().as_deref(), Ok("crash_suspect handled [2]"));
 }
 
 #[test]

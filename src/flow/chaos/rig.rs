@@ -1,7 +1,9 @@
-//! One run: events with duplicates over a few keys, a pipeline that folds them, trouble, and what must be true at
-//! the end.
+//! One run: events with duplicates over a few keys, a pipeline that folds them, and trouble.
 
-use std::collections::{BTreeMap, HashMap};
+mod check;
+mod waiting;
+
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -22,11 +24,15 @@ use crate::flow::supervisor::{self, Options};
 use crate::flow::tally::Tally;
 use crate::schema::Schema;
 use crate::script::{Engine, Kind, Source as ScriptSource};
-use crate::spec::program::{Emit, Envelope, FieldPath, IdentityBy, Limits, Pipeline, Retry, Subscription};
+use crate::spec::program::{
+    Emit, FieldPath, IdentityBy, Limits, Pipeline, Retry, Subscription, UnknownVersion, Upcast, Written,
+};
 use crate::store::memory::{Memory, MemoryStore};
-use crate::store::record::{DeadRecord, KeyRecord};
-use crate::store::{KeyLookup, Lookup, Store, WriterId};
+use crate::store::record::DeadRecord;
+use crate::store::{Store, WriterId};
 use crate::testkit::faulty_store::{Fault, FaultyStore, Op};
+
+pub use waiting::{killer_that_waited, wait_for_version};
 
 pub const PARTITIONS: u16 = 4;
 pub const RETAIN: Duration = Duration::from_secs(24 * 3600);
@@ -53,6 +59,8 @@ pub enum Trouble {
     StoreFaults,
     /// Publishes are stored but not confirmed, or refused for a while.
     PublishFaults,
+    /// The destination refuses some emissions for good.
+    Refusals,
 }
 
 #[derive(Clone, Debug)]
@@ -63,11 +71,13 @@ pub struct Plan {
     pub trouble: Vec<Trouble>,
     /// Whether some events ask for a retry first.
     pub retries: bool,
+    /// Whether some events are in a version that only the program of later accepts.
+    pub upgrade: bool,
 }
 
 impl Default for Plan {
     fn default() -> Self {
-        Self { keys: 5, events: 60, runners: 1, trouble: Vec::new(), retries: true }
+        Self { keys: 5, events: 60, runners: 1, trouble: Vec::new(), retries: true, upgrade: false }
     }
 }
 
@@ -81,22 +91,32 @@ const HANDLER: &str = r#"
 "#;
 
 pub fn pipeline() -> Arc<Pipeline> {
+    Arc::new(accepting(&[1]))
+}
+
+/// The pipeline in a program that accepts these versions, and lets the others wait.
+pub fn accepting(versions: &[u32]) -> Pipeline {
     let engine = Engine::new(Limits::default(), Path::new("."));
     let source = ScriptSource { file: "fold.rhai", text: HANDLER, line_offset: 0 };
     let handler = engine.compile(Kind::Handler, &source).unwrap_or_else(|errors| panic!("{errors:?}"));
+    let source = ScriptSource { file: "up.rhai", text: "data = event.data;", line_offset: 0 };
+    let upcast = Arc::new(engine.compile(Kind::Upcaster, &source).unwrap_or_else(|errors| panic!("{errors:?}")));
     let anything = || Arc::new(Schema::compile(&json!(true)).expect("a schema"));
     let subscription = Subscription {
         event: "Counted".to_owned(),
         from: vec!["in".into()],
         key: FieldPath(vec!["data".to_owned(), "key".to_owned()]),
-        versions: BTreeMap::from([(1, anything())]),
-        upcasts: HashMap::new(),
-        newest: 1,
+        versions: versions.iter().map(|version| (*version, anything())).collect(),
+        upcasts: versions
+            .windows(2)
+            .map(|step| (step[0], Upcast { to: step[1], script: Arc::clone(&upcast) }))
+            .collect(),
+        newest: versions.iter().copied().max().expect("at least one version"),
         filter: None,
         handler: Arc::new(handler),
     };
     let emit = Emit { event: "Folded".to_owned(), version: 1, to: vec!["out".into()], schema: anything() };
-    Arc::new(Pipeline {
+    Pipeline {
         name: "fold".into(),
         description: None,
         file: "pipelines/fold.yaml".to_owned(),
@@ -106,10 +126,11 @@ pub fn pipeline() -> Arc<Pipeline> {
         retain: RETAIN,
         identity: IdentityBy::SourceAndId,
         retry: Retry { attempts: 5, first: Duration::from_secs(1), factor: 2.0, max: Duration::from_secs(10) },
+        unknown_version: UnknownVersion::Park,
         dead_letter: None,
         limits: Limits::default(),
         lag_slo: None,
-    })
+    }
 }
 
 /// Virtual wall time: follows the paused clock of the test's runtime.
@@ -163,6 +184,7 @@ impl World {
         let broker = Broker {
             bus: bus.clone(),
             faults: plan.trouble.contains(&Trouble::PublishFaults),
+            refuses: plan.trouble.contains(&Trouble::Refusals),
             luck: Arc::clone(&luck),
             trouble_left: Arc::new(AtomicU64::new(1)),
         };
@@ -185,7 +207,7 @@ impl World {
     fn start(&mut self) -> Runner {
         let channels = Arc::clone(&self.broker);
         let sink = channels.sink(&"out".into()).expect("the memory bus opens any channel");
-        let destinations = BTreeMap::from([("out".into(), Destination { sink, envelope: Envelope::Auto })]);
+        let destinations = BTreeMap::from([("out".into(), Destination { sink, envelope: Written::Sluice })]);
         let tally = Tally::new(&self.pipeline);
         self.tallies.push(Arc::clone(&tally));
         let store = Arc::new(FaultyStore::new(Arc::new(MemoryStore::new(Arc::clone(&self.memory)))));
@@ -211,6 +233,7 @@ impl World {
             tally,
             published: PublishCounts::default(),
             phase: tokio::sync::watch::channel(Phase::Recovering).0,
+            watcher: None,
         });
         let options =
             Options { workers: 2, in_flight: crate::bus::Demand { events: 16, bytes: 1 << 20 }, ..Options::default() };
@@ -234,6 +257,7 @@ impl World {
         // Stores of runners that crashed: what they sent late may still arrive.
         let mut ghosts: Vec<Arc<FaultyStore>> = Vec::new();
         let mut snapshots = Vec::new();
+        let mut upgrade = self.plan.upgrade;
         loop {
             let burst = 1 + self.roll(8);
             let mut fed = false;
@@ -265,6 +289,13 @@ impl World {
                 let runner = self.start();
                 runners.push(runner);
             }
+            if upgrade && self.roll(6) == 0 {
+                upgrade = false;
+                self.upgrade(&mut runners, &mut ghosts).await;
+            }
+        }
+        if upgrade {
+            self.upgrade(&mut runners, &mut ghosts).await;
         }
         for store in runners.iter().map(|runner| &runner.store).chain(&ghosts) {
             store.calm();
@@ -281,6 +312,17 @@ impl World {
             }
         }
         self.check(&expected).await
+    }
+
+    /// Every runner dies, and another comes with a program that accepts one version more.
+    async fn upgrade(&mut self, runners: &mut Vec<Runner>, ghosts: &mut Vec<Arc<FaultyStore>>) {
+        self.pipeline = Arc::new(accepting(&[1, 2]));
+        for old in std::mem::take(runners) {
+            ghosts.push(Arc::clone(&old.store));
+            self.crash(old).await;
+            let runner = self.start();
+            runners.push(runner);
+        }
     }
 
     async fn kill(mut self) -> Result<String, String> {
@@ -354,98 +396,4 @@ impl World {
             store.position(&"in".into()).await
         ))
     }
-
-    fn expected_feed(&self) -> Feed {
-        let mut feed = Vec::new();
-        let mut first_seen: BTreeMap<String, Vec<u64>> = BTreeMap::new();
-        let mut sent: Vec<(String, u64, String)> = Vec::new();
-        for n in 1..=self.plan.events {
-            let key = format!("k{}", self.roll(self.plan.keys));
-            let flaky = self.plan.retries && self.roll(8) == 0;
-            let event = json!({
-                "id": format!("e{n}"), "type": "Counted", "version": 1, "source": "test",
-                "data": { "key": key, "n": n, "flaky": flaky },
-            });
-            let payload = event.to_string();
-            feed.push(payload.clone());
-            first_seen.entry(key.clone()).or_default().push(n);
-            sent.push((key, n, payload));
-            while self.roll(3) == 0 {
-                let again = usize::try_from(self.roll(sent.len() as u64)).expect("a small number");
-                // Mostly right behind, where one batch holds both.
-                let pick = if self.roll(2) == 0 { sent.len() - 1 } else { again };
-                feed.push(sent[pick].2.clone());
-            }
-        }
-        Feed { feed, by_key: first_seen }
-    }
-
-    async fn check(&self, expected: &Feed) -> Result<(), String> {
-        let store = MemoryStore::new(Arc::clone(&self.memory));
-        let dead = store.dead_letters(false).await.map_err(|error| error.to_string())?;
-        if let Some((_, letter)) = dead.first() {
-            let (record, _) = DeadRecord::decode(&letter.body).map_err(|error| error.to_string())?;
-            return Err(format!("{} dead letters: {}", dead.len(), record.failure.message));
-        }
-        for tally in &self.tallies {
-            if !tally.snapshot().holds() {
-                return Err(format!("the balance does not hold: {}", tally.snapshot()));
-            }
-        }
-        let mut emitted: BTreeMap<String, Vec<Value>> = BTreeMap::new();
-        for raw in self.bus.events("out") {
-            let event: Value = serde_json::from_slice(&raw.payload).map_err(|error| error.to_string())?;
-            let n = event["data"]["n"].as_u64().unwrap_or(0);
-            let key = expected.by_key.iter().find(|(_, ns)| ns.contains(&n)).map(|(key, _)| key.clone());
-            emitted.entry(key.ok_or("an emission of nothing")?).or_default().push(event["data"].clone());
-        }
-        for (text, ns) in &expected.by_key {
-            let key = Key::new(text).ok_or("an empty key")?;
-            let lookup = Lookup { keys: vec![KeyLookup { key: key.clone(), parked: 0 }], ..Lookup::default() };
-            let found =
-                store.lookup(vec![(key.partition(PARTITIONS), lookup)]).await.map_err(|error| error.to_string())?;
-            let record = KeyRecord::decode(&found[0].keys[0].record).map_err(|error| error.to_string())?;
-            let state = record.state.unwrap_or_default();
-            let got = emitted.get(text).cloned().unwrap_or_default();
-            if self.plan.runners == 1 {
-                let mut hash = 7_u64;
-                let mut wanted = Vec::new();
-                for (index, n) in ns.iter().enumerate() {
-                    hash = (hash * 31 + n) % 1_000_003;
-                    wanted.push(json!({ "n": n, "count": index + 1, "hash": hash }));
-                }
-                if state["hash"].as_u64() != Some(hash) || state["count"].as_u64() != Some(ns.len() as u64) {
-                    return Err(format!("key {text}: state {state}, wanted count {} hash {hash}", ns.len()));
-                }
-                if got != wanted {
-                    return Err(format!("key {text}: emitted {got:?}, wanted {wanted:?}"));
-                }
-            } else {
-                // Order across runners is not promised, but each event counts once and is emitted once; and unless
-                // the store forgot some (then they may come about again in another order), emissions keep the order
-                // of the state changes that caused them.
-                let sum: u64 = ns.iter().sum();
-                if state["count"].as_u64() != Some(ns.len() as u64) || state["sum"].as_u64() != Some(sum) {
-                    return Err(format!("key {text}: state {state}, wanted count {} sum {sum}", ns.len()));
-                }
-                let counts: Vec<u64> = got.iter().filter_map(|data| data["count"].as_u64()).collect();
-                let mut emitted: Vec<u64> = got.iter().filter_map(|data| data["n"].as_u64()).collect();
-                emitted.sort_unstable();
-                if emitted != *ns {
-                    return Err(format!("key {text}: emitted for {emitted:?}, wanted {ns:?}"));
-                }
-                let forgot = self.plan.trouble.contains(&Trouble::TailLost);
-                if !forgot && counts != (1..=ns.len() as u64).collect::<Vec<_>>() {
-                    return Err(format!("key {text}: emissions out of turn: {counts:?}"));
-                }
-            }
-        }
-        Ok(())
-    }
-}
-
-struct Feed {
-    feed: Vec<String>,
-    /// Numbers of each key in the order of their first arrival.
-    by_key: BTreeMap<String, Vec<u64>>,
 }

@@ -11,7 +11,7 @@ use crate::event::{Event, Headers, Position, RawEvent};
 use crate::flow::decode::decode;
 use crate::flow::route::{Route, Subject, route};
 use crate::schema::Schema;
-use crate::spec::program::{Channel, Envelope, Limits, Pipeline, Program};
+use crate::spec::program::{Channel, Envelope, Limits, Pipeline, Program, Written};
 
 const CLOUDEVENTS: &str = "application/cloudevents+json";
 
@@ -47,7 +47,7 @@ impl Press<'_> {
             let payload = Bytes::copy_from_slice(line);
             let raw = self.received(self.headers.clone(), payload.clone());
             // Only for the subject: what cannot be told of it is `unknown` there.
-            let event = decode(&raw, self.channel.envelope, &self.limits()).ok();
+            let event = decode(&raw, &self.channel.envelope, &self.limits()).ok();
             let kind = event.as_ref().map_or("unknown", |event| &event.kind);
             let subject = sink.subject("", kind, "unknown").map_err(one)?;
             let order_key = self.key(&raw);
@@ -56,7 +56,7 @@ impl Press<'_> {
         }
         let raw = self.envelop(line).map_err(one)?;
         let limits = self.limits();
-        let event = decode(&raw, self.channel.envelope, &limits).map_err(|failure| one(failure.message))?;
+        let event = decode(&raw, &self.channel.envelope, &limits).map_err(|failure| one(failure.message))?;
         let order_key = self.check(&raw, &event)?;
         let subject = sink.subject("", &event.kind, &order_key).map_err(one)?;
         let dedupe_id = if self.dedupe { format!("{}/{}", event.source, event.id) } else { String::new() };
@@ -66,6 +66,10 @@ impl Press<'_> {
 
     /// The line as the channel's envelope wants it, with what was left out filled in.
     fn envelop(&self, line: &[u8]) -> Result<RawEvent, String> {
+        if let Envelope::Map(_) = self.channel.envelope {
+            // What is absent from somebody else's message is not ours to fill in.
+            return Ok(self.received(self.headers.clone(), Bytes::copy_from_slice(line)));
+        }
         let parsed = serde_json::from_slice(line).map_err(|error| format!("not JSON: {error}"))?;
         let Value::Object(mut members) = parsed else { return Err("JSON, but not an object".to_owned()) };
         let structured = members.contains_key("specversion");
@@ -83,8 +87,8 @@ impl Press<'_> {
         if self.channel.envelope == as_written || self.channel.envelope == Envelope::Auto {
             return Ok(raw);
         }
-        let event = decode(&raw, as_written, &self.limits()).map_err(|failure| failure.message)?;
-        let (mut headers, payload) = encode(&event, self.channel.envelope);
+        let event = decode(&raw, &as_written, &self.limits()).map_err(|failure| failure.message)?;
+        let (mut headers, payload) = encode(&event, self.channel.envelope.written());
         headers.0.extend(self.headers.0.iter().cloned());
         Ok(self.received(headers, payload))
     }
@@ -132,7 +136,7 @@ impl Press<'_> {
 
     /// Of the first pipeline that finds one. Empty: there is none.
     fn key(&self, raw: &RawEvent) -> String {
-        let key = self.readers().find_map(|pipeline| match route(raw.clone(), pipeline, self.channel.envelope) {
+        let key = self.readers().find_map(|pipeline| match route(raw.clone(), pipeline, &self.channel.envelope) {
             Route::Handle(routed) => match routed.subject {
                 Subject::Keyed { key, .. } => Some(key.as_str().to_owned()),
                 Subject::Keyless { .. } => None,
@@ -155,7 +159,7 @@ impl Press<'_> {
             .collect();
         let mut order_key = String::new();
         for pipeline in self.readers() {
-            match route(raw.clone(), pipeline, self.channel.envelope) {
+            match route(raw.clone(), pipeline, &self.channel.envelope) {
                 Route::Ignore => {}
                 Route::Handle(routed) => match routed.subject {
                     Subject::Keyed { key, .. } if order_key.is_empty() => order_key = key.as_str().to_owned(),
@@ -194,22 +198,22 @@ impl Press<'_> {
 }
 
 /// An event in an envelope.
-fn encode(event: &Event, envelope: Envelope) -> (Headers, Bytes) {
+fn encode(event: &Event, envelope: Written) -> (Headers, Bytes) {
     let Event { id, kind, version, source, time, data, .. } = event;
     let time = time.clone().unwrap_or_default();
     let mut headers = Headers::default();
     let body = match envelope {
-        Envelope::Auto | Envelope::Sluice => {
+        Written::Sluice => {
             json!({ "id": id, "type": kind, "version": version, "source": source, "time": time, "data": data })
         }
-        Envelope::CloudEventsStructured => {
+        Written::CloudEventsStructured => {
             headers.push("content-type", CLOUDEVENTS);
             json!({
                 "specversion": "1.0", "id": id, "type": kind, "source": source, "time": time,
                 "dataversion": version.to_string(), "datacontenttype": "application/json", "data": data,
             })
         }
-        Envelope::CloudEventsBinary => {
+        Written::CloudEventsBinary => {
             for (name, value) in [
                 ("content-type", "application/json"),
                 ("ce-specversion", "1.0"),

@@ -31,8 +31,13 @@ impl Place {
 
 #[derive(Debug)]
 enum Use {
-    Read { pipeline: String },
-    Publish,
+    Read {
+        pipeline: String,
+    },
+    /// Events, in the channel's envelope.
+    Emit,
+    /// Dead letters, as they were received.
+    SetAside,
 }
 
 /// Every mention of a channel, in order.
@@ -44,8 +49,12 @@ impl Uses {
         self.mention(context, name, Use::Read { pipeline: pipeline.to_owned() }, place)
     }
 
-    pub fn publish(&mut self, context: &mut Context<'_>, name: &str, place: Place) -> Option<ChannelName> {
-        self.mention(context, name, Use::Publish, place)
+    pub fn emit(&mut self, context: &mut Context<'_>, name: &str, place: Place) -> Option<ChannelName> {
+        self.mention(context, name, Use::Emit, place)
+    }
+
+    pub fn set_aside(&mut self, context: &mut Context<'_>, name: &str, place: Place) -> Option<ChannelName> {
+        self.mention(context, name, Use::SetAside, place)
     }
 
     fn mention(&mut self, context: &mut Context<'_>, name: &str, how: Use, place: Place) -> Option<ChannelName> {
@@ -63,7 +72,8 @@ impl Uses {
         let mut channels: BTreeMap<ChannelName, Channel> = BTreeMap::new();
         for channel in project.channels.values() {
             let Channel { name, kind, envelope } = channel;
-            channels.insert(name.clone(), Channel { name: name.clone(), kind: kind.clone(), envelope: *envelope });
+            channels
+                .insert(name.clone(), Channel { name: name.clone(), kind: kind.clone(), envelope: envelope.clone() });
         }
         let mut consumers: BTreeMap<(Arc<str>, String, String), (String, ChannelName)> = BTreeMap::new();
         let mut volatile_told = false;
@@ -76,12 +86,19 @@ impl Uses {
                 }
                 continue;
             };
+            if matches!((&how, &channel.envelope), (Use::Emit, Envelope::Map(_))) {
+                let message = format!(
+                    "nothing can be emitted to the channel `{name}`: its envelope is a `map`, which is read only"
+                );
+                let error = Diagnostic::error(rules::CHANNEL, message).at(place.span());
+                context.push(error.help("emit to a channel with another envelope, or with none"));
+            }
             let subjects = match &channel.kind {
                 ChannelKind::Local(local) => &local.subjects,
                 ChannelKind::Nats { subjects, .. } => subjects,
             };
             match how {
-                Use::Publish => {
+                Use::Emit | Use::SetAside => {
                     if let Some(why) = unpublishable(subjects) {
                         let message = format!("the channel `{name}` cannot be published to: {why}");
                         let error = Diagnostic::error(rules::CHANNEL, message).at(place.span());

@@ -2,6 +2,7 @@
 //! checked all the same.
 
 mod channels;
+mod envelope;
 mod pipeline;
 mod project;
 mod reliability;

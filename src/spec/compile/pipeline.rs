@@ -62,8 +62,13 @@ pub fn compile(
     });
     let partitions = partitions(context, &document, raw.partitions);
     let limits = reliability::limits(context, &document, raw.limits.as_ref());
-    let said =
-        raw::Reliability { retry: raw.retry, dead_letter: raw.dead_letter, idempotency: raw.idempotency, slo: raw.slo };
+    let said = raw::Reliability {
+        retry: raw.retry,
+        dead_letter: raw.dead_letter,
+        idempotency: raw.idempotency,
+        unknown_version: raw.unknown_version,
+        slo: raw.slo,
+    };
     let settings = Settings::read(context, &document, &root, &said).or(&project.defaults);
     settings.warn_if_forgotten(context, &document);
     let key = raw.key.as_ref().map(|key| context.checked(names::field_path(key), &document, &root.key("key")));
@@ -81,7 +86,7 @@ pub fn compile(
     let dead_letter = settings
         .dead_letter
         .as_ref()
-        .map(|(channel, place)| reader.uses.publish(reader.context, channel, place.clone()));
+        .map(|(channel, place)| reader.uses.set_aside(reader.context, channel, place.clone()));
     reader.dead_letters_come_back(dead_letter.as_ref().and_then(Option::as_ref), &subscriptions, &settings);
     let pipeline = Pipeline {
         name: name?,
@@ -93,6 +98,7 @@ pub fn compile(
         retain: settings.retain(),
         identity: settings.identity(),
         retry: settings.retry(),
+        unknown_version: settings.unknown_version(),
         dead_letter: dead_letter.flatten(),
         limits,
         lag_slo: settings.lag,
@@ -253,7 +259,7 @@ impl Reader<'_, '_> {
             let place = Place::new(self.document, path.clone());
             let channel = match pipeline {
                 Some(pipeline) => self.uses.read(self.context, name, pipeline, place),
-                None => self.uses.publish(self.context, name, place),
+                None => self.uses.emit(self.context, name, place),
             };
             match channel {
                 Some(channel) if channels.contains(&channel) => {

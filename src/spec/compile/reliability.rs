@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::super::document::Document;
 use super::super::locate::{NodePath, Step};
-use super::super::program::{IdentityBy, Limits, Retry};
+use super::super::program::{IdentityBy, Limits, Retry, UnknownVersion};
 use super::super::{raw, units};
 use super::Context;
 use super::channels::Place;
@@ -23,6 +23,7 @@ pub struct Settings {
     max: Option<Duration>,
     by: Option<IdentityBy>,
     retain: Option<Duration>,
+    unknown_version: Option<UnknownVersion>,
     pub lag: Option<Duration>,
     pub dead_letter: Option<(String, Place)>,
 }
@@ -56,6 +57,10 @@ impl Settings {
             settings.retain = reader.duration(idempotency.retain.as_ref(), &base.key("retain"));
             settings.by = idempotency.by.as_ref().and_then(|by| reader.identity(by, &base.key("by")));
         }
+        settings.unknown_version = raw.unknown_version.map(|choice| match choice {
+            raw::UnknownVersion::DeadLetter => UnknownVersion::DeadLetter,
+            raw::UnknownVersion::Park => UnknownVersion::Park,
+        });
         if let Some(slo) = &raw.slo {
             settings.lag = reader.duration(slo.lag.as_ref(), &base.key("slo").key("lag"));
         }
@@ -74,6 +79,7 @@ impl Settings {
             max: self.max.or(defaults.max),
             by: self.by.or(defaults.by),
             retain: self.retain.or(defaults.retain),
+            unknown_version: self.unknown_version.or(defaults.unknown_version),
             lag: self.lag.or(defaults.lag),
             dead_letter: self.dead_letter.or_else(|| defaults.dead_letter.clone()),
         }
@@ -85,6 +91,10 @@ impl Settings {
 
     pub fn identity(&self) -> IdentityBy {
         self.by.unwrap_or(IdentityBy::SourceAndId)
+    }
+
+    pub fn unknown_version(&self) -> UnknownVersion {
+        self.unknown_version.unwrap_or(UnknownVersion::DeadLetter)
     }
 
     pub fn retry(&self) -> Retry {
@@ -100,33 +110,13 @@ impl Settings {
 
     /// Warns when an event can be forgotten while it is still being retried.
     pub fn warn_if_forgotten(&self, context: &mut Context<'_>, document: &Document) {
-        let (retry, retain) = (self.retry(), self.retain());
-        let schedule = longest(&retry);
-        if schedule <= retain {
-            return;
-        }
-        let message = format!(
-            "an event is forgotten after {} while it may still be retried for {}",
-            units::show(retain),
-            units::show(schedule)
-        );
+        let Some(message) = self.retry().outlasts(self.retain()) else { return };
         let root = NodePath::default();
         let said = if self.retain.is_some() { root.key("idempotency").key("retain") } else { root.key("retry") };
         let span = document.at_key(&said);
         let warning = Diagnostic::warning(rules::GUARANTEE, message).at(span);
         context.push(warning.help("make `idempotency.retain` longer, or the retry schedule shorter"));
     }
-}
-
-/// All delays of a schedule together.
-fn longest(retry: &Retry) -> Duration {
-    let mut total = Duration::ZERO;
-    let mut delay = retry.first.as_secs_f64();
-    for _ in 1..retry.attempts {
-        total += Duration::from_secs_f64(delay.min(retry.max.as_secs_f64()));
-        delay = (delay * retry.factor).min(retry.max.as_secs_f64());
-    }
-    total
 }
 
 /// `serde_json` reads 128 levels and refuses more; state and emissions add an envelope to what a script may nest, and

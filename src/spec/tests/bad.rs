@@ -26,6 +26,7 @@ fn keys_and_shapes() {
         [
             ("a misspelt key", Project::new().and("retyr: { attempts: 3 }\n")),
             ("a misspelt key that is required", Project::new().swap("subscriptions", "subscription")),
+            ("an unknown policy", Project::new().and("unknown_version: prak\n")),
             ("a misspelt key deep inside", Project::new().and("retry: { atempts: 3 }\n")),
             ("a key of a later release", Project::new().swap("    handler", "    after: [X]\n    handler")),
             (
@@ -286,6 +287,57 @@ fn bombs_are_refused_quickly() {
         }
     }
     assert!(started.elapsed().as_secs() < 60, "{:?}", started.elapsed());
+}
+
+#[test]
+fn envelopes_that_map() {
+    let map = |fields: &str| {
+        let channel = format!("channels:\n  orders:\n    local: {{}}\n    envelope: {fields}\n");
+        Project::new().with("sluice.yaml", channel)
+    };
+    told(
+        "envelopes_that_map",
+        [
+            ("an unknown envelope", map("cloud")),
+            ("an empty map", map("{ map: {} }")),
+            ("a map of nothing", map("{ map: }")),
+            ("a list", map("{ map: [type] }")),
+            ("two envelopes", map("{ map: { type: { value: T } }, sluice: }")),
+            ("an unknown field", map("{ map: { type: { value: T }, idd: { path: .id } } }")),
+            ("a misspelt field that is required", map("{ map: { tpye: { value: T } } }")),
+            ("an unknown way", map("{ map: { type: { pth: .type } } }")),
+            ("two ways at once", map("{ map: { type: { path: .type, value: T } } }")),
+            ("no way", map("{ map: { type: {} } }")),
+            ("a field without a way", map("{ map: { type: .type } }")),
+            ("a path from nowhere", map("{ map: { type: { path: action } } }")),
+            ("a path with a hole", map("{ map: { type: { path: .a..b } } }")),
+            ("an open quote", map("{ map: { type: { path: '.\"a.b' } } }")),
+            ("a header without a name", map("{ map: { type: { path: headers. } } }")),
+            ("a template without a path", map("{ map: { type: { template: T } } }")),
+            ("a template with a stray brace", map("{ map: { type: { template: 'T.{.a' } } }")),
+            ("a template with a bad path", map("{ map: { type: { template: 'T.{a}' } } }")),
+            ("a variable in a template", map("{ map: { type: { template: '${T}.{.a}' } } }")),
+            ("a variable in a value", map("{ map: { type: { value: T }, source: { value: '${S}' } } }")),
+            ("a type that is no name", map("{ map: { type: { value: a type } } }")),
+            ("a number where a text belongs", map("{ map: { type: { value: 7 } } }")),
+            ("a list where a constant belongs", map("{ map: { type: { value: [T] } } }")),
+            ("one id for all", map("{ map: { type: { value: T }, id: { value: same } } }")),
+            ("one time for all", map("{ map: { type: { value: T }, time: { value: now } } }")),
+            ("a version in quotes", map("{ map: { type: { value: T }, version: { value: '1' } } }")),
+            ("version zero", map("{ map: { type: { value: T }, version: { value: 0 } } }")),
+            ("data from a header", map("{ map: { type: { value: T }, data: { path: headers.X } } }")),
+            ("data from itself", map("{ map: { type: { value: T }, data: { path: data.x } } }")),
+            ("data as a template", map("{ map: { type: { value: T }, data: { template: '{.a}' } } }")),
+            (
+                "all that is wrong at once",
+                map("{ map: { id: { value: x }, type: { path: a }, version: { value: x }, data: { value: 1 } } }"),
+            ),
+            (
+                "emitted to",
+                map("{ map: { type: { value: T } } }").and("emits: [ { event: OrderPaid, version: 3, to: orders } ]\n"),
+            ),
+        ],
+    );
 }
 
 proptest::proptest! {

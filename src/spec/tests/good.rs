@@ -3,7 +3,8 @@ use std::time::Duration;
 use secrecy::ExposeSecret as _;
 
 use super::program::{
-    ChannelKind, DurabilityChoice, Envelope, FieldPath, IdentityBy, LocalStream, NatsAuth, StoreConfig,
+    ChannelKind, DurabilityChoice, Envelope, FieldPath, IdentityBy, LocalStream, MappedText, MappedVersion,
+    MappingPath, NatsAuth, Piece, StoreConfig, UnknownVersion,
 };
 use super::*;
 
@@ -79,6 +80,49 @@ admin: { listen: \"localhost:9000\", token: \"${file:token}\" }
     let admin = program.admin.as_ref().expect("admin");
     assert_eq!((admin.listen.port(), admin.token.as_ref().expect("a token").expose_secret()), (9000, "s3cret"));
     assert!(!format!("{program:?}").contains("s3cret"));
+}
+
+#[test]
+fn an_envelope_may_map_somebody_elses_messages() {
+    let project = Project::new().with(
+        "sluice.yaml",
+        "\
+channels:
+  full:
+    local: {}
+    envelope:
+      map:
+        id: { path: headers.X-GitHub-Delivery }
+        type: { template: \"PullRequest.{data.action}\" }
+        version: { path: .v }
+        source: { value: github }
+        time: { path: .pull_request.updated_at }
+        data: { path: .pull_request }
+  orders: { local: {}, envelope: { map: { type: { value: OrderCreated } } } }
+defaults: { dead_letter: full }
+",
+    );
+    let program = project.program();
+    let Envelope::Map(full) = &program.channels["full"].envelope else { panic!("a map") };
+    assert_eq!(full.id, Some(MappedText::Path(MappingPath::Header("X-GitHub-Delivery".into()))));
+    let action = Piece::Path(MappingPath::Data(vec!["action".into()]));
+    assert_eq!(full.kind, MappedText::Template(vec![Piece::Literal("PullRequest.".into()), action]));
+    assert_eq!(full.version, MappedVersion::Read(MappedText::Path(MappingPath::Payload(vec!["v".into()]))));
+    assert_eq!(full.source, Some(MappedText::Value("github".into())));
+    assert_eq!(full.data, ["pull_request"]);
+    let Envelope::Map(least) = &program.channels["orders"].envelope else { panic!("a map") };
+    assert_eq!((&least.id, &least.source, &least.time), (&None, &None, &None));
+    assert_eq!((&least.version, least.data.len()), (&MappedVersion::Value(1), 0));
+}
+
+#[test]
+fn an_unknown_version_dies_unless_it_may_wait() {
+    let of = |project: Project| project.program().pipelines[0].unknown_version;
+    let waits = || Project::new().with("sluice.yaml", "defaults: { unknown_version: park }\n");
+    assert_eq!(of(Project::new()), UnknownVersion::DeadLetter);
+    assert_eq!(of(waits()), UnknownVersion::Park);
+    assert_eq!(of(waits().and("unknown_version: dead_letter\n")), UnknownVersion::DeadLetter);
+    assert_eq!(of(Project::new().and("unknown_version: park\n")), UnknownVersion::Park);
 }
 
 #[test]

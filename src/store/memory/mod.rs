@@ -19,6 +19,9 @@ use super::{
 };
 use crate::event::{ChannelName, MarkId, Millis, Partition};
 
+/// What this store is worth, in a sentence.
+pub const NOTHING_OUTLIVES: &str = "the store is in memory: nothing outlives the process";
+
 /// One pipeline's data. Outlives its handles.
 pub struct Memory {
     retain: Duration,
@@ -139,7 +142,7 @@ impl Store for MemoryStore {
             unclean: !found.is_empty(),
             incarnation: data.incarnation.to_string(),
             durability: Durability::None,
-            warnings: vec!["the store is in memory: nothing outlives the process".to_owned()],
+            warnings: vec![NOTHING_OUTLIVES.to_owned()],
         };
         *session = Some(Session { runner, incarnation: data.incarnation, noted: true, found });
         Box::pin(ready(Ok(opened)))

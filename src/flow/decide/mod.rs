@@ -6,19 +6,22 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::dead;
-use super::emit::{Destinations, dead_letter_entry};
+mod versions;
+mod writes;
+
+use super::emit::Destinations;
 use super::handle::{Handled, Run};
 use super::retry;
 use super::route::{Route, Routed, Subject, route};
+use super::story::Told;
 use crate::clock::Entropy;
 use crate::event::{ContentDigest, Event, Key, MarkId, Millis, RawEvent};
 use crate::mutant::{self, Mutant};
 use crate::spec::program::{Envelope, Pipeline, Subscription};
-use crate::store::record::{
-    Class, DeadRecord, Failure, How, KeyRecord, OutboxBody, ParkedBody, Resolution, Unreadable, Wait,
-};
-use crate::store::{Condition, FoundKey, Group, Mark, MarkStatus, Nonce, ParkedEvent, Touch, Write};
+use crate::store::record::{Class, DeadRecord, Failure, KeyRecord, OutboxBody, ParkedBody, Unreadable, Wait};
+use crate::store::{Condition, FoundKey, Group, Mark, MarkStatus, ParkedEvent, Write};
+
+pub use versions::LOOK_AGAIN;
 
 /// How one delivery ended. `Ignored` and `Returned` never reach a decision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -80,6 +83,8 @@ pub struct Env<'a> {
     pub envelope: &'a (dyn Fn(&str) -> Envelope + Sync),
     pub now: Millis,
     pub entropy: &'a dyn Entropy,
+    /// Somebody wants to be told each outcome.
+    pub watched: bool,
 }
 
 /// An emission in the order of the group's [`Write::Emit`]s.
@@ -98,6 +103,8 @@ pub struct Decision {
     pub outcomes: Vec<Outcome>,
     /// Events that left the park, and how.
     pub unparked: Vec<Outcome>,
+    /// What is to be told of it once it is committed; only when it is watched.
+    pub story: Vec<Told>,
     pub emissions: Vec<Emission>,
     /// When this key next needs attention.
     pub timer: Option<Millis>,
@@ -164,8 +171,16 @@ impl<'a> Runnable<'a> {
 #[derive(Clone, Copy)]
 enum Entry<'a> {
     Arrival,
-    Release { order: u64, since: Millis },
-    Replay { generation: u64, record: &'a DeadRecord },
+    Release {
+        order: u64,
+        since: Millis,
+        /// Its entry says that it waits for a version.
+        waits_for_version: bool,
+    },
+    Replay {
+        generation: u64,
+        record: &'a DeadRecord,
+    },
 }
 
 struct Draft<'a> {
@@ -175,6 +190,8 @@ struct Draft<'a> {
     /// The key's record cannot be read: it stays as it is, and its events are set aside.
     unreadable: Option<Failure>,
     group: Group,
+    /// The head of the line goes on waiting: nothing changes but when to look again.
+    postponed: bool,
     /// Bytes of what the group parks, sets aside and emits.
     bytes: usize,
     /// Events of this batch that will be remembered when it commits.
@@ -190,6 +207,7 @@ impl<'a> Draft<'a> {
             record: record.unwrap_or_default(),
             unreadable: None,
             group: Group::default(),
+            postponed: false,
             bytes: 0,
             seen: HashMap::new(),
             decision: Decision::default(),
@@ -208,8 +226,9 @@ impl<'a> Draft<'a> {
                 break;
             }
             let envelope = (self.env.envelope)(&body.raw.position.channel);
-            let entry = Entry::Release { order: parked.order, since: body.since };
-            let outcome = match route(body.raw.clone(), self.env.pipeline, envelope) {
+            let waits_for_version = matches!(body.wait, Wait::Version { .. });
+            let entry = Entry::Release { order: parked.order, since: body.since, waits_for_version };
+            let outcome = match route(body.raw.clone(), self.env.pipeline, &envelope) {
                 Route::Ignore => {
                     self.wait_for_handler(parked, body);
                     break;
@@ -269,7 +288,10 @@ impl<'a> Draft<'a> {
             None => self.seen.get(&routed.mark).copied(),
         };
         match known {
-            Some(content) if content == routed.content => return Outcome::Duplicate,
+            Some(content) if content == routed.content => {
+                self.tell(&turn, Outcome::Duplicate, || "it was seen before".to_owned());
+                return Outcome::Duplicate;
+            }
             Some(_) => return self.conflict(turn),
             None => {}
         }
@@ -301,6 +323,27 @@ impl<'a> Draft<'a> {
         }
     }
 
+    fn tell(&mut self, turn: &Turn<'_>, outcome: Outcome, what: impl FnOnce() -> String) {
+        if !self.env.watched {
+            return;
+        }
+        let event = turn.subject.event();
+        let upcast = match &turn.subject {
+            Runnable::Run(event, subscription) => Some(subscription.newest).filter(|newest| *newest != event.version),
+            Runnable::SetAside(..) => None,
+        };
+        let told = Told {
+            outcome,
+            released: matches!(turn.entry, Entry::Release { .. }),
+            event: event.map(|event| (event.kind.clone(), event.version, event.id.clone())),
+            upcast,
+            key: self.work.key.map(ToString::to_string),
+            place: turn.raw.position.to_string(),
+            what: what(),
+        };
+        self.decision.story.push(told);
+    }
+
     /// The same identity with other content: a dead letter of its own, remembered by its position.
     fn conflict(&mut self, mut turn: Turn<'_>) -> Outcome {
         let message = "an event with the same id, source and key but another type, version or data was seen before";
@@ -313,6 +356,9 @@ impl<'a> Draft<'a> {
     }
 
     fn turn(&mut self, turn: Turn<'_>) -> Outcome {
+        if let Some(outcome) = self.wait_for_version(&turn) {
+            return outcome;
+        }
         let handled = match (&turn.subject, self.work.key) {
             (Runnable::SetAside(_, failure), _) => Handled::Failed(failure.clone()),
             (Runnable::Run(event, subscription), Some(key)) => {
@@ -334,13 +380,18 @@ impl<'a> Draft<'a> {
             Handled::Done { state, emissions } => {
                 self.record.state = state;
                 self.settle(&turn, MarkStatus::Done);
+                self.tell(&turn, Outcome::Done, || {
+                    let to: Vec<&str> = emissions.0.iter().map(|entry| &*entry.to).collect();
+                    if to.is_empty() { String::new() } else { format!("emitted to {}", to.join(", ")) }
+                });
                 for entry in emissions.0 {
                     self.emit(turn.owner, entry);
                 }
                 Outcome::Done
             }
-            Handled::Skipped => {
+            Handled::Skipped(why) => {
                 self.settle(&turn, MarkStatus::Done);
+                self.tell(&turn, Outcome::Skipped, || why.unwrap_or_else(|| "`where` does not hold".to_owned()));
                 Outcome::Skipped
             }
             Handled::Retry { why, delay } if attempts < policy.attempts => {
@@ -359,128 +410,4 @@ impl<'a> Draft<'a> {
             Handled::Failed(failure) => self.bury(&turn, failure, attempts),
         }
     }
-
-    /// What must still hold for this turn when it commits.
-    fn condition(&mut self, turn: &Turn<'_>) {
-        self.group.conditions.push(match turn.entry {
-            Entry::Arrival => Condition::Unmarked(turn.mark),
-            Entry::Release { .. } => Condition::Parked(turn.mark),
-            Entry::Replay { generation, .. } => Condition::DeadOpen { id: turn.mark, generation },
-        });
-    }
-
-    /// The event is finished: remember it, and close where it came from.
-    fn settle(&mut self, turn: &Turn<'_>, status: MarkStatus) {
-        self.condition(turn);
-        self.seen.insert(turn.mark, turn.content);
-        self.group.writes.push(Write::Mark { id: turn.mark, status, content: turn.content });
-        match turn.entry {
-            Entry::Arrival => {}
-            Entry::Release { .. } => {
-                self.record.book.parked = self.record.book.parked.saturating_sub(1);
-                self.group.writes.push(Write::Unpark { mark: turn.mark });
-            }
-            Entry::Replay { record, .. } if status == MarkStatus::Done => self.close(turn, record, How::Replayed),
-            // A replay that died again re-opens its record.
-            Entry::Replay { .. } => {}
-        }
-    }
-
-    fn close(&mut self, turn: &Turn<'_>, record: &DeadRecord, how: How) {
-        let mut record = record.clone();
-        record.resolution = Some(Resolution { how, why: None, at: self.env.now });
-        let body = record.encode(&turn.raw.payload);
-        self.group.writes.push(Write::CloseDead { id: turn.mark, body });
-    }
-
-    /// Parks the event durably; the mark is the parking entry.
-    fn park(&mut self, turn: &Turn<'_>, wait: Wait, attempts: u32) -> Outcome {
-        self.condition(turn);
-        self.seen.insert(turn.mark, turn.content);
-        let book = &mut self.record.book;
-        let (order, since) = match turn.entry {
-            Entry::Release { order, since } => (order, since),
-            Entry::Arrival | Entry::Replay { .. } => {
-                book.parked += 1;
-                book.next_order += 1;
-                (book.next_order, self.env.now)
-            }
-        };
-        if let Wait::Retry { due, .. } = &wait {
-            // The earliest of the line decides when to look again; its head is checked then.
-            book.blocked_until = Some(book.blocked_until.map_or(*due, |until| until.min(*due)));
-        }
-        if let Entry::Replay { record, .. } = turn.entry {
-            self.close(turn, record, How::Parked);
-        }
-        if mutant::on(Mutant::ParkInMemory) {
-            let id = turn.mark;
-            self.group.writes.push(Write::Mark { id, status: MarkStatus::Done, content: turn.content });
-            return Outcome::Parked;
-        }
-        let body = ParkedBody { raw: turn.raw.clone(), wait, attempts, since }.encode();
-        self.bytes += body.len();
-        self.group.writes.push(Write::Park(ParkedEvent { mark: turn.mark, content: turn.content, order, body }));
-        Outcome::Parked
-    }
-
-    /// Sets the event aside with its reason, in the ledger and on the dead-letter channel.
-    fn bury(&mut self, turn: &Turn<'_>, failure: Failure, attempts: u32) -> Outcome {
-        let first_dead_at = match turn.entry {
-            Entry::Replay { record, .. } => record.first_dead_at,
-            Entry::Arrival | Entry::Release { .. } => self.env.now,
-        };
-        let record =
-            dead::record(self.env, self.work.key, turn.raw, turn.subject.event(), failure, attempts, first_dead_at);
-        self.settle(turn, MarkStatus::Dead);
-        let body = record.encode(&turn.raw.payload);
-        self.bytes += body.len();
-        self.group.writes.push(Write::Dead { id: turn.mark, body });
-        let id = turn.mark.hex();
-        if let Some(entry) =
-            dead_letter_entry(self.env.pipeline, self.env.destinations, &id, &record, &turn.raw.payload)
-        {
-            self.emit(turn.owner, entry);
-        }
-        Outcome::Dead
-    }
-
-    fn emit(&mut self, owner: Option<usize>, entry: OutboxBody) {
-        let body = entry.encode();
-        self.bytes += body.len();
-        self.group.writes.push(Write::Emit(body));
-        self.decision.emissions.push(Emission { owner, entry });
-    }
-
-    fn finish(mut self) -> Decision {
-        let book = &mut self.record.book;
-        if book.parked == 0 {
-            book.blocked_until = None;
-        }
-        // A line whose head is not waiting for a time wants attention at once.
-        let timer = (book.parked > 0).then(|| book.blocked_until.unwrap_or(self.env.now));
-        self.decision.timer = timer;
-        if self.group.writes.is_empty() {
-            return self.decision;
-        }
-        if let (Some(key), None) = (self.work.key, &self.unreadable) {
-            let parks = self.group.writes.iter().any(|write| matches!(write, Write::Park(_)));
-            let new = match self.work.found.nonce {
-                Some(old) if parks && mutant::on(Mutant::ParkWithoutTouch) => old,
-                old if mutant::on(Mutant::CounterVersions) => counted(old),
-                _ => Nonce(self.env.entropy.fresh()),
-            };
-            let expected = self.work.found.nonce;
-            self.group.touch = Some(Touch { key: key.clone(), expected, new, record: self.record.encode(), timer });
-        }
-        self.decision.bytes = self.bytes + self.group.touch.as_ref().map_or(0, |touch| touch.record.len());
-        self.decision.group = Some(self.group);
-        self.decision
-    }
-}
-
-/// Only for the mutant that counts versions.
-fn counted(old: Option<Nonce>) -> Nonce {
-    let number = old.map_or(0, |nonce| u128::from_be_bytes(nonce.0));
-    Nonce((number + 1).to_be_bytes())
 }

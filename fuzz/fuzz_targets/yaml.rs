@@ -1,0 +1,41 @@
+//! Loads a project whose two YAML files are the input, `sluice.yaml` first, a line `%%%` between them. It loads, or
+//! says why not; what it says can be shown.
+#![no_main]
+
+use std::fs;
+use std::sync::LazyLock;
+
+use libfuzzer_sys::fuzz_target;
+use sluicegate::diagnostic::{has_errors, render};
+use sluicegate::spec;
+use tempfile::TempDir;
+
+static PROJECT: LazyLock<TempDir> = LazyLock::new(|| {
+    let project = tempfile::tempdir().expect("a directory");
+    let file = |path: &str, text: &str| {
+        let path = project.path().join(path);
+        fs::create_dir_all(path.parent().expect("a parent")).expect("a directory");
+        fs::write(path, text).expect("a file");
+    };
+    file("pipelines/h.rhai", "state.seen = true;\n");
+    file("schemas/OrderCreated/1.json", "{ \"type\": \"object\" }\n");
+    file("schemas/OrderCreated/2.json", "{ \"type\": \"object\" }\n");
+    file("schemas/OrderPaid/3.json", "{ \"type\": \"object\" }\n");
+    project
+});
+
+fuzz_target!(|data: &[u8]| {
+    let separator = b"\n%%%\n";
+    let at = data.windows(separator.len()).position(|part| part == separator);
+    let (main, pipeline) = at.map_or((data, &b""[..]), |at| (&data[..=at], &data[at + separator.len()..]));
+    let root = PROJECT.path();
+    fs::write(root.join("sluice.yaml"), main).expect("a file");
+    fs::write(root.join("pipelines/p.yaml"), pipeline).expect("a file");
+
+    let environment = |name: &str| (name == "SET").then(|| "hunter2".to_owned());
+    for loaded in [spec::load(root, &environment), spec::load_without_environment(root)] {
+        assert_eq!(loaded.program.is_none(), has_errors(&loaded.diagnostics));
+        render::human(&loaded.diagnostics, &loaded.sources, true);
+        render::json(&loaded.diagnostics);
+    }
+});
