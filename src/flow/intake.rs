@@ -94,10 +94,8 @@ impl Intake {
                 Err(BusError::Refused(why)) => return Err(Fatal::Broken(why)),
                 Err(BusError::Unavailable(why) | BusError::Lapsed(why)) => {
                     backoff.warn(&self.channel, &why);
-                    tokio::select! {
-                        biased;
-                        () = stop.cancelled() => return Ok(()),
-                        () = tokio::time::sleep(backoff.pause()) => {}
+                    if !backoff.wait(stop).await {
+                        return Ok(());
                     }
                 }
             }
@@ -155,10 +153,8 @@ impl Intake {
                 Step::Fetched(Err(BusError::Lapsed(why))) => self.catch_up(&why, stop).await?,
                 Step::Fetched(Err(BusError::Unavailable(why))) => {
                     backoff.warn(&self.channel, &why);
-                    tokio::select! {
-                        biased;
-                        () = stop.cancelled() => return Ok(()),
-                        () = tokio::time::sleep(backoff.pause()) => {}
+                    if !backoff.wait(stop).await {
+                        return Ok(());
                     }
                 }
             }
@@ -186,10 +182,8 @@ impl Intake {
                 Err(BusError::Refused(why)) => return Err(Fatal::Broken(why)),
                 Err(BusError::Unavailable(why) | BusError::Lapsed(why)) => {
                     backoff.warn(&self.channel, &why);
-                    tokio::select! {
-                        biased;
-                        () = stop.cancelled() => return Ok(()),
-                        () = tokio::time::sleep(backoff.pause()) => {}
+                    if !backoff.wait(stop).await {
+                        return Ok(());
                     }
                 }
             }
@@ -248,10 +242,19 @@ impl Backoff {
         self.pause = None;
     }
 
-    pub fn pause(&mut self) -> Duration {
+    fn pause(&mut self) -> Duration {
         let pause = self.pause.map_or(RETRY_FIRST, |pause| (pause * 2).min(RETRY_MAX));
         self.pause = Some(pause);
         pause
+    }
+
+    /// Waits for the next try; `false` when told to stop.
+    pub async fn wait(&mut self, stop: &CancellationToken) -> bool {
+        tokio::select! {
+            biased;
+            () = stop.cancelled() => false,
+            () = tokio::time::sleep(self.pause()) => true,
+        }
     }
 
     fn warn(&self, channel: &str, why: &str) {

@@ -5,6 +5,7 @@ mod guarantee;
 mod lint;
 mod new;
 mod publish;
+mod refused;
 mod run;
 pub mod sandbox;
 mod servers;
