@@ -169,9 +169,27 @@ fn what_the_documents_name_exists() {
             }
         }
         for link in prose.iter().flat_map(|prose| prose.split("](").skip(1)) {
-            let target = link.split([')', '#']).next().unwrap();
-            let folder = root().join(&document.name).parent().unwrap().to_owned();
-            assert!(target.starts_with("http") || folder.join(target).exists(), "{}: {target}", document.name);
+            let link = link.split(')').next().unwrap();
+            if link.starts_with("http") {
+                continue;
+            }
+            let (target, place) = link.split_once('#').unwrap_or((link, ""));
+            let path = match target {
+                "" => root().join(&document.name),
+                target => root().join(&document.name).parent().unwrap().join(target),
+            };
+            assert!(path.exists(), "{}: {link}", document.name);
+            if !place.is_empty() {
+                let text = fs::read_to_string(&path).unwrap();
+                let headings = text.lines().filter_map(|line| line.starts_with('#').then(|| anchor(line)));
+                assert!(headings.into_iter().any(|heading| heading == place), "{}: {link}", document.name);
+            }
         }
     }
+}
+
+/// What a heading is called in links.
+fn anchor(heading: &str) -> String {
+    let words = heading.trim_start_matches('#').trim().to_lowercase().replace(' ', "-");
+    words.chars().filter(|c| c.is_alphanumeric() || matches!(c, '-' | '_')).collect()
 }
