@@ -39,6 +39,9 @@ pub struct EmbeddedStore {
     retain: Duration,
     clock: Arc<dyn Clock>,
     session: Mutex<Session>,
+    /// Broken on purpose.
+    #[cfg(test)]
+    mutant: Option<crate::mutant::Mutant>,
 }
 
 #[derive(Default)]
@@ -90,7 +93,16 @@ impl EmbeddedStore {
         retain: Duration,
         clock: Arc<dyn Clock>,
     ) -> Self {
-        Self { database, pipeline, partitions, retain, clock, session: Mutex::default() }
+        Self {
+            database,
+            pipeline,
+            partitions,
+            retain,
+            clock,
+            session: Mutex::default(),
+            #[cfg(test)]
+            mutant: None,
+        }
     }
 
     fn session(&self) -> MutexGuard<'_, Session> {
@@ -194,12 +206,17 @@ impl Store for EmbeddedStore {
 
     fn commit(&self, commits: Vec<Commit>) -> BoxFuture<'_, Vec<Result<Committed, StoreError>>> {
         let (count, retain) = (commits.len(), self.retain);
+        #[cfg(test)]
+        let mutant = self.mutant;
         let answers = self.write(move |connection, slots| {
-            commits
-                .into_iter()
-                .map(|one| commit::commit(connection, slots, one, retain))
-                .collect::<Result<Vec<_>, _>>()
-                .map(Ok)
+            let each = || {
+                let answers = commits.into_iter().map(|one| commit::commit(connection, slots, one, retain));
+                answers.collect::<Result<Vec<_>, _>>().map(Ok)
+            };
+            #[cfg(test)]
+            return crate::mutant::with(mutant, each);
+            #[cfg(not(test))]
+            each()
         });
         async move { answers.await.unwrap_or_else(|error| vec![Err(error); count]) }.boxed()
     }
