@@ -229,3 +229,22 @@ fn what_a_mapping_cannot_know_is_not_asked_of_it() {
     let done = shop.sandbox.sluice_fed(&["publish", "hooks", "--dedupe"], "{}").expect(2);
     assert!(done.stderr.contains("help: leave out `--dedupe`, or map an `id`"), "{}", done.stderr);
 }
+
+#[test]
+fn what_is_published_before_the_first_run_is_kept_for_it() {
+    let sandbox = Sandbox::small("{ listen: '127.0.0.1:0' }")
+        .file("sluice.yaml", "channels: { orders: { local: { max_bytes: 1MiB } } }\n");
+    let note = "x".repeat(100_000);
+    let lines: String = (0..20)
+        .map(|n| {
+            format!(r#"{{"id":"{n}","type":"OrderCreated","version":1,"data":{{"id":"o","note":"{note}"}}}}"#) + "\n"
+        })
+        .collect();
+    let sandbox = sandbox.file("orders.ndjson", &lines);
+    let done = sandbox.sluice(&["publish", "orders", "orders.ndjson", "--patience", "100ms"]).expect(2);
+    assert!(done.stderr.contains("is full, and pipeline `p` is not done with its oldest event"), "{}", done.stderr);
+    let status = sandbox.sluice(&["status", "--format", "json"]).expect(0).json();
+    assert_eq!(status["pipelines"][0]["inputs"][0]["consumer"]["first"], 1);
+    let done = sandbox.sluice(&["run", "--until-idle"]).expect(0);
+    assert!(done.stdout.contains("p: received 10 = done 10 + "), "{}", done.stdout);
+}
