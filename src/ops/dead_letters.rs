@@ -248,7 +248,14 @@ fn trial(context: &Context, item: &Item, found: &FoundKey) -> Result<Trial, Unre
         Subject::Keyed { key, .. } => Some(key),
         Subject::Keyless { .. } => None,
     };
-    let work = KeyWork { key, found, attention: false, items: vec![(item, Remembered::default())], forced: None };
+    let work = KeyWork {
+        key,
+        found,
+        attention: false,
+        hurried: None,
+        items: vec![(item, Remembered::default())],
+        forced: None,
+    };
     let decision = decide(&env, &work);
     let before = KeyRecord::decode(&found.record)?.state;
     let group = decision.group.unwrap_or_default();

@@ -92,8 +92,14 @@ impl Desk {
             entropy: &self.entropy,
             watched: false,
         };
-        let work =
-            KeyWork { key: Some(&self.key), found: &found.keys[0], attention: item.is_none(), items, forced: None };
+        let work = KeyWork {
+            key: Some(&self.key),
+            found: &found.keys[0],
+            attention: item.is_none(),
+            hurried: None,
+            items,
+            forced: None,
+        };
         let decision = decide(&env, &work);
         self.timer = decision.timer;
         if let Some(group) = decision.group.clone() {
