@@ -25,7 +25,7 @@ impl RedisStore {
         scan.arg(&from.after).arg("MATCH").arg(self.layout.records()).arg("COUNT").arg(PAGE);
         let (next, names) = self.scanned(scan).await?;
         let keys = names.iter().filter_map(|name| self.layout.record_of(name)).collect();
-        Ok(KeysPage { keys, next: (next != START).then(|| Cursor { after: next, ..from }) })
+        Ok(KeysPage { keys, next: (next != START).then_some(Cursor { after: next, ..from }) })
     }
 
     async fn keys_with_timer(&self, from: Cursor) -> Result<KeysPage, StoreError> {
