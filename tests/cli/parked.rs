@@ -199,6 +199,29 @@ fn what_waits_is_looked_at_and_decided_about_beside_a_runner_on_servers() {
 }
 
 #[test]
+fn long_lines_and_many_keys_are_listed_whole_and_in_order() {
+    let shop = Shop::embedded(2, "1h");
+    let mut events = vec![(0, "long", true)];
+    events.extend((1..600).map(|n| (n, "long", false)));
+    let others: Vec<String> = (600..700).map(|n| format!("k{n}")).collect();
+    events.extend((600..700).zip(&others).map(|(n, key)| (n, key.as_str(), true)));
+    shop.publish(&events);
+    let running = shop.sandbox.run(&[]);
+    until_settled(&running, 700.0);
+    running.terminated().expect(0);
+    let all = shop.parked(&[]);
+    let ids: BTreeSet<&str> = all.iter().map(|parked| parked["id"].as_str().unwrap()).collect();
+    assert_eq!((all.len(), ids.len()), (700, 700));
+    for line in [all, shop.parked(&["--key", "long"])] {
+        let line = line.iter().filter(|parked| parked["key"] == "long");
+        let places: Vec<u64> = line.map(|parked| parked["position"]["seq"].as_u64().unwrap()).collect();
+        assert_eq!(places, (1..=600).collect::<Vec<u64>>());
+    }
+    let exported = shop.sandbox.sluice(&["state", "export"]).expect(0).stdout;
+    assert_eq!(exported.lines().count(), 101);
+}
+
+#[test]
 fn a_line_whose_head_was_discarded_moves_on_in_the_runner() {
     let shop = Shop::embedded(2, "1h");
     let running = shop.sandbox.run(&[]);
