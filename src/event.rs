@@ -167,6 +167,11 @@ impl MarkId {
         Self::truncate(&Self::position_digest(position))
     }
 
+    /// Of an emission that its destination refused; `dedupe_id` is its own and stays when it is made again.
+    pub fn of_emission(dedupe_id: &str) -> Self {
+        Self::truncate(&digest(&[b"emission", dedupe_id.as_bytes()]))
+    }
+
     /// The partition of an event that has no key.
     pub fn partition_of_position(position: &Position, partitions: u16) -> Partition {
         Partition::of(&Self::position_digest(position), partitions)

@@ -26,6 +26,56 @@ pub enum Mutant {
     ParkInMemory,
     /// Pull again after a crash without reading the span behind the position first.
     NoRecovery,
+    /// The embedded store commits without this.
+    Without(Check),
+}
+
+/// What the embedded store's commit sees to. `the_suite_catches_a_commit_without_one_of_its_checks` takes one away at a
+/// time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(not(test), allow(dead_code, reason = "asked for where the answer is a constant"))]
+pub enum Check {
+    Nonce,
+    Mark,
+    OlderMarks,
+    ParkedMark,
+    Parked,
+    DeadOpen,
+    Owed,
+    Number,
+    NumberOfItsOwn,
+    Verdict,
+    LongEnough,
+    NewGeneration,
+    ClearedTimer,
+    OutboxSequence,
+    Closing,
+}
+
+#[cfg(test)]
+impl Check {
+    pub const ALL: [Self; 15] = [
+        Self::Nonce,
+        Self::Mark,
+        Self::OlderMarks,
+        Self::ParkedMark,
+        Self::Parked,
+        Self::DeadOpen,
+        Self::Owed,
+        Self::Number,
+        Self::NumberOfItsOwn,
+        Self::Verdict,
+        Self::LongEnough,
+        Self::NewGeneration,
+        Self::ClearedTimer,
+        Self::OutboxSequence,
+        Self::Closing,
+    ];
+}
+
+/// Whether the commit does without a check.
+pub fn lacks(check: Check) -> bool {
+    on(Mutant::Without(check))
 }
 
 #[cfg(not(test))]

@@ -114,7 +114,8 @@ pub struct Progress {
 pub struct ConsumerSpec {
     pub pipeline: Arc<str>,
     pub channel: ChannelName,
-    /// The position the store knows: a consumer that does not exist yet is created to start behind it.
+    /// The position the store knows: a consumer that does not exist yet is created to start behind it, or refused where
+    /// that shows that it is a position of another stream.
     pub start_after: Option<u64>,
 }
 

@@ -63,7 +63,7 @@ impl OpenChannels {
             };
             channels.insert(name.clone(), place);
         }
-        let local = database.map(|database| LocalBus::new(database.clone(), clock));
+        let local = database.map(|database| LocalBus::new(database.clone(), clock, program.pipeline_names()));
         Ok(Self { channels, local })
     }
 

@@ -12,15 +12,16 @@ use tokio::io::{AsyncBufRead, AsyncBufReadExt as _, AsyncReadExt as _, BufReader
 use super::failure::{Exit, Failure};
 use super::project::Tell;
 use super::{ProjectArgs, print, project};
-use crate::bus::Sink;
 use crate::bus::local::LocalBus;
 use crate::bus::nats::StreamChannel;
 use crate::bus::open::connect;
+use crate::bus::{ConsumerSpec, Sink};
 use crate::clock::{SystemClock, SystemEntropy};
 use crate::database::{Access, Database};
 use crate::event::Headers;
 use crate::ops::publish::{News, Press, Summary, publish_all, template};
-use crate::spec::program::{Channel, ChannelKind, Envelope, Mapping, Program};
+use crate::spec::program::{Channel, ChannelKind, Envelope, LocalStream, Mapping, Program, StoreConfig};
+use crate::store::open;
 
 /// Longest line in bytes. What is longer is no event: brokers take a megabyte or so.
 const MAX_LINE: u64 = 16 << 20;
@@ -119,6 +120,10 @@ pub async fn publish(arguments: PublishArgs) -> Result<Exit, Failure> {
             progress.clear();
             print::note(&format!("error: line {line}: not confirmed: {}", print::tame(&why)));
         }
+        News::Stopped { line } => {
+            progress.clear();
+            print::note(&format!("error: stopped: nothing after line {line} was published"));
+        }
     };
     let lines = input(&arguments).await?;
     let summary = publish_all(lines, &press, &sink, arguments.patience, &mut tell).await;
@@ -175,7 +180,9 @@ pub(super) async fn sink(
         ChannelKind::Local(stream) => {
             let database = Database::open(&program.data, Access::Beside, &SystemClock);
             let database = database.map_err(|trouble| cannot(trouble.to_string()))?;
-            Ok(Arc::new(LocalBus::new(database, Arc::new(SystemClock)).publisher(stream, &template)))
+            let bus = LocalBus::new(database.clone(), Arc::new(SystemClock), program.pipeline_names());
+            keep_for_readers(program, channel, stream, &database, &bus).await?;
+            Ok(Arc::new(bus.publisher(stream, &template)))
         }
         ChannelKind::Nats { connection, .. } => {
             let place = StreamChannel::of(&channel.kind);
@@ -185,6 +192,34 @@ pub(super) async fn sink(
             Ok(Arc::new(sink))
         }
     }
+}
+
+/// Events that come before the first run of their pipelines are kept for them, however many they are. (Where the store
+/// knows a position already, a consumer that is missing means something else, and is for `sluice run` to judge.)
+async fn keep_for_readers(
+    program: &Program,
+    channel: &Channel,
+    stream: &LocalStream,
+    database: &Database,
+    bus: &LocalBus,
+) -> Result<(), Failure> {
+    if !matches!(program.store, StoreConfig::Embedded) {
+        return Ok(());
+    }
+    let cannot = |error: &dyn std::fmt::Display| Failure::cannot_run(error.to_string());
+    for pipeline in program.pipelines.iter().filter(|pipeline| pipeline.inputs().contains(&channel.name)) {
+        let store = open::beside(program, pipeline, Some(database), Arc::new(SystemClock)).await;
+        let position = match store.map_err(|error| cannot(&error))? {
+            Some((store, _)) => store.position(&channel.name).await.map_err(|error| cannot(&error))?,
+            None => None,
+        };
+        if position.is_none() {
+            let (pipeline, channel) = (Arc::clone(&pipeline.name), channel.name.clone());
+            let spec = ConsumerSpec { pipeline, channel, start_after: None };
+            bus.source(stream, spec).await.map_err(|error| cannot(&error))?;
+        }
+    }
+    Ok(())
 }
 
 pub(super) type Lines = stream::BoxStream<'static, std::io::Result<Vec<u8>>>;

@@ -100,12 +100,13 @@ pub async fn run(arguments: RunArgs) -> Result<Exit, Failure> {
             None => std::future::pending().await,
         }
     };
+    let mut fed = Ok(());
     let feed = async {
-        if let Err(failure) = feed::feed(&program, &arguments.feed).await {
-            return failure;
-        }
-        if arguments.until_idle {
+        fed = feed::feed(&program, &arguments.feed).await;
+        if fed.is_ok() && arguments.until_idle {
             until_idle(&gate.pipelines, &channels).await;
+        }
+        if fed.is_err() || arguments.until_idle {
             stop.cancel();
         }
         std::future::pending().await
@@ -116,11 +117,12 @@ pub async fn run(arguments: RunArgs) -> Result<Exit, Failure> {
         never = signals.answer(&stop) => match never {},
         never = tell => match never {},
         ended = gate.run(&options, &stop) => ended,
-        failure = feed => return Err(failure),
+        never = feed => match never {},
         served = serve => return Err(Failure::cannot_run(format!("the admin address failed: {served:?}"))),
     };
     let told = balance(&gate.pipelines);
     ended.map_err(|CannotRun { pipeline, why }| Failure::cannot_run(format!("pipeline `{pipeline}`: {why}")))?;
+    fed?;
     told.map(|()| Exit::Fine)
 }
 

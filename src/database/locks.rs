@@ -3,13 +3,17 @@
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read as _, Seek as _, Write as _};
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use super::Trouble;
 use super::opening::failed;
 use crate::clock::Clock;
 
 const RUN: &str = "run.lock";
-const TURN: &str = "turn.lock";
+const TURNSTILE: &str = "turn.lock";
+/// How long to wait for one's turn, and how often to look: whoever is inside is out again as soon as it writes.
+const TURN: Duration = Duration::from_secs(2);
+const LOOK: Duration = Duration::from_millis(1);
 
 /// Held while a process runs pipelines on this database. The system takes it back when the process dies.
 pub struct RunLock {
@@ -34,10 +38,9 @@ impl RunLock {
             }
             Err(TryLockError::Error(error)) => return Err(failed(&path, &error)),
         }
-        // For whoever comes second; the lock itself is what counts.
+        // For whoever comes second; the lock itself is what counts, and a full disk is waited for by those who write.
         let holder = format!("process {}{}, since {}\n", std::process::id(), host(), clock.now().rfc3339());
-        let written = file.set_len(0).and_then(|()| file.rewind()).and_then(|()| file.write_all(holder.as_bytes()));
-        written.map_err(|error| failed(&path, &error))?;
+        let _ = file.set_len(0).and_then(|()| file.rewind()).and_then(|()| file.write_all(holder.as_bytes()));
         Ok(Self { _file: file })
     }
 }
@@ -54,18 +57,30 @@ pub struct Turnstile {
 
 impl Turnstile {
     pub fn open(directory: &Path) -> Result<Self, Trouble> {
-        Ok(Self { file: open(&directory.join(TURN))? })
+        Ok(Self { file: open(&directory.join(TURNSTILE))? })
     }
 
     /// Whoever is inside waits for the database alone.
     pub fn inside<T>(&self, enter: impl FnOnce() -> T) -> T {
-        // Where files cannot be locked there is no fairness, and nothing else is lost.
-        let locked = self.file.lock();
+        let locked = self.wait();
         let entered = enter();
-        if locked.is_ok() {
+        if locked {
             let _ = self.file.unlock();
         }
         entered
+    }
+
+    /// Not for ever: whoever is inside may have been stopped there (Ctrl-Z). `false`: nobody lets us in, or files cannot be
+    /// locked here. Then SQLite's own lock decides, which is less fair, and nothing else is lost.
+    fn wait(&self) -> bool {
+        let end = Instant::now() + TURN;
+        loop {
+            match self.file.try_lock() {
+                Ok(()) => return true,
+                Err(TryLockError::WouldBlock) if Instant::now() < end => std::thread::sleep(LOOK),
+                Err(_) => return false,
+            }
+        }
     }
 }
 

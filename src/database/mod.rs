@@ -9,6 +9,7 @@ mod opening;
 mod reader;
 mod writer;
 
+use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -115,13 +116,13 @@ impl Database {
         self.shared.changed.notify_waiters();
     }
 
-    /// Queued at once, whether the future is polled or not; resolves when it is durable. An error of the work itself undoes
-    /// the work of all others in its group: let it be one of the database.
+    /// Queued at once, whether the future is polled or not; resolves when it is durable. An error of the work itself, or a
+    /// panic, undoes the work of all others in its group, who are told that it passes: let it be one of the database.
     pub fn write<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Connection) -> Result<T> + Send + 'static,
     ) -> BoxFuture<'static, std::result::Result<T, Trouble>> {
-        let (job, answer) = Task::with(work);
+        let (job, answer) = answering(work);
         let queued = self.shared.writer.queue(job);
         async move {
             queued?;
@@ -130,11 +131,14 @@ impl Database {
         .boxed()
     }
 
-    /// Written with the next group, or by itself after a moment; for what may be lost in a crash.
-    pub fn write_lazily(&self, work: impl FnOnce(&Connection) -> Result<()> + Send + 'static) {
-        let (job, _) = Task::with(work);
-        // Where the queue is full, the next one will be taken.
-        let _ = self.shared.writer.queue_lazily(job);
+    /// Written with the next group, or by itself after a moment; for what may be lost in a crash. Nobody waits for it, so
+    /// `ended` is told what became of it, once, whatever that was.
+    pub fn write_lazily(
+        &self,
+        work: impl FnOnce(&Connection) -> Result<()> + Send + 'static,
+        ended: impl FnOnce(std::result::Result<(), Trouble>) + Send + 'static,
+    ) {
+        self.shared.writer.queue_lazily(Task::telling(work, ended));
     }
 
     /// Reads on one snapshot that holds every write that was answered before the call.
@@ -142,7 +146,7 @@ impl Database {
         &self,
         work: impl FnOnce(&Connection) -> Result<T> + Send + 'static,
     ) -> BoxFuture<'static, std::result::Result<T, Trouble>> {
-        let (job, answer) = Task::with(work);
+        let (job, answer) = answering(work);
         let queued = self.shared.readers.queue(job);
         async move {
             queued?;
@@ -172,22 +176,41 @@ trait Job: Send {
     fn end(self: Box<Self>, outcome: std::result::Result<(), Trouble>);
 }
 
-struct Task<T, W> {
+struct Task<T, W, E> {
     work: Option<W>,
     result: Option<T>,
-    answer: oneshot::Sender<std::result::Result<T, Trouble>>,
+    ended: E,
 }
 
 type Answer<T> = oneshot::Receiver<std::result::Result<T, Trouble>>;
 
-impl<T: Send + 'static, W: FnOnce(&Connection) -> Result<T> + Send + 'static> Task<T, W> {
-    fn with(work: W) -> (Box<dyn Job>, Answer<T>) {
-        let (answer, receiver) = oneshot::channel();
-        (Box::new(Self { work: Some(work), result: None, answer }), receiver)
+impl<T, W, E> Task<T, W, E>
+where
+    T: Send + 'static,
+    W: FnOnce(&Connection) -> Result<T> + Send + 'static,
+    E: FnOnce(std::result::Result<T, Trouble>) + Send + 'static,
+{
+    fn telling(work: W, ended: E) -> Box<dyn Job> {
+        Box::new(Self { work: Some(work), result: None, ended })
     }
 }
 
-impl<T: Send, W: FnOnce(&Connection) -> Result<T> + Send> Job for Task<T, W> {
+/// A task that answers whoever still waits.
+fn answering<T: Send + 'static>(
+    work: impl FnOnce(&Connection) -> Result<T> + Send + 'static,
+) -> (Box<dyn Job>, Answer<T>) {
+    let (answer, receiver) = oneshot::channel();
+    let job = Task::telling(work, move |outcome| {
+        let _ = answer.send(outcome);
+    });
+    (job, receiver)
+}
+
+impl<T: Send, W, E> Job for Task<T, W, E>
+where
+    W: FnOnce(&Connection) -> Result<T> + Send,
+    E: FnOnce(std::result::Result<T, Trouble>) + Send,
+{
     fn run(&mut self, connection: &Connection) -> Result<()> {
         if let Some(work) = self.work.take() {
             self.result = Some(work(connection)?);
@@ -196,11 +219,24 @@ impl<T: Send, W: FnOnce(&Connection) -> Result<T> + Send> Job for Task<T, W> {
     }
 
     fn end(self: Box<Self>, outcome: std::result::Result<(), Trouble>) {
-        let Self { result, answer, .. } = *self;
-        // Nobody may be waiting any more.
-        let _ = answer.send(outcome.and_then(|()| result.ok_or_else(ended)));
+        let Self { result, ended: told, .. } = *self;
+        told(outcome.and_then(|()| result.ok_or_else(ended)));
     }
 }
 
+/// A panic must not end the thread that everything waits for.
+fn carry_out(job: &mut dyn Job, connection: &Connection, path: &Path) -> std::result::Result<(), Trouble> {
+    // What a panic leaves half done is rolled back by the caller, and the job is not run again.
+    match std::panic::catch_unwind(AssertUnwindSafe(|| job.run(connection))) {
+        Ok(run) => run.map_err(|error| opening::trouble(path, &error)),
+        Err(_) => Err(Trouble::Lasting(format!(
+            "work on `{}` panicked; please report this as a bug, with what was logged at that moment",
+            path.display()
+        ))),
+    }
+}
+
+#[cfg(test)]
+mod plans;
 #[cfg(test)]
 mod tests;

@@ -116,7 +116,10 @@ pub fn trouble(path: &Path, error: &rusqlite::Error) -> Trouble {
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
             Trouble::Passing(format!("`{path}` is busy: another process has been writing for {} s", PATIENCE.as_secs()))
         }
-        Some(ErrorCode::SystemIoFailure | ErrorCode::OutOfMemory) => Trouble::Passing(format!("`{path}`: {error}")),
+        Some(ErrorCode::SystemIoFailure) => {
+            Trouble::Passing(format!("`{path}` cannot be read or written ({error}): its disk may be full, or failing"))
+        }
+        Some(ErrorCode::OutOfMemory) => Trouble::Passing(format!("`{path}`: {error}")),
         Some(ErrorCode::CannotOpen | ErrorCode::ReadOnly | ErrorCode::PermissionDenied) => Trouble::Lasting(format!(
             "`{path}` cannot be written: {error}; check who owns it, and that its directory is writable"
         )),

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use rusqlite::Connection;
 use tokio::sync::Notify;
 
-use super::{Job, Trouble, ended, opening, overloaded};
+use super::{Job, Trouble, carry_out, ended, opening, overloaded};
 
 const THREADS: usize = 2;
 const QUEUE: usize = 65_536;
@@ -79,8 +79,10 @@ impl Desk {
     }
 
     fn read(&self, mut job: Box<dyn Job>) {
-        let read = self.connection.execute_batch("BEGIN").and_then(|()| job.run(&self.connection));
+        let told = |error: rusqlite::Error| opening::trouble(&self.path, &error);
+        let begun = self.connection.execute_batch("BEGIN").map_err(told);
+        let read = begun.and_then(|()| carry_out(&mut *job, &self.connection, &self.path));
         let ended = if self.connection.is_autocommit() { Ok(()) } else { self.connection.execute_batch("COMMIT") };
-        job.end(read.and(ended).map_err(|error| opening::trouble(&self.path, &error)));
+        job.end(read.and(ended.map_err(told)));
     }
 }

@@ -74,14 +74,14 @@ async fn a_failing_job_undoes_its_group_and_no_other() {
 async fn what_is_not_urgent_is_written_all_the_same() {
     let directory = directory();
     let database = open(&directory, Access::Beside).expect("opens");
-    database.write_lazily(|connection| connection.execute("INSERT INTO meta VALUES ('a', 'x')", []).map(drop));
+    database.write_lazily(|connection| connection.execute("INSERT INTO meta VALUES ('a', 'x')", []).map(drop), drop);
     let written = async {
         while count(&database).await < 2 {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
     tokio::time::timeout(Duration::from_secs(10), written).await.expect("in time");
-    database.write_lazily(|connection| connection.execute("INSERT INTO meta VALUES ('b', 'x')", []).map(drop));
+    database.write_lazily(|connection| connection.execute("INSERT INTO meta VALUES ('b', 'x')", []).map(drop), drop);
     drop(database);
     let again = async {
         while count(&open(&directory, Access::Beside).expect("opens")).await < 3 {
@@ -89,6 +89,66 @@ async fn what_is_not_urgent_is_written_all_the_same() {
         }
     };
     tokio::time::timeout(Duration::from_secs(10), again).await.expect("dropping the handle writes the rest");
+}
+
+/// No thread may end: everything waits for them.
+#[tokio::test]
+async fn a_panic_is_told_to_its_caller_and_the_threads_go_on() {
+    let directory = directory();
+    let database = open(&directory, Access::Beside).expect("opens");
+    let panics = database.write(|connection| {
+        connection.execute("INSERT INTO meta VALUES ('half', 'x')", [])?;
+        if true { panic!("as tried") } else { Ok(()) }
+    });
+    let Err(Trouble::Lasting(why)) = panics.await else { panic!("it has no answer") };
+    assert!(why.contains("panicked"), "{why}");
+    // As many as there are threads, and some.
+    for _ in 0..4 {
+        let panics = database.read(|_| if true { panic!("as tried") } else { Ok(()) });
+        assert!(matches!(panics.await, Err(Trouble::Lasting(_))));
+    }
+    put(&database, "a").await.expect("written");
+    assert_eq!(count(&database).await, 2);
+}
+
+/// Others were in the same transaction by chance.
+#[tokio::test]
+async fn for_what_one_job_is_to_blame_the_others_are_told_to_try_again() {
+    let directory = directory();
+    let database = open(&directory, Access::Beside).expect("opens");
+    // While the writer waits for this one, the rest becomes one group.
+    let (go, wait) = std::sync::mpsc::channel::<()>();
+    let (begins, begun) = oneshot::channel();
+    let blocks = database.write(move |_| {
+        let _ = (begins.send(()), wait.recv());
+        Ok(())
+    });
+    begun.await.expect("it begins");
+    let (told, heard) = oneshot::channel();
+    let before = put(&database, "a");
+    let lazily = |c: &Connection| c.execute("INSERT INTO meta VALUES ('b', 'x')", []).map(drop);
+    database.write_lazily(lazily, |outcome| drop(told.send(outcome)));
+    let guilty = database.write(|connection| connection.execute("INSERT INTO nowhere VALUES (1)", []).map(drop));
+    let after = put(&database, "c");
+    let release = async { go.send(()).expect("the writer waits") };
+    let (before, guilty, after, heard, ..) = tokio::join!(before, guilty, after, heard, blocks, release);
+    assert!(matches!(guilty, Err(Trouble::Lasting(_))), "{guilty:?}");
+    for undone in [before, after, heard.expect("told")] {
+        let Err(Trouble::Passing(why)) = undone else { panic!("undone, not {undone:?}") };
+        assert!(why.contains("nowhere"), "{why}");
+    }
+    assert_eq!(count(&database).await, 1);
+    put(&database, "a").await.expect("written now");
+}
+
+#[tokio::test]
+async fn whoever_was_stopped_in_the_turnstile_keeps_nobody_out() {
+    let directory = directory();
+    let database = open(&directory, Access::Run).expect("opens");
+    let stopped = std::fs::File::open(directory.path().join("data/turn.lock")).expect("it is there");
+    stopped.lock().expect("locked");
+    let written = tokio::time::timeout(Duration::from_secs(8), put(&database, "a"));
+    written.await.expect("in time").expect("written");
 }
 
 #[tokio::test]

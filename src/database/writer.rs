@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use rusqlite::Connection;
 
 use super::locks::Turnstile;
-use super::{Job, Trouble, ended, opening, overloaded};
+use super::{Job, Trouble, carry_out, ended, opening, overloaded};
 
 /// Jobs of one transaction at most; others' wait must end.
 const GROUP: usize = 1024;
@@ -40,17 +40,20 @@ impl Writer {
     }
 
     pub fn queue(&self, job: Box<dyn Job>) -> Result<(), Trouble> {
-        self.send(Queued::Urgent(job))
+        self.send(Queued::Urgent(job)).map_err(|(_, why)| why)
     }
 
-    pub fn queue_lazily(&self, job: Box<dyn Job>) -> Result<(), Trouble> {
-        self.send(Queued::Lazy(job))
+    /// A job that is not taken is told so.
+    pub fn queue_lazily(&self, job: Box<dyn Job>) {
+        if let Err((Queued::Urgent(job) | Queued::Lazy(job), why)) = self.send(Queued::Lazy(job)) {
+            job.end(Err(why));
+        }
     }
 
-    fn send(&self, job: Queued) -> Result<(), Trouble> {
+    fn send(&self, job: Queued) -> Result<(), (Queued, Trouble)> {
         self.jobs.try_send(job).map_err(|refused| match refused {
-            TrySendError::Full(_) => overloaded(),
-            TrySendError::Disconnected(_) => ended(),
+            TrySendError::Full(job) => (job, overloaded()),
+            TrySendError::Disconnected(job) => (job, ended()),
         })
     }
 }
@@ -112,26 +115,49 @@ impl Pen {
             return;
         }
         let outcome = self.transaction(group);
-        for job in group.drain(..) {
-            job.end(outcome.clone());
+        for (index, job) in group.drain(..).enumerate() {
+            job.end(match &outcome {
+                Ok(()) => Ok(()),
+                Err(failed) => Err(failed.for_job(index)),
+            });
         }
     }
 
-    fn transaction(&self, group: &mut [Box<dyn Job>]) -> Result<(), Trouble> {
+    fn transaction(&self, group: &mut [Box<dyn Job>]) -> Result<(), Failed> {
         // Into a file that was deleted one could write for ever, and all would be gone with the process.
         if inode(&self.path) != Some(self.inode) {
-            return Err(gone(&self.path));
+            return Err(Failed { job: None, why: gone(&self.path) });
         }
-        let told = |error: rusqlite::Error| opening::trouble(&self.path, &error);
+        let told = |error: rusqlite::Error| Failed { job: None, why: opening::trouble(&self.path, &error) };
         self.turnstile.inside(|| self.connection.execute_batch("BEGIN IMMEDIATE")).map_err(told)?;
-        let written = group.iter_mut().try_for_each(|job| job.run(&self.connection));
-        let ended = written.and_then(|()| self.connection.execute_batch("COMMIT"));
-        ended.map_err(|error| {
-            if !self.connection.is_autocommit() {
-                let _ = self.connection.execute_batch("ROLLBACK");
+        let written = group.iter_mut().enumerate().try_for_each(|(index, job)| {
+            let done = carry_out(&mut **job, &self.connection, &self.path);
+            done.map_err(|why| Failed { job: Some(index), why })
+        });
+        let ended = written.and_then(|()| self.connection.execute_batch("COMMIT").map_err(told));
+        if ended.is_err() && !self.connection.is_autocommit() {
+            let _ = self.connection.execute_batch("ROLLBACK");
+        }
+        ended
+    }
+}
+
+/// Why nothing of a group was written.
+struct Failed {
+    /// The one that failed, where it was not the database as a whole.
+    job: Option<usize>,
+    why: Trouble,
+}
+
+impl Failed {
+    /// Of what lies in one job the others are not to blame: for them it passes.
+    fn for_job(&self, index: usize) -> Trouble {
+        match (&self.why, self.job) {
+            (Trouble::Lasting(why), Some(job)) if job != index => {
+                Trouble::Passing(format!("undone with other work that failed at the same time: {why}"))
             }
-            told(error)
-        })
+            (why, _) => why.clone(),
+        }
     }
 }
 

@@ -15,13 +15,7 @@ pub fn record(
     attempts: u32,
     first_dead_at: Millis,
 ) -> DeadRecord {
-    let event = event.map(|event| EventHead {
-        id: event.id.clone(),
-        kind: event.kind.clone(),
-        version: event.version,
-        source: event.source.clone(),
-        time: event.time.clone(),
-    });
+    let event = event.map(head);
     DeadRecord {
         pipeline: env.pipeline.name.to_string(),
         revision: env.revision.to_owned(),
@@ -36,12 +30,23 @@ pub fn record(
         first_dead_at,
         dead_at: env.now,
         resolution: None,
+        emission: None,
+    }
+}
+
+pub fn head(event: &Event) -> EventHead {
+    EventHead {
+        id: event.id.clone(),
+        kind: event.kind.clone(),
+        version: event.version,
+        source: event.source.clone(),
+        time: event.time.clone(),
     }
 }
 
 /// Twelve hex digits over what makes dead letters one problem: pipeline, type, version, class, reason, and the
 /// place in the schema or script. Not over the message, which may name counts and lengths.
-fn fingerprint(pipeline: &str, event: Option<&EventHead>, failure: &Failure) -> String {
+pub fn fingerprint(pipeline: &str, event: Option<&EventHead>, failure: &Failure) -> String {
     let mut hasher = Sha256::new();
     let mut part = |text: &str| {
         hasher.update((text.len() as u64).to_be_bytes());

@@ -33,6 +33,7 @@ pub mod dead;
 
 // What was committed goes out; what was parked comes back.
 pub mod outbox;
+pub mod refused;
 pub mod confirmed;
 pub mod timers;
 pub mod clockwork;

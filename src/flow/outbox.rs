@@ -22,6 +22,7 @@ use tokio::time::Instant;
 use super::confirmed::Confirmed;
 use super::context::Context;
 use super::held::Settled;
+use super::refused;
 use super::worker::Fatal;
 use crate::bus::{Outgoing, PublishError};
 use crate::event::{ChannelName, Partition};
@@ -31,8 +32,8 @@ use crate::store::record::OutboxBody;
 
 /// Unconfirmed publishes per destination.
 const WINDOW: usize = 512;
-/// How long a line waits after its destination refused its head for good.
-const REFUSED_PAUSE: Duration = Duration::from_secs(30);
+/// How long a line waits whose head can neither be sent nor be set aside.
+const REFUSED_PAUSE: Duration = Duration::from_secs(5);
 const BACKOFF_FIRST: Duration = Duration::from_millis(100);
 const BACKOFF_MAX: Duration = Duration::from_secs(5);
 const RELOAD_PAUSE: Duration = Duration::from_millis(200);
@@ -157,7 +158,7 @@ impl Outbox {
                 biased;
                 _ = sweep.tick() => self.sweep().await?,
                 () = sleep_until(wake) => self.wake().await?,
-                Some((line, number, result)) = self.publishing.next() => self.answered(line, number, result),
+                Some((line, number, result)) = self.publishing.next() => self.answered(line, number, result).await?,
                 message = self.messages.recv(), if open => match message {
                     Some(message) => self.receive(message).await?,
                     None => open = false,
@@ -302,7 +303,7 @@ impl Outbox {
         }
     }
 
-    fn answered(&mut self, id: LineId, number: u64, result: Result<(), PublishError>) {
+    async fn answered(&mut self, id: LineId, number: u64, result: Result<(), PublishError>) -> Result<(), Fatal> {
         let counts = &self.context.published;
         let lane = self.lanes.entry(id.to.clone()).or_default();
         lane.unconfirmed = lane.unconfirmed.saturating_sub(1);
@@ -341,11 +342,29 @@ impl Outbox {
                 counts.errors.fetch_add(1, Relaxed);
                 tracing::error!(
                     channel = %id.to, partition = id.partition.0, number, %why,
-                    "the destination refuses an event; emissions of this key to this channel wait behind it"
+                    "the destination refuses an event for good; it is set aside as a dead letter"
                 );
-                self.refused.push((Instant::now() + REFUSED_PAUSE, id));
+                let entry = self.lines.get(&id).and_then(|line| line.waiting.get(&number));
+                // Without one, another runner saw to it meanwhile.
+                let body = entry.map(|entry| entry.body.clone());
+                let done = match body {
+                    Some(body) => refused::bury(&self.context, id.partition, number, &body, &why).await,
+                    None => Ok(()),
+                };
+                match done {
+                    Ok(()) => {
+                        self.remove(id.partition, number);
+                        self.queue(id);
+                    }
+                    Err(error @ StoreError::TailLost(_)) => return Err(Fatal::Recover(error)),
+                    Err(error) => {
+                        tracing::warn!(channel = %id.to, number, %error, "it could not be set aside; trying again");
+                        self.refused.push((Instant::now() + REFUSED_PAUSE, id));
+                    }
+                }
             }
         }
+        Ok(())
     }
 
     /// An entry is confirmed, or another runner confirmed and cleared it.

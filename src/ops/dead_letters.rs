@@ -9,7 +9,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use serde_json::Value;
 
-use super::ledger::{Ledger, Trouble};
+use super::ledger::{Ledger, Trouble, commit};
 use crate::clock::{Clock, Entropy};
 use crate::event::{Headers, MarkId, Partition};
 use crate::flow::context::Context;
@@ -17,7 +17,7 @@ use crate::flow::decide::{Item, KeyWork, Origin, Outcome, Remembered, decide};
 use crate::flow::route::{Route, Routed, Subject, route};
 use crate::flow::supervisor::{self, Options};
 use crate::store::record::{DeadRecord, Failure, How, KeyRecord, OutboxBody, ParkedBody, Resolution, Unreadable, Wait};
-use crate::store::{Condition, FoundKey, Group, KeyLookup, Lookup, Write};
+use crate::store::{Condition, FoundKey, Group, KeyLookup, Lookup, Store, Write};
 
 /// A dead letter as the store holds it.
 #[derive(Clone, Debug)]
@@ -58,16 +58,36 @@ impl Ledger {
         clock: &dyn Clock,
         entropy: &dyn Entropy,
     ) -> Result<bool, Trouble> {
-        let now = clock.now();
-        let mut record = letter.record.clone();
-        record.resolution = Some(Resolution { how: How::Discarded, why: Some(why.to_owned()), at: now });
-        let group = Group {
-            touch: None,
-            conditions: vec![Condition::DeadOpen { id: letter.id, generation: letter.generation }],
-            writes: vec![Write::CloseDead { id: letter.id, body: record.encode(&letter.payload) }],
-        };
-        self.commit(letter.partition, group, clock, entropy).await
+        let resolution = Resolution { how: How::Discarded, why: Some(why.to_owned()), at: clock.now() };
+        close(&*self.store, letter, resolution, Vec::new(), entropy).await
     }
+}
+
+/// Closes a letter and does what goes with it, in one commit. `false`: it is not what it was when it was looked at.
+async fn close(
+    store: &dyn Store,
+    letter: &Letter,
+    resolution: Resolution,
+    writes: Vec<Write>,
+    entropy: &dyn Entropy,
+) -> Result<bool, Trouble> {
+    let now = resolution.at;
+    let mut record = letter.record.clone();
+    record.resolution = Some(resolution);
+    let mut group = Group {
+        touch: None,
+        conditions: vec![Condition::DeadOpen { id: letter.id, generation: letter.generation }],
+        writes: vec![Write::CloseDead { id: letter.id, body: record.encode(&letter.payload) }],
+    };
+    group.writes.extend(writes);
+    commit(store, letter.partition, group, now, entropy).await
+}
+
+/// Puts a refused emission into the outbox again, at its end.
+async fn owe_again(context: &Context, letter: &Letter) -> Result<bool, Trouble> {
+    let Some(body) = letter.record.outbox(letter.payload.clone()) else { return Ok(false) };
+    let resolution = Resolution { how: How::Replayed, why: None, at: context.clock.now() };
+    close(&*context.store, letter, resolution, vec![Write::Emit(body.encode())], &*context.entropy).await
 }
 
 fn read(partition: Partition, letter: &crate::store::DeadLetter) -> Result<Letter, Unreadable> {
@@ -81,6 +101,8 @@ pub enum NotReplayable {
     Closed,
     /// No subscription takes this type from this channel any more.
     NoSubscription,
+    /// It is an emission that its destination refused: there is nothing to run.
+    Emission,
     /// It has another key than when it died, or has one only now: its record cannot be closed from another
     /// partition, and another copy of it may have died, or been handled, under the mark it has now.
     OtherKey,
@@ -91,6 +113,7 @@ impl fmt::Display for NotReplayable {
         f.write_str(match self {
             Self::Closed => "it is closed already",
             Self::NoSubscription => "no subscription takes its type from its channel any more",
+            Self::Emission => "it is an emission that its destination refused, and no handler runs; `sluice dlq replay` sends it again",
             Self::OtherKey => {
                 "the pipeline reads another key or identity from it than when it died; publish the corrected event anew and discard this one"
             }
@@ -99,6 +122,9 @@ impl fmt::Display for NotReplayable {
 }
 
 fn routed(context: &Context, letter: &Letter) -> Result<Box<Routed>, NotReplayable> {
+    if letter.record.emission.is_some() {
+        return Err(NotReplayable::Emission);
+    }
     let raw = letter.record.raw(letter.payload.clone());
     let envelope = context.envelope(&raw.position.channel);
     match route(raw, &context.pipeline, &envelope) {
@@ -125,6 +151,8 @@ fn is_still(routed: &Routed, letter: &Letter) -> bool {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Replayed {
     Outcome(Outcome),
+    /// A refused emission stands in the outbox again; it was published, unless it was refused again.
+    Owed,
     Not(NotReplayable),
     /// Somebody else changed it meanwhile, or there was no time left.
     Unsettled,
@@ -138,6 +166,9 @@ pub async fn replay(context: &Arc<Context>, letters: &[Letter], options: &Option
     for letter in letters {
         replayed.push(match routed(context, letter) {
             _ if !letter.open => Replayed::Not(NotReplayable::Closed),
+            Err(NotReplayable::Emission) if owe_again(context, letter).await? => Replayed::Owed,
+            // Somebody was faster.
+            Err(NotReplayable::Emission) => Replayed::Not(NotReplayable::Closed),
             Err(why) => Replayed::Not(why),
             Ok(routed) => {
                 let record = Box::new(letter.record.clone());

@@ -15,7 +15,8 @@ const SOON: Duration = Duration::from_secs(60);
 /// Waits until every channel is read to its end, every event has its outcome, everything emitted is confirmed, and no
 /// parked event is due within a minute.
 pub async fn until_idle(pipelines: &[Arc<Context>], channels: &OpenChannels) {
-    let mut quiet = 0;
+    let received = || pipelines.iter().map(|context| context.tally.snapshot().received).sum::<u64>();
+    let (mut quiet, mut before) = (0, received());
     while quiet < 2 {
         tokio::time::sleep(LOOK).await;
         quiet += 1;
@@ -23,6 +24,11 @@ pub async fn until_idle(pipelines: &[Arc<Context>], channels: &OpenChannels) {
             if !is_quiet(context, channels).await {
                 quiet = 0;
             }
+        }
+        // They are looked at one after the other: what one hands to another may have passed behind our back.
+        let now = received();
+        if std::mem::replace(&mut before, now) != now {
+            quiet = 0;
         }
     }
 }

@@ -3,8 +3,8 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use crate::clock::{Clock, Entropy};
-use crate::event::{Key, Partition};
+use crate::clock::Entropy;
+use crate::event::{Key, Millis, Partition};
 use crate::flow::supervisor::CannotRun;
 use crate::script::pool::Lost;
 use crate::spec::program::{Envelope, Pipeline, Program};
@@ -35,33 +35,33 @@ impl Ledger {
         self.program.channels.get(channel).map(|channel| channel.envelope.clone()).unwrap_or_default()
     }
 
-    /// Commits one group under a name of its own. `false`: it was refused, for what it was decided on has changed.
-    pub(super) async fn commit(
-        &self,
-        partition: Partition,
-        group: Group,
-        clock: &dyn Clock,
-        entropy: &dyn Entropy,
-    ) -> Result<bool, Trouble> {
-        let commit = Commit {
-            partition,
-            writer: WriterId(entropy.fresh()),
-            expected_number: 0,
-            now: clock.now(),
-            groups: vec![group],
-            cleared: Vec::new(),
-            returned: Vec::new(),
-        };
-        let mut verdicts = Vec::new();
-        for answer in self.store.commit(vec![commit]).await {
-            verdicts.extend(answer?.verdicts);
-        }
-        Ok(verdicts == [Verdict::Committed])
-    }
-
     pub(super) fn keys(&self, which: Which) -> Keys<'_> {
         Keys { ledger: self, which, page: VecDeque::new(), more: true, next: None }
     }
+}
+
+/// Commits one group under a name of its own. `false`: it was refused, for what it was decided on has changed.
+pub(super) async fn commit(
+    store: &dyn Store,
+    partition: Partition,
+    group: Group,
+    now: Millis,
+    entropy: &dyn Entropy,
+) -> Result<bool, Trouble> {
+    let commit = Commit {
+        partition,
+        writer: WriterId(entropy.fresh()),
+        expected_number: 0,
+        now,
+        groups: vec![group],
+        cleared: Vec::new(),
+        returned: Vec::new(),
+    };
+    let mut verdicts = Vec::new();
+    for answer in store.commit(vec![commit]).await {
+        verdicts.extend(answer?.verdicts);
+    }
+    Ok(verdicts == [Verdict::Committed])
 }
 
 /// A walk through the keys of a store, a page in memory.

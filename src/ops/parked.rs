@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use super::ledger::{Keys, Ledger, Trouble};
+use super::ledger::{Keys, Ledger, Trouble, commit};
 use crate::clock::{Clock, Entropy};
 use crate::event::{Event, Key, MarkId, Partition};
 use crate::flow::context::Context;
@@ -148,7 +148,7 @@ impl Ledger {
                 watched: false,
             };
             let group = decide::discard(&env, &at.key, &found, &at.event, why)?.unwrap_or_default();
-            if self.commit(at.partition, group, clock, entropy).await? {
+            if commit(&*self.store, at.partition, group, env.now, entropy).await? {
                 return Ok(Discarded::Done);
             }
         }

@@ -31,6 +31,10 @@ pub struct Program {
 }
 
 impl Program {
+    pub fn pipeline_names(&self) -> impl Iterator<Item = Arc<str>> {
+        self.pipelines.iter().map(|pipeline| Arc::clone(&pipeline.name))
+    }
+
     /// Whether anything of it lives in the project's own database.
     pub fn uses_database(&self) -> bool {
         let is_local = |channel: &Channel| matches!(channel.kind, ChannelKind::Local(_));

@@ -249,6 +249,19 @@ pub struct DeadRecord {
     /// How it was closed; absent while open.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub resolution: Option<Resolution>,
+    /// It came from no source: it is an emission of ours that its destination refused. Then `position` is the number it
+    /// had in the outbox, and headers and payload are as they were to leave.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub emission: Option<Emission>,
+}
+
+/// How a refused emission is to be sent.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Emission {
+    pub to: ChannelName,
+    pub order_key: String,
+    pub dedupe_id: String,
+    pub subject: String,
 }
 
 /// An event's envelope as far as it could be read.
@@ -290,6 +303,12 @@ impl DeadRecord {
     /// The record and the raw payload.
     pub fn decode(bytes: &Bytes) -> Result<(Self, Bytes), Unreadable> {
         unframe("dead letter", bytes)
+    }
+
+    /// A refused emission as it stood in the outbox.
+    pub fn outbox(&self, payload: Bytes) -> Option<OutboxBody> {
+        let Emission { to, order_key, dedupe_id, subject } = self.emission.clone()?;
+        Some(OutboxBody { to, order_key, dedupe_id, subject, headers: self.headers.clone(), payload })
     }
 
     /// The event as it was received.

@@ -47,7 +47,7 @@ impl Alone {
         let dir = tempfile::tempdir().unwrap();
         write_project(dir.path(), "admin: { listen: \"127.0.0.1:0\" }\n");
         let database = Database::open(&dir.path().join(".sluice"), Access::Beside, &SystemClock).unwrap();
-        let bus = LocalBus::new(database.clone(), Arc::new(SystemClock));
+        let bus = LocalBus::new(database.clone(), Arc::new(SystemClock), ["fold".into()]);
         Self { dir, database, bus, luck: SeededEntropy::new(seed), sent: Vec::new(), runs: 0 }
     }
 

@@ -6,6 +6,7 @@ mod lint;
 mod new;
 mod parked;
 mod publish;
+mod refused;
 mod run;
 pub mod sandbox;
 mod servers;

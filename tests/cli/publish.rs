@@ -140,6 +140,21 @@ fn a_broker_that_does_not_answer_is_given_up_on_and_told() {
     assert_eq!(done.stdout, "published 0 events to `orders`, 1 not confirmed\n");
 }
 
+/// What comes behind it must not take its place, and each would be waited for as long.
+#[test]
+fn nothing_is_tried_behind_an_event_that_is_given_up() {
+    let lines = format!("{0}\n{0}\n{0}\n{0}\n", "x".repeat(600 << 10));
+    let sandbox = Sandbox::small("{ listen: '127.0.0.1:0' }")
+        .file("sluice.yaml", "channels:\n  orders: { local: { subject: orders, max_bytes: 1MiB } }\n")
+        .file("large.txt", &lines);
+    // There is a consumer that has read nothing of it.
+    sandbox.sluice(&["run", "--until-idle"]).expect(0);
+    let done = sandbox.sluice(&["publish", "orders", "large.txt", "--raw", "--patience", "100ms"]).expect(2);
+    assert_eq!(done.stdout, "published 1 event to `orders`, 1 not confirmed\n");
+    assert!(done.stderr.contains("line 2: not confirmed: the local stream `orders` is full"), "{}", done.stderr);
+    assert!(done.stderr.contains("nothing after line 2 was published"), "{}", done.stderr);
+}
+
 #[test]
 fn an_unknown_channel_is_met_with_a_suggestion() {
     let done = Sandbox::small("{ listen: '127.0.0.1:0' }").sluice(&["publish", "order"]).expect(2);
@@ -213,4 +228,23 @@ fn what_a_mapping_cannot_know_is_not_asked_of_it() {
     assert!(done.stderr.starts_with("error: the envelope of channel `hooks` is a `map`"), "{}", done.stderr);
     let done = shop.sandbox.sluice_fed(&["publish", "hooks", "--dedupe"], "{}").expect(2);
     assert!(done.stderr.contains("help: leave out `--dedupe`, or map an `id`"), "{}", done.stderr);
+}
+
+#[test]
+fn what_is_published_before_the_first_run_is_kept_for_it() {
+    let sandbox = Sandbox::small("{ listen: '127.0.0.1:0' }")
+        .file("sluice.yaml", "channels: { orders: { local: { max_bytes: 1MiB } } }\n");
+    let note = "x".repeat(100_000);
+    let lines: String = (0..20)
+        .map(|n| {
+            format!(r#"{{"id":"{n}","type":"OrderCreated","version":1,"data":{{"id":"o","note":"{note}"}}}}"#) + "\n"
+        })
+        .collect();
+    let sandbox = sandbox.file("orders.ndjson", &lines);
+    let done = sandbox.sluice(&["publish", "orders", "orders.ndjson", "--patience", "100ms"]).expect(2);
+    assert!(done.stderr.contains("is full, and pipeline `p` is not done with its oldest event"), "{}", done.stderr);
+    let status = sandbox.sluice(&["status", "--format", "json"]).expect(0).json();
+    assert_eq!(status["pipelines"][0]["inputs"][0]["consumer"]["first"], 1);
+    let done = sandbox.sluice(&["run", "--until-idle"]).expect(0);
+    assert!(done.stdout.contains("p: received 10 = done 10 + "), "{}", done.stdout);
 }

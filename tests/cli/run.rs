@@ -109,6 +109,19 @@ fn a_pipeline_without_events_balances_at_nothing() {
     assert!(done.stdout.starts_with("p: received 0 = "), "{}", done.stdout);
 }
 
+/// It knows no position at first, whatever was acked before: that is what was chosen, no mistake.
+#[test]
+fn a_store_in_memory_starts_again_where_its_channels_stand() {
+    let sandbox = Sandbox::small("{ listen: '127.0.0.1:0' }").file("sluice.yaml", "store: { memory: {} }\n");
+    let event =
+        |id: &str| format!("{{\"id\":\"{id}\",\"type\":\"OrderCreated\",\"version\":1,\"data\":{{\"id\":\"k\"}}}}");
+    for id in ["e-1", "e-2"] {
+        sandbox.sluice_fed(&["publish", "orders"], &event(id)).expect(0);
+        let done = sandbox.sluice(&["run", "--until-idle"]).expect(0);
+        assert!(done.stdout.starts_with("p: received 1 = done 1 "), "{}", done.stdout);
+    }
+}
+
 #[test]
 fn health_is_for_everybody_and_metrics_for_the_token() {
     let (_sandbox, running) = Sandbox::small("{ listen: '127.0.0.1:0', token: s3cret }").run_kept();

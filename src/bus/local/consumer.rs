@@ -1,6 +1,7 @@
 //! Where one pipeline stands in one channel: what it holds, what it handed back, and the floor below which all is acked.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::stream::StreamRow;
@@ -32,6 +33,8 @@ struct State {
     /// Handed out once, to be handed out again.
     returned: BTreeSet<u64>,
     deliveries: u64,
+    /// The floor as the database knows it.
+    written: u64,
     /// The floor is about to be written.
     scheduled: bool,
     /// Acks since the floor was last known to be written.
@@ -72,17 +75,12 @@ impl Row {
             .optional()
     }
 
-    /// The inner error is the last sequence of a stream that ends before the consumer would start.
-    fn make(connection: &Connection, stream: StreamRow, spec: &ConsumerSpec) -> database::Result<Result<Self, u64>> {
-        let floor = spec.start_after.unwrap_or(0);
-        if floor > stream.last {
-            return Ok(Err(stream.last));
-        }
+    fn make(connection: &Connection, stream: i64, spec: &ConsumerSpec) -> database::Result<Self> {
         connection.execute(
-            "INSERT INTO consumers (pipeline, channel, stream, floor, reserved) VALUES (?1, ?2, ?3, ?4, ?4)",
-            params![&*spec.pipeline, &*spec.channel, stream.id, floor.cast_signed()],
+            "INSERT INTO consumers (pipeline, channel, stream, floor, reserved) VALUES (?1, ?2, ?3, 0, 0)",
+            params![&*spec.pipeline, &*spec.channel, stream],
         )?;
-        Ok(Ok(Self { id: connection.last_insert_rowid(), floor, reserved: floor }))
+        Ok(Self { id: connection.last_insert_rowid(), floor: 0, reserved: 0 })
     }
 }
 
@@ -92,18 +90,20 @@ impl Consumer {
         let opened = database.write(move |connection| {
             let stream = StreamRow::find_or_make(connection, &name)?;
             let row = match Row::find(connection, stream.id, &asked)? {
-                Some(row) => Ok(row),
-                None => Row::make(connection, stream, &asked)?,
+                Some(row) => row,
+                None if asked.start_after.is_some_and(|after| after > 0) => return Ok(None),
+                None => Row::make(connection, stream.id, &asked)?,
             };
-            Ok(row.map(|row| (stream.id, row)))
+            Ok(Some((stream.id, row)))
         });
-        let (id, row) = opened.await?.map_err(|last| stream_was_replaced(&stream.stream, spec, last))?;
+        let (id, row) = opened.await?.ok_or_else(|| stream_was_replaced(&stream.stream, spec))?;
         let state = State {
             delivered: row.floor,
             reserved: row.reserved,
             held: BTreeMap::new(),
             returned: BTreeSet::new(),
             deliveries: 0,
+            written: row.floor,
             scheduled: false,
             unwritten: 0,
         };
@@ -163,7 +163,6 @@ impl Consumer {
         if state.delivered != behind {
             return Vec::new();
         }
-        let before = state.floor();
         state.delivered = seen;
         let deliveries: Vec<Delivery> = events
             .into_iter()
@@ -172,10 +171,9 @@ impl Consumer {
                 self.delivery(&mut state, database, raw, redelivered)
             })
             .collect();
+        drop(state);
         // It passes events of other channels.
-        if state.floor() > before {
-            self.note_floor(&mut state, database);
-        }
+        self.note_floor(database);
         deliveries
     }
 
@@ -216,13 +214,11 @@ impl Consumer {
         let mut state = self.state();
         match answer {
             Answer::Ack => {
-                let before = state.floor();
                 state.held.remove(&seq);
                 state.returned.remove(&seq);
                 state.unwritten += 1;
-                if state.floor() > before {
-                    self.note_floor(&mut state, database);
-                }
+                drop(state);
+                self.note_floor(database);
             }
             Answer::Return if state.held.get(&seq) == Some(&delivery) => {
                 state.held.remove(&seq);
@@ -234,19 +230,31 @@ impl Consumer {
         }
     }
 
-    /// What a crash loses of it is handed out again, and found to be done.
-    fn note_floor(self: &Arc<Self>, state: &mut State, database: &Database) {
-        if std::mem::replace(&mut state.scheduled, true) {
+    /// What a crash loses of it is handed out again, and found to be done. What cannot be written (a full disk) is tried
+    /// again with the next ack, or when the runner next asks where it stands: a floor that stayed down would keep the
+    /// stream from letting anything go, and hand out again what marks are no longer kept for.
+    fn note_floor(self: &Arc<Self>, database: &Database) {
+        let mut state = self.state();
+        if state.floor() <= state.written || std::mem::replace(&mut state.scheduled, true) {
             return;
         }
-        let consumer = Arc::clone(self);
-        database.write_lazily(move |connection| {
-            let floor = {
-                let mut state = consumer.state();
-                state.scheduled = false;
-                state.floor()
-            };
+        // Where the queue is full we are told at once, below.
+        drop(state);
+        let floor = Arc::new(AtomicU64::new(0));
+        let (consumer, to_write) = (Arc::clone(self), Arc::clone(&floor));
+        let write = move |connection: &Connection| {
+            // As it stands by then.
+            let floor = consumer.state().floor();
+            to_write.store(floor, Ordering::Relaxed);
             consumer.write_floor(connection, floor)
+        };
+        let consumer = Arc::clone(self);
+        database.write_lazily(write, move |written| {
+            let mut state = consumer.state();
+            state.scheduled = false;
+            if written.is_ok() {
+                state.written = state.written.max(floor.load(Ordering::Relaxed));
+            }
         });
     }
 
@@ -265,7 +273,10 @@ impl Consumer {
         };
         let consumer = Arc::clone(self);
         database.write(move |connection| consumer.write_floor(connection, floor)).await?;
-        self.state().unwritten -= acks;
+        let mut state = self.state();
+        state.written = state.written.max(floor);
+        // Another source of this consumer may have settled meanwhile.
+        state.unwritten = state.unwritten.saturating_sub(acks);
         Ok(())
     }
 
@@ -273,7 +284,8 @@ impl Consumer {
         self.state().unwritten
     }
 
-    pub async fn progress(&self, database: &Database) -> Result<Progress, BusError> {
+    pub async fn progress(self: &Arc<Self>, database: &Database) -> Result<Progress, BusError> {
+        self.note_floor(database);
         let (stream, first) = stands(database, &self.stream_name).await?;
         let state = self.state();
         Ok(progress(&stream, first, state.floor(), state.delivered))
@@ -317,12 +329,13 @@ fn progress(stream: &StreamRow, first: u64, floor: u64, delivered: u64) -> Progr
     }
 }
 
-/// Starting behind the end would skip, silently, what a stream that began anew counts up to there.
-fn stream_was_replaced(stream: &str, spec: &ConsumerSpec, last: u64) -> BusError {
-    let after = spec.start_after.unwrap_or(0);
+/// A consumer is made before a position is stored, and never taken away. Where there is a position and no consumer, the
+/// position is one of another stream: starting behind it would skip, silently, what this one counts up to there.
+fn stream_was_replaced(stream: &str, spec: &ConsumerSpec) -> BusError {
+    let (after, pipeline, channel) = (spec.start_after.unwrap_or(0), &spec.pipeline, &spec.channel);
     BusError::Refused(format!(
-        "the store says that pipeline `{}` has handled the local stream `{stream}` up to {after}, but the stream ends at \
-         {last}: its database was deleted or restored; use another pipeline name or store for it",
-        spec.pipeline
+        "the store says that pipeline `{pipeline}` has handled this channel up to {after}, but not of this local stream \
+         `{stream}`, which it never read: the database was deleted or restored, or `{channel}` was another stream \
+         before; put the database back, or give the channel another name, by which the stream is read from its beginning"
     ))
 }

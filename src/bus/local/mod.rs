@@ -10,6 +10,7 @@ mod source;
 mod stream;
 
 use std::collections::HashMap;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::bus::{BusError, ConsumerSpec, Progress, PublishError};
@@ -45,16 +46,21 @@ impl From<Trouble> for PublishError {
 pub struct LocalBus {
     database: Database,
     clock: Arc<dyn Clock>,
+    pipelines: Arc<[Arc<str>]>,
     consumers: Arc<Mutex<Consumers>>,
+    /// That something unread had to go was said.
+    told: Arc<AtomicBool>,
 }
 
 /// By stream, pipeline and channel.
 type Consumers = HashMap<(String, Arc<str>, ChannelName), Arc<Consumer>>;
 
 impl LocalBus {
-    /// `clock` stamps events as they are stored.
-    pub fn new(database: Database, clock: Arc<dyn Clock>) -> Self {
-        Self { database, clock, consumers: Arc::default() }
+    /// `clock` stamps events as they are stored. `pipelines` are those of the project: for others that once read a stream
+    /// nothing is kept that takes the room of something new.
+    pub fn new(database: Database, clock: Arc<dyn Clock>, pipelines: impl IntoIterator<Item = Arc<str>>) -> Self {
+        let pipelines = pipelines.into_iter().collect();
+        Self { database, clock, pipelines, consumers: Arc::default(), told: Arc::default() }
     }
 
     /// Connects this pipeline's consumer, making it when it is not there.
@@ -82,7 +88,7 @@ impl LocalBus {
 
     /// Publishes by a template of one's own, where the channel has wildcards or several subjects.
     pub fn publisher(&self, stream: &LocalStream, template: &str) -> LocalSink {
-        LocalSink::new(self.database.clone(), Arc::clone(&self.clock), stream.clone(), template.to_owned())
+        LocalSink::new(self.clone(), stream.clone(), template.to_owned())
     }
 
     /// Where a consumer stands, without making it. `None`: it is not there yet.

@@ -1,5 +1,7 @@
 //! A stream's rows: stored, found, and let go.
 
+use std::sync::Arc;
+
 use crate::bus::{Demand, Outgoing, subject};
 use crate::database::{self, Connection, OptionalExtension as _, params};
 use crate::event::{ChannelName, Headers, Millis, Position, RawEvent};
@@ -58,13 +60,14 @@ fn sequence(row_id: i64) -> u64 {
 }
 
 pub enum Storing {
-    Done,
+    Done {
+        /// Of this pipeline, which is not of the project, something unread had to go.
+        unread_by: Option<String>,
+    },
     /// It holds an event of this dedupe id already.
     Before,
     /// It holds all it may, and this pipeline is not done with the oldest.
-    Full {
-        behind: String,
-    },
+    Full { behind: String },
 }
 
 /// What an event takes of `max_bytes`.
@@ -73,9 +76,11 @@ pub fn weight(event: &Outgoing) -> u64 {
     (event.payload.len() + headers + event.subject.len()) as u64
 }
 
+/// `readers` are the pipelines of the project.
 pub fn store(
     connection: &Connection,
     limits: &LocalStream,
+    readers: &[Arc<str>],
     event: &Outgoing,
     now: Millis,
 ) -> database::Result<Storing> {
@@ -88,9 +93,10 @@ pub fn store(
         }
     }
     let weight = weight(event);
-    if let Some(behind) = make_room(connection, &mut stream, limits, weight, now)? {
-        return Ok(Storing::Full { behind });
-    }
+    let unread_by = match make_room(connection, &mut stream, limits, readers, weight, now)? {
+        Room::Made { unread_by } => unread_by,
+        Room::Full { behind } => return Ok(Storing::Full { behind }),
+    };
     stream.last += 1;
     stream.bytes += weight;
     let headers = if event.headers.0.is_empty() { Vec::new() } else { encode(&event.headers) };
@@ -107,28 +113,38 @@ pub fn store(
         stream.last.cast_signed(),
         stream.bytes.cast_signed()
     ])?;
-    Ok(Storing::Done)
+    Ok(Storing::Done { unread_by })
 }
 
-/// Lets the oldest events go that all consumers are done with, while the stream is too large or they are too old. The
-/// consumer that stands in the way of `weight` more bytes, if one does.
+enum Room {
+    Made { unread_by: Option<String> },
+    Full { behind: String },
+}
+
+/// Lets the oldest events go that all consumers are done with, while the stream is too large or they are too old. A
+/// pipeline that was renamed or taken out of the project left its consumer behind: what it did not read stays as long as
+/// there is room, and never stops the others.
 fn make_room(
     connection: &Connection,
     stream: &mut StreamRow,
     limits: &LocalStream,
+    readers: &[Arc<str>],
     weight: u64,
     now: Millis,
-) -> database::Result<Option<String>> {
-    let slowest = connection
-        .prepare_cached("SELECT pipeline, floor FROM consumers WHERE stream = ?1 ORDER BY floor LIMIT 1")?
-        .query_row([stream.id], |row| Ok((row.get::<_, String>(0)?, row.get::<_, i64>(1)?.cast_unsigned())))
-        .optional()?;
-    let acked = slowest.as_ref().map_or(u64::MAX, |(_, floor)| *floor);
+) -> database::Result<Room> {
+    let consumers: Vec<(String, u64)> = connection
+        .prepare_cached("SELECT pipeline, floor FROM consumers WHERE stream = ?1 ORDER BY floor")?
+        .query_map([stream.id], |row| Ok((row.get(0)?, row.get::<_, i64>(1)?.cast_unsigned())))?
+        .collect::<Result<_, _>>()?;
+    let is_here = |(pipeline, _): &&(String, u64)| readers.iter().any(|reader| **reader == **pipeline);
+    let (slowest, behind) = (consumers.first(), consumers.iter().find(is_here));
+    let floor = |consumer: Option<&(String, u64)>| consumer.map_or(u64::MAX, |(_, floor)| *floor);
+    let mut unread_by = None;
     let mut trimmed = 0;
     loop {
         let full = stream.bytes + weight > limits.max_bytes;
         if !full && trimmed == TRIM {
-            return Ok(None);
+            return Ok(Room::Made { unread_by });
         }
         let oldest = connection
             .prepare_cached("SELECT id, stored_at FROM events WHERE id BETWEEN ?1 AND ?2 ORDER BY id LIMIT 1")?
@@ -136,12 +152,20 @@ fn make_room(
                 Ok((row.get::<_, i64>(0)?, Millis(row.get(1)?)))
             })
             .optional()?;
-        let Some((oldest, stored_at)) = oldest else { return Ok(None) };
+        let Some((oldest, stored_at)) = oldest else { return Ok(Room::Made { unread_by }) };
         if !full && now.since(stored_at) <= limits.max_age {
-            return Ok(None);
+            return Ok(Room::Made { unread_by });
         }
-        if sequence(oldest) > acked {
-            return Ok(slowest.filter(|_| full).map(|(pipeline, _)| pipeline));
+        let read = sequence(oldest) <= floor(slowest);
+        match behind {
+            Some((behind, floor)) if full && sequence(oldest) > *floor => {
+                return Ok(Room::Full { behind: behind.clone() });
+            }
+            _ if !full && !read => return Ok(Room::Made { unread_by }),
+            _ => {}
+        }
+        if !read {
+            unread_by = slowest.map(|(pipeline, _)| pipeline.clone());
         }
         stream.bytes = stream.bytes.saturating_sub(delete(connection, oldest)?);
         trimmed += 1;

@@ -38,13 +38,13 @@ impl Local {
             }
         };
         let database = tokio::time::timeout(Duration::from_secs(10), opened).await.expect("the old one ended");
-        Self { bus: LocalBus::new(database, Arc::new(SystemClock)), directory }
+        Self { bus: LocalBus::new(database, Arc::new(SystemClock), ["p".into()]), directory }
     }
 }
 
 fn bus(directory: &TempDir, access: Access) -> LocalBus {
     let database = Database::open(directory.path(), access, &SystemClock).expect("it opens");
-    LocalBus::new(database, Arc::new(SystemClock))
+    LocalBus::new(database, Arc::new(SystemClock), ["p".into()])
 }
 
 fn stream(subjects: &[&str]) -> LocalStream {
@@ -85,7 +85,6 @@ conforms! {
     acks_raise_the_floor_and_outlive_the_source
     a_read_span_is_what_was_published
     a_publish_is_stored_once_per_dedupe_id
-    a_new_consumer_starts_behind_its_position
     a_cancelled_next_loses_nothing
     a_batch_stays_within_the_demand
     pipelines_do_not_share_what_they_consume
@@ -181,6 +180,56 @@ async fn a_full_stream_takes_nothing_until_its_slowest_consumer_acks() {
     assert_eq!((progress.first, progress.last), (2, 3), "only as much goes as must");
 }
 
+/// A renamed one, say: its consumer would stop the others once the stream is full.
+#[tokio::test]
+async fn what_a_pipeline_of_no_project_did_not_read_stays_while_there_is_room() {
+    let local = Local::new();
+    let small = LocalStream { max_bytes: 250, max_age: Duration::ZERO, ..stream(&["s"]) };
+    let mut source = local.bus.source(&small, suite::spec("p")).await.expect("a source");
+    let gone = local.bus.source(&small, suite::spec("renamed")).await.expect("a source");
+    let sink = local.bus.sink(&small).expect("a sink");
+    for sequence in 1..=4 {
+        sink.publish(event("s", vec![b'x'; 100])).await.expect("room");
+        let taken = suite::take(&mut source, 1, ALL).await;
+        suite::ack(&mut source, taken).await;
+        let progress = gone.progress().await.expect("progress");
+        assert_eq!(progress.first, [1, 1, 2, 3][sequence - 1], "old ones are kept for it, and go when room is needed");
+    }
+}
+
+/// A full disk, say. A floor that stayed down would keep the stream from letting anything go.
+#[tokio::test]
+async fn a_floor_that_could_not_be_written_is_written_later() {
+    let local = Local::new();
+    let all = stream(&["s"]);
+    put(&local.bus, &all, "s", "1").await.expect("stored");
+    let mut source = local.bus.source(&all, suite::spec("p")).await.expect("a source");
+    let taken = next(&mut source).await;
+    // While the writer waits for this one, the rest becomes one group, and fails together.
+    let (go, wait) = std::sync::mpsc::channel::<()>();
+    let (begins, begun) = tokio::sync::oneshot::channel();
+    let blocks = local.bus.database.write(move |_| {
+        let _ = (begins.send(()), wait.recv());
+        Ok(())
+    });
+    begun.await.expect("it begins");
+    taken.into_iter().for_each(|delivery| delivery.responder.ack(suite::receipt()));
+    let fails = local.bus.database.write(|connection| connection.execute("INSERT INTO nowhere VALUES (1)", params![]));
+    go.send(()).expect("the writer waits");
+    assert!(blocks.await.is_ok() && fails.await.is_err());
+    let written = async {
+        loop {
+            let looked = local.bus.progress(&all, &suite::spec("p")).await.expect("a look");
+            if looked.is_some_and(|progress| progress.ack_floor == 1) {
+                return;
+            }
+            // As the heartbeat does.
+            source.progress().await.expect("progress");
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), written).await.expect("in time");
+}
+
 #[tokio::test]
 async fn what_is_old_goes_once_all_are_done_with_it() {
     let local = Local::new();
@@ -200,13 +249,30 @@ async fn what_is_old_goes_once_all_are_done_with_it() {
     drop(last);
 }
 
+/// Nor when it holds more by now than the old one did: its first events would be skipped, silently.
 #[tokio::test]
 async fn a_database_made_anew_is_not_taken_for_the_old_one() {
+    for stored in [1, 9] {
+        let local = Local::new();
+        for _ in 0..stored {
+            put(&local.bus, &stream(&["s"]), "s", "1").await.expect("stored");
+        }
+        let ahead = ConsumerSpec { start_after: Some(7), ..suite::spec("p") };
+        let refused = local.bus.source(&stream(&["s"]), ahead).await.map(drop);
+        let Err(BusError::Refused(why)) = refused else { panic!("refused") };
+        assert!(why.contains("up to 7") && why.contains("local stream `S`, which it never read"), "{why}");
+        let unread = ConsumerSpec { start_after: Some(0), ..suite::spec("p") };
+        local.bus.source(&stream(&["s"]), unread).await.expect("nothing was read, nothing is skipped");
+    }
+}
+
+/// What a pipeline emits is measured before it is committed; refused after that, it would stand in its key's way for ever.
+#[tokio::test]
+async fn what_a_sink_says_it_takes_it_takes_under_every_subject() {
     let local = Local::new();
-    put(&local.bus, &stream(&["s"]), "s", "1").await.expect("stored");
-    let ahead = ConsumerSpec { start_after: Some(7), ..suite::spec("p") };
-    let Err(BusError::Refused(why)) = local.bus.source(&stream(&["s"]), ahead).await.map(drop) else {
-        panic!("refused")
-    };
-    assert!(why.contains("has handled the local stream `S` up to 7, but the stream ends at 1"), "{why}");
+    let sink = local.bus.publisher(&stream(&["s.>"]), "s.{key}");
+    let full = event(&format!("s.{}", "k".repeat(500)), vec![b'x'; sink.max_bytes()]);
+    sink.publish(full).await.expect("stored");
+    let more = event("s.k", vec![b'x'; sink.max_bytes() + 1]);
+    assert!(matches!(sink.publish(more).await, Err(PublishError::Refused(_))));
 }

@@ -154,7 +154,10 @@ fn page(letter: &Letter) -> String {
         facts.extend(event.time.clone().map(|time| ("time", time)));
     }
     facts.extend(record.key.clone().map(|key| ("key", key)));
-    facts.push(("position", record.position.to_string()));
+    match &record.emission {
+        None => facts.push(("position", record.position.to_string())),
+        Some(emission) => facts.push(("emission to", emission.to.to_string())),
+    }
     facts.push(("stored", record.stored_at.rfc3339()));
     facts.push(("died", record.dead_at.rfc3339()));
     if record.first_dead_at != record.dead_at {

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::{Desk, Exit, Failure, Format, Which, print, short};
 use crate::clock::SystemEntropy;
+use crate::event::MarkId;
 use crate::flow::decide::Outcome;
 use crate::flow::supervisor::Options;
 use crate::ops::dead_letters::{self, Emitted, Letter, NotReplayable, Replayed, Trial};
@@ -148,9 +149,12 @@ pub async fn replay(desk: &Desk, which: &Which, yes: bool) -> Result<Exit, Failu
             told.push((letter.id, replayed, now));
         }
     }
-    let succeeded =
-        |replayed: &Replayed| matches!(replayed, Replayed::Outcome(Outcome::Done | Outcome::Skipped | Outcome::Parked));
-    let all = told.iter().all(|(_, replayed, _)| succeeded(replayed));
+    let succeeded = |(_, replayed, now): &(MarkId, Replayed, Option<Letter>)| match replayed {
+        Replayed::Outcome(outcome) => matches!(outcome, Outcome::Done | Outcome::Skipped | Outcome::Parked),
+        Replayed::Owed => now.as_ref().is_none_or(|letter| !letter.open),
+        Replayed::Not(_) | Replayed::Unsettled => false,
+    };
+    let all = told.iter().all(succeeded);
     match desk.format {
         Format::Json => {
             let results: Vec<Value> = told
@@ -158,6 +162,7 @@ pub async fn replay(desk: &Desk, which: &Which, yes: bool) -> Result<Exit, Failu
                 .map(|(id, replayed, now)| {
                     let outcome = match replayed {
                         Replayed::Outcome(outcome) => outcome.name(),
+                        Replayed::Owed => "sent",
                         Replayed::Not(_) => "not_replayed",
                         Replayed::Unsettled => "unsettled",
                     };
@@ -170,7 +175,7 @@ pub async fn replay(desk: &Desk, which: &Which, yes: bool) -> Result<Exit, Failu
             for (id, replayed, now) in &told {
                 print::line(&format!("{}  {}", short(*id), print::tame(&words(replayed, now.as_ref()))))?;
             }
-            let done = told.iter().filter(|(_, replayed, _)| succeeded(replayed)).count() as u64;
+            let done = told.iter().filter(|told| succeeded(told)).count() as u64;
             print::line(&format!("replayed {done} of {}", print::count(told.len() as u64, "dead letter")))?;
         }
     }
@@ -180,7 +185,8 @@ pub async fn replay(desk: &Desk, which: &Which, yes: bool) -> Result<Exit, Failu
 /// What became of a letter, and where it stands now.
 fn words(replayed: &Replayed, now: Option<&Letter>) -> String {
     match replayed {
-        Replayed::Outcome(Outcome::Dead) => {
+        Replayed::Owed if now.is_none_or(|letter| !letter.open) => "sent again".to_owned(),
+        Replayed::Owed | Replayed::Outcome(Outcome::Dead) => {
             let failure = now.map(|letter| &letter.record.failure);
             let why = failure.map_or(String::new(), |f| format!(": {}/{}: {}", f.class.name(), f.reason, f.message));
             format!("died again{why}")

@@ -49,10 +49,12 @@ pub async fn feed(program: &Program, feeds: &[Feed]) -> Result<(), Failure> {
             clock: &SystemClock,
             entropy: &SystemEntropy,
         };
-        let mut tell = |news: News| {
-            if let News::Failed { line, why } = news {
+        let mut tell = |news: News| match news {
+            News::Failed { line, why } => {
                 print::note(&format!("error: line {line}: not confirmed: {}", print::tame(&why)));
             }
+            News::Stopped { line } => print::note(&format!("error: stopped: nothing after line {line} was published")),
+            News::Invalid { .. } | News::Published { .. } => {}
         };
         let lines = publish::file(file).await?;
         let summary = publish_all(lines, &press, &sink, PATIENCE, &mut tell).await;

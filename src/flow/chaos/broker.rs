@@ -16,6 +16,8 @@ use crate::event::ChannelName;
 pub struct Broker {
     pub bus: MemoryBus,
     pub faults: bool,
+    /// Some emissions are refused for good.
+    pub refuses: bool,
     pub luck: Arc<SeededEntropy>,
     /// Publishes go wrong only while this is above zero.
     pub trouble_left: Arc<AtomicU64>,
@@ -24,6 +26,7 @@ pub struct Broker {
 struct ShakySink {
     inner: Arc<dyn Sink>,
     faults: bool,
+    refuses: bool,
     luck: Arc<SeededEntropy>,
     trouble_left: Arc<AtomicU64>,
 }
@@ -38,6 +41,7 @@ impl Channels for Broker {
         Ok(Arc::new(ShakySink {
             inner: Arc::new(self.bus.sink(channel.clone())),
             faults: self.faults,
+            refuses: self.refuses,
             luck: Arc::clone(&self.luck),
             trouble_left: Arc::clone(&self.trouble_left),
         }))
@@ -49,8 +53,12 @@ impl Sink for ShakySink {
         let trouble = self.faults && self.trouble_left.load(Relaxed) > 0;
         let (roll, pause) = (self.luck.next() % 10, self.luck.next() % 40);
         let inner = Arc::clone(&self.inner);
+        let refused = self.refuses && is_refused(&event.payload);
         async move {
             tokio::time::sleep(Duration::from_millis(pause)).await;
+            if refused {
+                return Err(PublishError::Refused("it has a number that is not liked here".to_owned()));
+            }
             match roll {
                 0 | 1 if trouble => Err(PublishError::Unconfirmed("no answer, not stored".to_owned())),
                 2 if trouble => {
@@ -70,4 +78,10 @@ impl Sink for ShakySink {
     fn max_bytes(&self) -> usize {
         self.inner.max_bytes()
     }
+}
+
+/// Of every five numbers one is.
+pub fn is_refused(payload: &[u8]) -> bool {
+    let event: serde_json::Value = serde_json::from_slice(payload).unwrap_or_default();
+    event["data"]["n"].as_u64().is_some_and(|n| n % 5 == 0)
 }

@@ -52,6 +52,18 @@ fn publishes_that_are_not_confirmed_are_repeated_in_order() {
 }
 
 #[test]
+fn refused_emissions_are_set_aside_once_and_hold_up_nothing() {
+    let trouble = vec![Trouble::Refusals, Trouble::Crash, Trouble::StoreFaults, Trouble::PublishFaults];
+    hold(&Plan { trouble: trouble.clone(), ..Plan::default() });
+    hold(&Plan { runners: 2, trouble, ..Plan::default() });
+}
+
+#[test]
+fn refused_emissions_outlive_a_store_that_loses_its_last_writes() {
+    hold(&Plan { trouble: vec![Trouble::Refusals, Trouble::Crash, Trouble::TailLost], ..Plan::default() });
+}
+
+#[test]
 fn all_of_it_together() {
     hold(&Plan {
         trouble: vec![Trouble::Crash, Trouble::TailLost, Trouble::StoreFaults, Trouble::PublishFaults],

@@ -60,6 +60,8 @@ pub enum Trouble {
     StoreFaults,
     /// Publishes are stored but not confirmed, or refused for a while.
     PublishFaults,
+    /// The destination refuses some emissions for good.
+    Refusals,
 }
 
 #[derive(Clone, Debug)]
@@ -185,6 +187,7 @@ impl World {
         let broker = Broker {
             bus: bus.clone(),
             faults: plan.trouble.contains(&Trouble::PublishFaults),
+            refuses: plan.trouble.contains(&Trouble::Refusals),
             luck: Arc::clone(&luck),
             trouble_left: Arc::new(AtomicU64::new(1)),
         };

@@ -51,7 +51,7 @@ impl Generation<'_> {
         };
         let position = match stored {
             Some(position) => position,
-            None => self.first_position(channel, &progress)?,
+            None => self.first_position(channel, &progress, opened)?,
         };
         if position > progress.last {
             return Err(Connect::cannot_run(format!(
@@ -82,9 +82,11 @@ impl Generation<'_> {
     }
 
     /// The position of a channel that the store has never heard of.
-    fn first_position(&self, channel: &ChannelName, progress: &Progress) -> Result<u64, Connect> {
+    fn first_position(&self, channel: &ChannelName, progress: &Progress, opened: &Opened) -> Result<u64, Connect> {
         match (progress.ack_floor, self.options.unknown_position) {
             (0, _) | (_, UnknownPosition::Replay) => Ok(0),
+            // It never knows one at first, and nothing was mistaken: who chose it was told what a restart forgets.
+            (floor, UnknownPosition::Refuse) if opened.durability == Durability::None => Ok(floor),
             (floor, UnknownPosition::Continue) => Ok(floor),
             (floor, UnknownPosition::Refuse) => Err(Connect::cannot_run(format!(
                 "the store knows no position for channel `{channel}`, but its consumer has acked up to {floor}: this looks like an emptied, an old or \

@@ -60,6 +60,10 @@ pub enum News {
         line: u64,
         why: String,
     },
+    /// Nothing behind this line was tried.
+    Stopped {
+        line: u64,
+    },
     Published {
         total: u64,
     },
@@ -74,7 +78,8 @@ pub struct Summary {
 
 /// Publishes every line that holds something, in order per key, and waits for each confirmation. A publish that is
 /// not confirmed is repeated until `patience` is over: without `dedupe` the stream may then hold it twice, under
-/// the same id. An error is one of reading.
+/// the same id. Once one is given up nothing more is tried: what comes behind it of its key must not take its place, and
+/// each would be waited for as long. An error is one of reading.
 pub async fn publish_all(
     lines: impl Stream<Item = std::io::Result<Vec<u8>>>,
     press: &Press<'_>,
@@ -83,9 +88,14 @@ pub async fn publish_all(
     tell: &mut dyn FnMut(News),
 ) -> std::io::Result<Summary> {
     let mut lines = std::pin::pin!(lines.fuse());
-    let mut flight = Flight { in_flight: FuturesUnordered::new(), keys: HashSet::new(), summary: Summary::default() };
+    let mut flight = Flight {
+        in_flight: FuturesUnordered::new(),
+        keys: HashSet::new(),
+        summary: Summary::default(),
+        given_up: false,
+    };
     let mut number = 0;
-    loop {
+    while !flight.given_up {
         let line = tokio::select! {
             biased;
             Some(landed) = flight.in_flight.next() => {
@@ -110,6 +120,10 @@ pub async fn publish_all(
                     let Some(landed) = flight.in_flight.next().await else { break };
                     flight.land(landed, tell);
                 }
+                if flight.given_up {
+                    number -= 1;
+                    break;
+                }
                 flight.keys.insert(ready.order_key.clone());
                 flight.in_flight.push(send(Arc::clone(sink), ready, number, patience).boxed());
             }
@@ -118,6 +132,9 @@ pub async fn publish_all(
     while let Some(landed) = flight.in_flight.next().await {
         flight.land(landed, tell);
     }
+    if flight.given_up {
+        tell(News::Stopped { line: number });
+    }
     Ok(flight.summary)
 }
 
@@ -125,11 +142,12 @@ struct Flight {
     in_flight: FuturesUnordered<BoxFuture<'static, Landed>>,
     keys: HashSet<String>,
     summary: Summary,
+    given_up: bool,
 }
 
 enum Landed {
     Confirmed { order_key: String },
-    Failed { order_key: String, line: u64, why: String },
+    Failed { order_key: String, line: u64, why: String, given_up: bool },
 }
 
 impl Flight {
@@ -140,7 +158,8 @@ impl Flight {
                 self.summary.published += 1;
                 tell(News::Published { total: self.summary.published });
             }
-            Landed::Failed { order_key, line, why } => {
+            Landed::Failed { order_key, line, why, given_up } => {
+                self.given_up |= given_up;
                 self.keys.remove(&order_key);
                 self.summary.failed += 1;
                 tell(News::Failed { line, why });
@@ -156,11 +175,11 @@ async fn send(sink: Arc<dyn Sink>, ready: Ready, line: u64, patience: Duration) 
     loop {
         let why = match sink.publish(outgoing.clone()).await {
             Ok(()) => return Landed::Confirmed { order_key },
-            Err(PublishError::Refused(why)) => return Landed::Failed { order_key, line, why },
+            Err(PublishError::Refused(why)) => return Landed::Failed { order_key, line, why, given_up: false },
             Err(PublishError::Unconfirmed(why)) => why,
         };
         if tokio::time::Instant::now() + pause >= deadline {
-            return Landed::Failed { order_key, line, why };
+            return Landed::Failed { order_key, line, why, given_up: true };
         }
         tokio::time::sleep(pause).await;
         pause = (pause * 2).min(RETRY_MAX);

@@ -23,7 +23,7 @@ pub struct Press<'p> {
     pub source: String,
     /// Added to every event.
     pub headers: Headers,
-    /// Publish as it is, whatever it is, one after the other.
+    /// Publish as it is, whatever it is: what has no key that can be told, one after the other.
     pub raw: bool,
     /// Let the broker drop an event that it took before.
     pub dedupe: bool,
@@ -50,8 +50,9 @@ impl Press<'_> {
             let event = decode(&raw, &self.channel.envelope, &self.limits()).ok();
             let kind = event.as_ref().map_or("unknown", |event| &event.kind);
             let subject = sink.subject("", kind, "unknown").map_err(one)?;
+            let order_key = self.key(&raw);
             let outgoing = Outgoing { dedupe_id: String::new(), subject, headers: self.headers.clone(), payload };
-            return Ok(Ready { order_key: String::new(), outgoing });
+            return Ok(Ready { order_key, outgoing });
         }
         let raw = self.envelop(line).map_err(one)?;
         let limits = self.limits();
@@ -131,6 +132,18 @@ impl Press<'_> {
 
     fn readers(&self) -> impl Iterator<Item = &Arc<Pipeline>> {
         self.program.pipelines.iter().filter(|pipeline| pipeline.inputs().contains(&self.channel.name))
+    }
+
+    /// Of the first pipeline that finds one. Empty: there is none.
+    fn key(&self, raw: &RawEvent) -> String {
+        let key = self.readers().find_map(|pipeline| match route(raw.clone(), pipeline, &self.channel.envelope) {
+            Route::Handle(routed) => match routed.subject {
+                Subject::Keyed { key, .. } => Some(key.as_str().to_owned()),
+                Subject::Keyless { .. } => None,
+            },
+            Route::Ignore => None,
+        });
+        key.unwrap_or_default()
     }
 
     /// What the pipelines that read it would set it aside for; its key.

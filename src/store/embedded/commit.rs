@@ -5,7 +5,8 @@ use std::time::Duration;
 use super::{Commit, Committed, Connection, Slots, StoreError, contract, database, lookup, params};
 use crate::database::OptionalExtension as _;
 use crate::event::{Key, MarkId, Millis};
-use crate::store::{Condition, Group, MarkStatus, ParkedEvent, Touch, Verdict, Write};
+use crate::mutant::{Check, lacks};
+use crate::store::{Condition, Group, Mark, MarkStatus, ParkedEvent, Touch, Verdict, Write};
 
 /// A writer is forgotten this long after its last commit to a partition.
 const WRITER_LIVES: Duration = Duration::from_secs(24 * 3600);
@@ -23,12 +24,13 @@ pub fn commit(
         Ok(slot) => slot,
         Err(error) => return Ok(Err(error)),
     };
+    let writer = if lacks(Check::NumberOfItsOwn) { [0; 16] } else { commit.writer.0 };
     let known = connection
         .prepare_cached("SELECT number FROM writers WHERE slot = ?1 AND writer = ?2")?
-        .query_row(params![slot, commit.writer.0], |row| lookup::unsigned(row, 0))
+        .query_row(params![slot, writer], |row| lookup::unsigned(row, 0))
         .optional()?
         .unwrap_or(0);
-    if known != commit.expected_number {
+    if known != commit.expected_number && !lacks(Check::Number) {
         return Ok(Err(StoreError::TailLost(format!(
             "partition {} knows {known} commits of this runner, not as many as were acknowledged",
             commit.partition.0
@@ -39,11 +41,12 @@ pub fn commit(
     // All are judged before the first is written.
     let verdicts: Vec<Verdict> =
         commit.groups.iter().map(|group| partition.judge(group)).collect::<database::Result<_>>()?;
-    partition.count(commit.writer.0, known + 1, commit.now)?;
+    partition.count(writer, known + 1, commit.now)?;
     let (outbox_before, len_before) = connection
         .prepare_cached("SELECT outbox_seq, outbox_len FROM slots WHERE slot = ?1")?
         .query_row([slot], |row| Ok((lookup::unsigned(row, 0)?, lookup::unsigned(row, 1)?)))?;
-    (partition.outbox_seq, partition.outbox_len) = (outbox_before, len_before);
+    let sequence = if lacks(Check::OutboxSequence) { len_before } else { outbox_before };
+    (partition.outbox_seq, partition.outbox_len) = (sequence, len_before);
     for number in &commit.cleared {
         partition.clear(*number)?;
     }
@@ -83,7 +86,7 @@ fn rotate(connection: &Connection, slot: i64, now: Millis, retain: Duration) -> 
     for &(generation, start, condemned) in &all {
         if condemned {
             forget(connection, slot, generation)?;
-        } else if now >= start.plus(retain + retain / 2) {
+        } else if now >= start.plus(if lacks(Check::LongEnough) { retain } else { retain + retain / 2 }) {
             connection
                 .prepare_cached("UPDATE generations SET condemned = 1 WHERE slot = ?1 AND generation = ?2")?
                 .execute([slot, generation])?;
@@ -92,7 +95,8 @@ fn rotate(connection: &Connection, slot: i64, now: Millis, retain: Duration) -> 
         }
     }
     let newest = all.iter().find(|(generation, _, _)| Some(generation) == live.first());
-    if newest.is_none_or(|(_, start, _)| now >= start.plus(retain / 2)) {
+    let takes = if lacks(Check::NewGeneration) { retain * 2 } else { retain / 2 };
+    if newest.is_none_or(|(_, start, _)| now >= start.plus(takes)) {
         let next = all.first().map_or(1, |(generation, _, _)| generation + 1);
         connection
             .prepare_cached("INSERT INTO generations VALUES (?1, ?2, ?3, 0)")?
@@ -147,12 +151,12 @@ impl Partition<'_> {
                 .prepare_cached("SELECT nonce FROM records WHERE slot = ?1 AND key = ?2")?
                 .query_row(params![self.slot, touch.key.as_str()], |row| row.get(0))
                 .optional()?;
-            if held != touch.expected.map(|nonce| nonce.0) {
+            if held != touch.expected.map(|nonce| nonce.0) && !lacks(Check::Nonce) {
                 return Ok(Verdict::Stale);
             }
         }
         for condition in &group.conditions {
-            if !self.holds(condition)? {
+            if !self.holds(condition)? && !lacks(Check::Verdict) {
                 return Ok(Verdict::Stale);
             }
         }
@@ -162,8 +166,18 @@ impl Partition<'_> {
     fn holds(&self, condition: &Condition) -> database::Result<bool> {
         match condition {
             Condition::Unmarked(id) => {
-                lookup::mark(self.connection, self.slot, &self.generations, id).map(|mark| mark.is_none())
+                let generations = match () {
+                    () if lacks(Check::Mark) => &[],
+                    () if lacks(Check::OlderMarks) => &self.generations[..1],
+                    () => &self.generations[..],
+                };
+                let mark = lookup::mark(self.connection, self.slot, generations, id)?;
+                let parked = matches!(mark, Some(Mark::Parked { .. })) && lacks(Check::ParkedMark);
+                Ok(mark.is_none() || parked)
             }
+            Condition::Parked(_) if lacks(Check::Parked) => Ok(true),
+            Condition::DeadOpen { .. } if lacks(Check::DeadOpen) => Ok(true),
+            Condition::Owed(_) if lacks(Check::Owed) => Ok(true),
             Condition::Parked(id) => self
                 .connection
                 .prepare_cached("SELECT 1 FROM parked WHERE slot = ?1 AND mark = ?2")?
@@ -217,7 +231,13 @@ impl Partition<'_> {
                 "INSERT INTO records VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT (slot, key) DO UPDATE \
                  SET nonce = excluded.nonce, record = excluded.record, due = excluded.due",
             )?
-            .execute(params![self.slot, touch.key.as_str(), touch.new.0, &*touch.record, touch.timer.map(|due| due.0)])
+            .execute(params![
+                self.slot,
+                touch.key.as_str(),
+                touch.new.0,
+                &*touch.record,
+                touch.timer.map(|due| due.0).or(lacks(Check::ClearedTimer).then_some(0))
+            ])
             .map(drop)
     }
 
@@ -254,7 +274,7 @@ impl Partition<'_> {
 
     /// Opens a record, or writes the next generation of the one that is there.
     fn dead(&self, id: &MarkId, body: &[u8], open: bool) -> database::Result<()> {
-        let statement = if open {
+        let statement = if open || lacks(Check::Closing) {
             "INSERT INTO dead VALUES (?1, ?2, 1, 1, ?3) ON CONFLICT (slot, id) DO UPDATE \
              SET open = 1, generation = generation + 1, body = excluded.body"
         } else {

@@ -40,6 +40,9 @@ pub struct EmbeddedStore {
     retain: Duration,
     clock: Arc<dyn Clock>,
     session: Mutex<Session>,
+    /// Broken on purpose.
+    #[cfg(test)]
+    mutant: Option<crate::mutant::Mutant>,
 }
 
 #[derive(Default)]
@@ -91,7 +94,16 @@ impl EmbeddedStore {
         retain: Duration,
         clock: Arc<dyn Clock>,
     ) -> Self {
-        Self { database, pipeline, partitions, retain, clock, session: Mutex::default() }
+        Self {
+            database,
+            pipeline,
+            partitions,
+            retain,
+            clock,
+            session: Mutex::default(),
+            #[cfg(test)]
+            mutant: None,
+        }
     }
 
     fn session(&self) -> MutexGuard<'_, Session> {
@@ -143,7 +155,8 @@ impl EmbeddedStore {
             return;
         }
         session.signed = now;
-        self.database.write_lazily(move |connection| opening::note(connection, id, runner, now));
+        // One that is lost is followed by the next.
+        self.database.write_lazily(move |connection| opening::note(connection, id, runner, now), drop);
     }
 }
 
@@ -172,9 +185,12 @@ impl Store for EmbeddedStore {
     }
 
     fn probe(&self) -> Answer<'_, ()> {
-        // Through the writer: that is what fails when the disk is full or the file is gone.
-        let done = self.database.write(|_| Ok(()));
-        async move { Ok(done.await?) }.boxed()
+        // By a write: that is what fails when the disk is full or the file is gone. One that changes nothing would not.
+        let (runner, now) = (self.session().runner, self.clock.now());
+        self.write(move |connection, slots| {
+            let signed = runner.map(|runner| opening::note(connection, slots.first >> 16, runner, now));
+            signed.unwrap_or(Ok(())).map(Ok)
+        })
     }
 
     fn lookup(&self, lookups: Vec<(Partition, Lookup)>) -> Answer<'_, Vec<Found>> {
@@ -195,12 +211,17 @@ impl Store for EmbeddedStore {
 
     fn commit(&self, commits: Vec<Commit>) -> BoxFuture<'_, Vec<Result<Committed, StoreError>>> {
         let (count, retain) = (commits.len(), self.retain);
+        #[cfg(test)]
+        let mutant = self.mutant;
         let answers = self.write(move |connection, slots| {
-            commits
-                .into_iter()
-                .map(|one| commit::commit(connection, slots, one, retain))
-                .collect::<Result<Vec<_>, _>>()
-                .map(Ok)
+            let each = || {
+                let answers = commits.into_iter().map(|one| commit::commit(connection, slots, one, retain));
+                answers.collect::<Result<Vec<_>, _>>().map(Ok)
+            };
+            #[cfg(test)]
+            return crate::mutant::with(mutant, each);
+            #[cfg(not(test))]
+            each()
         });
         async move { answers.await.unwrap_or_else(|error| vec![Err(error); count]) }.boxed()
     }

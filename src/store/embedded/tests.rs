@@ -5,6 +5,7 @@ use tempfile::TempDir;
 use super::*;
 use crate::clock::SystemClock;
 use crate::database::Access;
+use crate::mutant::{Check, Mutant};
 use crate::testkit::conformance::store::{Handles, PARTITIONS, RETAIN, Subject, failures};
 
 fn database(directory: &TempDir) -> Database {
@@ -26,6 +27,29 @@ async fn conforms() {
         Arc::new(move || Arc::new(store(&database, &pipeline, PARTITIONS)))
     });
     assert_eq!(failures(&subject).await, [""; 0]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_suite_catches_an_embedded_commit_without_one_of_its_checks() {
+    for check in Check::ALL {
+        let directory = tempfile::tempdir().expect("a directory");
+        let database = database(&directory);
+        let pipelines = AtomicU32::new(0);
+        let subject: Subject = Arc::new(move || -> Handles {
+            let pipeline = format!("p{}", pipelines.fetch_add(1, Ordering::Relaxed));
+            let database = database.clone();
+            Arc::new(move || {
+                let mut store = store(&database, &pipeline, PARTITIONS);
+                store.mutant = Some(Mutant::Without(check));
+                Arc::new(store)
+            })
+        });
+        let failed = failures(&subject).await;
+        assert!(!failed.is_empty(), "nothing fails without {check:?}");
+        // It fails for the check, not because nothing works any more.
+        let works = !failed.contains(&"keys_and_bodies_are_bytes") || check == Check::ClearedTimer;
+        assert!(works, "{check:?}: {failed:?}");
+    }
 }
 
 /// As `sluice dlq` beside `sluice run`.
@@ -79,4 +103,17 @@ async fn a_store_whose_file_went_away_refuses_commits() {
     store.open(WriterId([1; 16])).await.expect("opens");
     std::fs::remove_file(directory.path().join("sluice.db")).expect("removed");
     assert!(matches!(store.probe().await, Err(StoreError::Refused(_))));
+}
+
+/// An empty transaction touches no disk, and succeeds on a full one.
+#[tokio::test]
+async fn a_probe_writes_something() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let database = database(&directory);
+    let runs = store(&database, "p", 4);
+    runs.open(WriterId([1; 16])).await.expect("opens");
+    let forgotten = database.write(|connection| connection.execute("DELETE FROM runners", params![]));
+    assert_eq!(forgotten.await.expect("forgotten"), 1);
+    runs.probe().await.expect("it answers");
+    assert!(store(&database, "p", 4).look().await.expect("a look").expect("it ran").unclean, "it is noted again");
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
+use super::super::broker::is_refused;
 use super::{PARTITIONS, Trouble, World};
 use crate::event::Key;
 use crate::store::memory::MemoryStore;
@@ -41,14 +42,22 @@ impl World {
     pub(super) async fn check(&self, expected: &Feed) -> Result<(), String> {
         let store = MemoryStore::new(Arc::clone(&self.memory));
         let dead = store.dead_letters(false).await.map_err(|error| error.to_string())?;
-        let mut discarded = BTreeSet::new();
+        let (mut refused, mut discarded) = (Vec::new(), BTreeSet::new());
         for (_, letter) in &dead {
-            let (record, _) = DeadRecord::decode(&letter.body).map_err(|error| error.to_string())?;
-            let number = record.event.as_ref().and_then(|event| event.id.strip_prefix('e')?.parse::<u64>().ok());
-            match number.filter(|_| self.plan.person && !letter.open && record.failure.reason == "discarded") {
-                Some(number) => discarded.insert(number),
-                None => return Err(format!("{} dead letters: {}", dead.len(), record.failure.message)),
-            };
+            let (record, payload) = DeadRecord::decode(&letter.body).map_err(|error| error.to_string())?;
+            if record.emission.is_some() && is_refused(&payload) {
+                refused.push(number(&payload)?);
+            } else if self.plan.person && !letter.open && record.failure.reason == "discarded" {
+                discarded.insert(number(&payload)?);
+            } else {
+                return Err(format!("{} dead letters: {}", dead.len(), record.failure.message));
+            }
+        }
+        refused.sort_unstable();
+        let refuses = self.plan.trouble.contains(&Trouble::Refusals);
+        let disliked: Vec<u64> = (1..=self.plan.events).filter(|n| refuses && n % 5 == 0).collect();
+        if refused != disliked {
+            return Err(format!("refused emissions set aside: {refused:?}, wanted {disliked:?}"));
         }
         for tally in &self.tallies {
             if !tally.snapshot().holds() {
@@ -77,7 +86,9 @@ impl World {
                 let mut wanted = Vec::new();
                 for (index, n) in ns.iter().enumerate() {
                     hash = (hash * 31 + n) % 1_000_003;
-                    wanted.push(json!({ "n": n, "count": index + 1, "hash": hash }));
+                    if !disliked.contains(n) {
+                        wanted.push(json!({ "n": n, "count": index + 1, "hash": hash }));
+                    }
                 }
                 if state["hash"].as_u64().unwrap_or(7) != hash || count != ns.len() as u64 {
                     return Err(format!("key {text}: state {state}, wanted count {} hash {hash}", ns.len()));
@@ -96,10 +107,10 @@ impl World {
                 let counts: Vec<u64> = got.iter().filter_map(|data| data["count"].as_u64()).collect();
                 let mut emitted: Vec<u64> = got.iter().filter_map(|data| data["n"].as_u64()).collect();
                 emitted.sort_unstable();
-                if emitted != ns {
-                    return Err(format!("key {text}: emitted for {emitted:?}, wanted {ns:?}"));
+                if ns.iter().filter(|n| !disliked.contains(n)).ne(&emitted) {
+                    return Err(format!("key {text}: emitted for {emitted:?}, wanted {ns:?} without {disliked:?}"));
                 }
-                let forgot = self.plan.trouble.contains(&Trouble::TailLost);
+                let forgot = self.plan.trouble.contains(&Trouble::TailLost) || refuses;
                 if !forgot && counts != (1..=ns.len() as u64).collect::<Vec<_>>() {
                     return Err(format!("key {text}: emissions out of turn: {counts:?}"));
                 }
@@ -107,6 +118,11 @@ impl World {
         }
         Ok(())
     }
+}
+
+fn number(payload: &[u8]) -> Result<u64, String> {
+    let event: Value = serde_json::from_slice(payload).map_err(|error| error.to_string())?;
+    event["data"]["n"].as_u64().ok_or_else(|| "an emission without its number".to_owned())
 }
 
 pub(super) struct Feed {
