@@ -7,13 +7,12 @@ use crate::event::ContentDigest;
 use crate::store::ParkedEvent;
 
 pub fn keys(connection: &Connection, slots: Slots, which: Which, from: &Cursor) -> database::Result<KeysPage> {
-    let (what, table) = match which {
-        Which::All => ("slot, key", "records"),
-        Which::WithParked => ("DISTINCT slot, key", "parked"),
-    };
-    let mut page = connection.prepare_cached(&format!(
-        "SELECT {what} FROM {table} WHERE (slot, key) > (?1, ?2) AND slot <= ?3 ORDER BY slot, key LIMIT ?4"
-    ))?;
+    let mut page = connection.prepare_cached(match which {
+        Which::All => "SELECT slot, key FROM records WHERE (slot, key) > (?1, ?2) AND slot <= ?3 ORDER BY slot, key LIMIT ?4",
+        Which::WithParked => {
+            "SELECT DISTINCT slot, key FROM parked WHERE (slot, key) > (?1, ?2) AND slot <= ?3 ORDER BY slot, key LIMIT ?4"
+        }
+    })?;
     let first = slots.first + i64::from(from.partition.0);
     let mut rows = page.query(params![first, from.after, slots.last(), i64::try_from(PAGE).unwrap_or(i64::MAX)])?;
     let mut keys = Vec::new();
