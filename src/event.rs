@@ -142,7 +142,7 @@ impl fmt::Display for Key {
 }
 
 /// A fixed slice of a pipeline's keys: unit of batching, of the outbox and of atomic commit.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Partition(pub u16);
 
 impl Partition {

@@ -1,16 +1,19 @@
 //! The command line: one file a command. The only place that prints.
 
 mod completions;
+mod desk;
 mod dlq;
 mod failure;
 mod guarantee;
 mod lint;
 mod man;
 mod new;
+mod parked;
 mod print;
 mod project;
 mod publish;
 mod run;
+mod state;
 mod status;
 
 use std::future::Future;
@@ -38,6 +41,8 @@ Examples:
   sluice run                                   run its pipelines until told to stop
   sluice publish orders orders.ndjson          feed it events, one a line
   sluice dlq list --group                      see what was set aside, by cause
+  sluice parked list                           see what waits, and for what
+  sluice state show o-1042                     see what is kept of a key
   sluice status                                see where every pipeline stands
   sluice guarantee                             see what is promised, and what weakens it")]
 struct Cli {
@@ -52,6 +57,8 @@ enum Command {
     Lint(lint::LintArgs),
     Publish(publish::PublishArgs),
     Dlq(dlq::DlqArgs),
+    Parked(parked::ParkedArgs),
+    State(state::StateArgs),
     Status(status::StatusArgs),
     Guarantee(guarantee::GuaranteeArgs),
     Completions(completions::CompletionsArgs),
@@ -84,6 +91,8 @@ pub fn main() -> ExitCode {
         Command::Lint(arguments) => lint::lint(&arguments),
         Command::Publish(arguments) => quietly(publish::publish(arguments)),
         Command::Dlq(arguments) => quietly(dlq::dlq(arguments)),
+        Command::Parked(arguments) => quietly(parked::parked(arguments)),
+        Command::State(arguments) => quietly(state::state(arguments)),
         Command::Status(arguments) => quietly(status::status(arguments)),
         Command::Guarantee(arguments) => guarantee::guarantee(&arguments),
         Command::Completions(arguments) => completions::completions(&arguments),

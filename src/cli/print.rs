@@ -8,8 +8,12 @@ use super::failure::Failure;
 
 /// One or more lines of what the command is for, to stdout.
 pub fn line(text: &str) -> Result<(), Failure> {
+    write(&format!("{text}\n"))
+}
+
+fn write(text: &str) -> Result<(), Failure> {
     let mut out = std::io::stdout().lock();
-    writeln!(out, "{text}").and_then(|()| out.flush()).map_err(|error| match error.kind() {
+    out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(|error| match error.kind() {
         std::io::ErrorKind::BrokenPipe => Failure::unread(),
         _ => Failure::cannot_run(format!("the output cannot be written: {error}")),
     })
@@ -54,8 +58,12 @@ impl Progress {
     }
 }
 
+pub fn stdout_is_terminal() -> bool {
+    std::io::stdout().is_terminal()
+}
+
 pub fn colored_stdout() -> bool {
-    std::io::stdout().is_terminal() && crate::telemetry::colors_wanted()
+    stdout_is_terminal() && crate::telemetry::colors_wanted()
 }
 
 pub fn colored_stderr() -> bool {
@@ -74,21 +82,63 @@ pub fn tame_lines(text: &str) -> String {
 
 /// Rows in columns as wide as they need to be; the last one is free.
 pub fn table(header: &[&str], rows: &[Vec<String>]) -> String {
-    let mut widths: Vec<usize> = header.iter().map(|name| name.chars().count()).collect();
-    for row in rows {
-        for (width, cell) in widths.iter_mut().zip(row) {
-            *width = (*width).max(cell.chars().count());
+    Columns::default().page(header, rows)
+}
+
+/// A table that comes page by page: its columns grow with what comes.
+#[derive(Default)]
+pub struct Columns {
+    /// Empty before the first page.
+    widths: Vec<usize>,
+}
+
+impl Columns {
+    /// The header comes with the first page.
+    pub fn page(&mut self, header: &[&str], rows: &[Vec<String>]) -> String {
+        let header: Option<Vec<String>> =
+            self.widths.is_empty().then(|| header.iter().map(|name| (*name).to_owned()).collect());
+        let all: Vec<&Vec<String>> = header.iter().chain(rows).collect();
+        for row in &all {
+            self.widths.resize(self.widths.len().max(row.len()), 0);
+            for (width, cell) in self.widths.iter_mut().zip(*row) {
+                *width = (*width).max(cell.chars().count());
+            }
         }
+        let line = |row: &Vec<String>| {
+            let cells = row.iter().zip(&self.widths).map(|(cell, width)| format!("{cell:<width$}"));
+            cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
+        };
+        all.into_iter().map(line).collect::<Vec<_>>().join("\n")
     }
-    let header: Vec<String> = header.iter().map(|name| (*name).to_owned()).collect();
-    let lines: Vec<String> = std::iter::once(&header)
-        .chain(rows)
-        .map(|row| {
-            let cells: Vec<String> = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
-            cells.join("  ").trim_end().to_owned()
-        })
-        .collect();
-    lines.join("\n")
+}
+
+/// `{"name": [ … ]}`, one item a line, as they come.
+pub struct JsonList {
+    begun: bool,
+    name: &'static str,
+}
+
+impl JsonList {
+    pub fn new(name: &'static str) -> Self {
+        Self { begun: false, name }
+    }
+
+    pub fn page(&mut self, items: impl Iterator<Item = Value>) -> Result<(), Failure> {
+        let mut text = String::new();
+        for item in items {
+            text += &if std::mem::replace(&mut self.begun, true) { ",\n".to_owned() } else { self.head() };
+            text += &item.to_string();
+        }
+        if text.is_empty() { Ok(()) } else { write(&text) }
+    }
+
+    pub fn end(self) -> Result<(), Failure> {
+        write(&if self.begun { "\n]}\n".to_owned() } else { self.head() + "]}\n" })
+    }
+
+    fn head(&self) -> String {
+        format!("{{\"{}\": [\n", self.name)
+    }
 }
 
 /// `1 event`, `2 events`.
@@ -104,6 +154,15 @@ mod tests {
     fn columns_are_as_wide_as_their_widest_cell() {
         let rows = vec![vec!["a".to_owned(), "long one".to_owned()], vec!["bcd".to_owned(), "x".to_owned()]];
         assert_eq!(table(&["ID", "WHAT"], &rows), "ID   WHAT\na    long one\nbcd  x");
+    }
+
+    #[test]
+    fn columns_grow_with_what_comes_and_never_shrink() {
+        let row = |a: &str| vec![vec![a.to_owned(), "x".to_owned()]];
+        let mut columns = Columns::default();
+        assert_eq!(columns.page(&["ID", "WHAT"], &row("abc")), "ID   WHAT\nabc  x");
+        assert_eq!(columns.page(&["ID", "WHAT"], &row("abcde")), "abcde  x");
+        assert_eq!(columns.page(&["ID", "WHAT"], &row("a")), "a      x");
     }
 
     #[test]

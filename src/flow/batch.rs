@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tokio::sync::oneshot;
 
 use super::context::Context;
-use super::decide::{Decision, Item, KeyWork, Origin, Outcome, Remembered, decide};
+use super::decide::{Decision, Hurried, Item, KeyWork, Origin, Outcome, Remembered, decide};
 use super::held::{Held, Settled};
 use super::job::Job;
 use super::route::Subject;
@@ -30,6 +30,7 @@ struct KeyJobs {
     key: Option<Key>,
     attention: bool,
     suspect: bool,
+    hurried: Option<Hurried>,
     /// Parked events to look at when the key wants attention.
     release: usize,
     members: Vec<Member>,
@@ -68,6 +69,7 @@ impl Batch {
                     key,
                     attention: false,
                     suspect: false,
+                    hurried: None,
                     release: RELEASE,
                     members: Vec::new(),
                 });
@@ -76,9 +78,10 @@ impl Batch {
             let jobs = &mut batch.keys[place];
             match job {
                 Job::Event { item, held, suspect, report } => jobs.members.push(Member { item, held, suspect, report }),
-                Job::Attention { suspect, .. } => {
+                Job::Attention { suspect, hurried, .. } => {
                     jobs.attention = true;
                     jobs.suspect |= suspect;
+                    jobs.hurried = hurried.or(jobs.hurried);
                 }
             }
         }
@@ -218,7 +221,12 @@ impl Batch {
         let mut out = Vec::new();
         for jobs in self.keys {
             if let (true, Some(key)) = (jobs.attention, &jobs.key) {
-                out.push(Job::Attention { partition: jobs.partition, key: key.clone(), suspect: jobs.suspect });
+                out.push(Job::Attention {
+                    partition: jobs.partition,
+                    key: key.clone(),
+                    suspect: jobs.suspect,
+                    hurried: jobs.hurried,
+                });
             }
             for Member { item, held, suspect, report } in jobs.members {
                 out.push(Job::Event { item, held, suspect, report });
@@ -291,6 +299,7 @@ impl Deciding {
                     key: jobs.key.as_ref(),
                     found: found.unwrap_or(&untouched),
                     attention: jobs.attention,
+                    hurried: jobs.hurried,
                     items,
                     forced: self.forced.as_ref(),
                 };

@@ -46,7 +46,7 @@ pub async fn keep_time(
                         suspects.remove(&id);
                     }
                     let (partition, key) = id;
-                    workers.send(Job::Attention { partition, key, suspect }).await?;
+                    workers.send(Job::Attention { partition, key, suspect, hurried: None }).await?;
                 }
                 continue;
             }

@@ -2,7 +2,7 @@
 
 use tokio::sync::oneshot;
 
-use super::decide::{Item, Origin, Outcome};
+use super::decide::{Hurried, Item, Origin, Outcome};
 use super::held::Held;
 use super::route::{Routed, Subject};
 use crate::event::{Key, Partition};
@@ -19,8 +19,8 @@ pub enum Job {
         /// Told the outcome when it is committed.
         report: Option<oneshot::Sender<Outcome>>,
     },
-    /// The timer of a key fired.
-    Attention { partition: Partition, key: Key, suspect: bool },
+    /// The timer of a key fired, or a person asks for one of its parked events.
+    Attention { partition: Partition, key: Key, suspect: bool, hurried: Option<Hurried> },
 }
 
 impl Job {

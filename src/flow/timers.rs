@@ -53,37 +53,30 @@ impl Timers {
         self.changed.notify_one();
     }
 
-    /// Timers that a sweep found in the store. A key that is at work reports its own next timer.
+    /// Timers that a sweep found in the store. A key that is at work reports its own next timer. Of two times the
+    /// earlier counts: somebody else may have made a key due sooner, and a look too many changes nothing.
     pub fn found(&self, timers: Vec<Timer>) {
         let mut state = self.state();
         for Timer { partition, key, due } in timers {
             let id = (partition, key.clone());
-            if !state.at_work.contains(&id) && !state.due_of.contains_key(&id) {
-                state.due_of.insert(id, due);
-                state.by_due.insert((due, partition, key), ());
+            let known = state.due_of.get(&id).copied();
+            if state.at_work.contains(&id) || known.is_some_and(|known| known <= due) {
+                continue;
             }
+            if let Some(later) = known {
+                state.by_due.remove(&(later, partition, key.clone()));
+            }
+            state.due_of.insert(id, due);
+            state.by_due.insert((due, partition, key), ());
         }
         drop(state);
         self.changed.notify_one();
     }
 
     /// What a sweep found, to be looked at now, whenever it is due.
-    pub fn hasten(&self, timers: Vec<Timer>, now: Millis) {
-        let mut state = self.state();
-        for Timer { partition, key, due } in timers {
-            let id = (partition, key.clone());
-            if state.at_work.contains(&id) {
-                continue;
-            }
-            if let Some(old) = state.due_of.remove(&id) {
-                state.by_due.remove(&(old, partition, key.clone()));
-            }
-            let due = due.min(now);
-            state.due_of.insert(id, due);
-            state.by_due.insert((due, partition, key), ());
-        }
-        drop(state);
-        self.changed.notify_one();
+    pub fn hasten(&self, mut timers: Vec<Timer>, now: Millis) {
+        timers.iter_mut().for_each(|timer| timer.due = timer.due.min(now));
+        self.found(timers);
     }
 
     /// The worker is through with a key that was handed out.
@@ -144,6 +137,18 @@ mod tests {
         timers.done(Partition(1), &key("a"));
         timers.found(found());
         assert_eq!(timers.take_due(Millis(1), 1), Ok(vec![(Partition(1), key("a"))]));
+    }
+
+    #[test]
+    fn a_key_that_somebody_else_made_due_sooner_is_due_then() {
+        let timers = Timers::default();
+        let found = |due| vec![Timer { partition: Partition(0), key: key("a"), due: Millis(due) }];
+        timers.set(Partition(0), &key("a"), Some(Millis(50)), Millis(0));
+        timers.found(found(60));
+        timers.found(found(20));
+        assert_eq!(timers.take_due(Millis(20), 1), Ok(vec![(Partition(0), key("a"))]));
+        timers.done(Partition(0), &key("a"));
+        assert_eq!(timers.take_due(Millis(99), 1), Err(None));
     }
 
     #[test]

@@ -9,18 +9,15 @@ use std::sync::Arc;
 use bytes::Bytes;
 use serde_json::Value;
 
+use super::ledger::{Ledger, Trouble, commit};
 use crate::clock::{Clock, Entropy};
 use crate::event::{Headers, MarkId, Partition};
 use crate::flow::context::Context;
 use crate::flow::decide::{Item, KeyWork, Origin, Outcome, Remembered, decide};
 use crate::flow::route::{Route, Routed, Subject, route};
-use crate::flow::supervisor::{self, CannotRun, Options};
-use crate::script::pool::Lost;
-use crate::spec::program::Pipeline;
+use crate::flow::supervisor::{self, Options};
 use crate::store::record::{DeadRecord, Failure, How, KeyRecord, OutboxBody, ParkedBody, Resolution, Unreadable, Wait};
-use crate::store::{
-    Commit, Condition, FoundKey, Group, KeyLookup, Lookup, Store, StoreError, Verdict, Write, WriterId,
-};
+use crate::store::{Condition, FoundKey, Group, KeyLookup, Lookup, Store, Write};
 
 /// A dead letter as the store holds it.
 #[derive(Clone, Debug)]
@@ -31,25 +28,6 @@ pub struct Letter {
     pub partition: Partition,
     pub record: DeadRecord,
     pub payload: Bytes,
-}
-
-/// What stands in the way.
-#[derive(Clone, Debug, thiserror::Error)]
-pub enum Trouble {
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    #[error(transparent)]
-    Unreadable(#[from] Unreadable),
-    #[error(transparent)]
-    Lost(#[from] Lost),
-    #[error(transparent)]
-    CannotRun(#[from] CannotRun),
-}
-
-/// One pipeline's dead letters.
-pub struct Ledger {
-    pub pipeline: Arc<Pipeline>,
-    pub store: Arc<dyn Store>,
 }
 
 impl Ledger {
@@ -102,20 +80,7 @@ async fn close(
         writes: vec![Write::CloseDead { id: letter.id, body: record.encode(&letter.payload) }],
     };
     group.writes.extend(writes);
-    let commit = Commit {
-        partition: letter.partition,
-        writer: WriterId(entropy.fresh()),
-        expected_number: 0,
-        now,
-        groups: vec![group],
-        cleared: Vec::new(),
-        returned: Vec::new(),
-    };
-    let mut verdicts = Vec::new();
-    for answer in store.commit(vec![commit]).await {
-        verdicts.extend(answer?.verdicts);
-    }
-    Ok(verdicts == [Verdict::Committed])
+    commit(store, letter.partition, group, now, entropy).await
 }
 
 /// Puts a refused emission into the outbox again, at its end.
@@ -279,7 +244,14 @@ fn trial(context: &Context, item: &Item, found: &FoundKey) -> Result<Trial, Unre
         Subject::Keyed { key, .. } => Some(key),
         Subject::Keyless { .. } => None,
     };
-    let work = KeyWork { key, found, attention: false, items: vec![(item, Remembered::default())], forced: None };
+    let work = KeyWork {
+        key,
+        found,
+        attention: false,
+        hurried: None,
+        items: vec![(item, Remembered::default())],
+        forced: None,
+    };
     let decision = decide(&env, &work);
     let before = KeyRecord::decode(&found.record)?.state;
     let group = decision.group.unwrap_or_default();

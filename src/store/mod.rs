@@ -8,6 +8,7 @@
 
 mod contract;
 pub mod embedded;
+mod listing;
 pub mod memory;
 pub mod open;
 pub mod record;
@@ -19,6 +20,8 @@ use bytes::Bytes;
 use futures_util::future::BoxFuture;
 
 use crate::event::{ChannelName, ContentDigest, Key, MarkId, Millis, Partition};
+
+pub use listing::{Cursor, KeysPage, ParkedAt, Which};
 
 /// A version of a key record: sixteen fresh random bytes a touch. (Counters would suffer ABA: a record that was
 /// lost and rebuilt could come back to a number somebody still holds.)
@@ -316,6 +319,18 @@ pub trait Store: Send + Sync {
 
     /// One dead letter, wherever it is.
     fn dead_letter(&self, id: MarkId) -> Answer<'_, Option<(Partition, DeadLetter)>>;
+
+    /// A page of keys, from the first one without a cursor; it may be empty before the last. A key that is there all the
+    /// while is listed, perhaps twice when the store is written meanwhile. (The flow gives every key with parked events
+    /// a timer, and a store may go by that.)
+    fn keys(&self, which: Which, from: Option<Cursor>) -> Answer<'_, KeysPage>;
+
+    /// Parked events of a key behind this place of its line, without one from its head: at most `limit`, fewer (but
+    /// one) when they are large. None: that was the end of the line.
+    fn line(&self, partition: Partition, key: &Key, after: Option<u64>, limit: usize) -> Answer<'_, Vec<ParkedEvent>>;
+
+    /// One parked event, wherever it is.
+    fn parked(&self, id: MarkId) -> Answer<'_, Option<ParkedAt>>;
 
     fn census(&self) -> Answer<'_, Census>;
 }

@@ -7,10 +7,10 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 
 use crate::clock::{Entropy as _, SeededEntropy};
-use crate::event::{ChannelName, MarkId, Millis, Partition};
+use crate::event::{ChannelName, Key, MarkId, Millis, Partition};
 use crate::store::{
-    Answer, Census, Commit, Committed, DeadLetter, Found, Lookup, Opened, OutboxEntry, Store, StoreError, Timer,
-    WriterId,
+    Answer, Census, Commit, Committed, Cursor, DeadLetter, Found, KeysPage, Lookup, Opened, OutboxEntry, ParkedAt,
+    ParkedEvent, Store, StoreError, Timer, Which, WriterId,
 };
 
 /// What befalls a call. Its caller sees `Unavailable` every time, and cannot tell which it was.
@@ -278,6 +278,18 @@ impl Store for FaultyStore {
 
     fn dead_letter(&self, id: MarkId) -> Answer<'_, Option<(Partition, DeadLetter)>> {
         self.inner.dead_letter(id)
+    }
+
+    fn keys(&self, which: Which, from: Option<Cursor>) -> Answer<'_, KeysPage> {
+        self.inner.keys(which, from)
+    }
+
+    fn line(&self, partition: Partition, key: &Key, after: Option<u64>, limit: usize) -> Answer<'_, Vec<ParkedEvent>> {
+        self.inner.line(partition, key, after, limit)
+    }
+
+    fn parked(&self, id: MarkId) -> Answer<'_, Option<ParkedAt>> {
+        self.inner.parked(id)
     }
 
     fn census(&self) -> Answer<'_, Census> {

@@ -4,6 +4,7 @@ mod dead_letters;
 mod guarantee;
 mod lint;
 mod new;
+mod parked;
 mod publish;
 mod refused;
 mod run;

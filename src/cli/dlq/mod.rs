@@ -3,22 +3,13 @@
 mod show;
 mod verbs;
 
-use std::sync::Arc;
-
 use clap::{Args, Subcommand};
 
+use super::desk::{self, Desk, Search, short};
 use super::failure::{Exit, Failure};
-use super::project::Tell;
-use super::{Format, ProjectArgs, print, project};
-use crate::bus::open::OpenChannels;
-use crate::clock::{Clock, SystemClock, SystemEntropy};
-use crate::database::Database;
-use crate::event::{MarkId, hex};
-use crate::flow::context::Context;
-use crate::ops::dead_letters::{Ledger, Letter, Trouble};
-use crate::ops::gate::{Ground, channels_of};
-use crate::spec::program::Program;
-use crate::store::open;
+use super::{Format, ProjectArgs, print};
+use crate::event::MarkId;
+use crate::ops::dead_letters::Letter;
 
 /// Look at events that were set aside, and decide about them
 ///
@@ -110,7 +101,7 @@ struct Which {
 }
 
 pub async fn dlq(arguments: DlqArgs) -> Result<Exit, Failure> {
-    let desk = Desk::open(&arguments).await?;
+    let desk = Desk::open(&arguments.project, arguments.pipeline.as_deref(), arguments.format).await?;
     match &arguments.verb {
         Verb::List { group, all } => show::list(&desk, *group, *all).await,
         Verb::Show { id } => show::show(&desk, id).await,
@@ -120,37 +111,10 @@ pub async fn dlq(arguments: DlqArgs) -> Result<Exit, Failure> {
     }
 }
 
-/// The ledgers in question.
-struct Desk {
-    program: Arc<Program>,
-    ledgers: Vec<Ledger>,
-    database: Option<Database>,
-    clock: Arc<dyn Clock>,
-    format: Format,
-}
-
-impl From<Trouble> for Failure {
-    fn from(trouble: Trouble) -> Self {
-        Self::cannot_run(trouble.to_string())
-    }
-}
+const WHAT: &str = "dead letter";
+const LIST: &str = "sluice dlq list --all";
 
 impl Desk {
-    async fn open(arguments: &DlqArgs) -> Result<Self, Failure> {
-        let program = project::load(&arguments.project.project, Tell::Errors)?;
-        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let database = project::database(&program, &*clock)?;
-        let mut ledgers = Vec::new();
-        for pipeline in project::pipelines(&program, arguments.pipeline.as_deref())? {
-            let beside = open::beside(&program, &pipeline, database.as_ref(), Arc::clone(&clock)).await;
-            // Where nothing ever ran, nothing died.
-            if let Some((store, _)) = beside.map_err(|error| Failure::cannot_run(error.to_string()))? {
-                ledgers.push(Ledger { pipeline, store });
-            }
-        }
-        Ok(Self { program, ledgers, database, clock, format: arguments.format })
-    }
-
     /// Every letter with the index of its ledger.
     async fn letters(&self, open_only: bool) -> Result<Vec<(usize, Letter)>, Failure> {
         let mut all = Vec::new();
@@ -166,12 +130,16 @@ impl Desk {
         let mut all = None;
         for id in ids {
             let (index, letter) = match MarkId::from_hex(id) {
-                Some(whole) => self.whole(whole).await?.ok_or_else(|| none(id))?,
+                Some(whole) => self.whole(whole).await?.ok_or_else(|| desk::none(WHAT, id, LIST))?,
                 None => {
                     if all.is_none() {
                         all = Some(self.letters(false).await?);
                     }
-                    beginning(all.as_deref().unwrap_or_default(), id)?
+                    let mut search = Search::of(id);
+                    for found in all.iter().flatten() {
+                        search.offer(found.1.id, || found.clone());
+                    }
+                    search.one(WHAT, LIST)?
                 }
             };
             if !found.iter().any(|(at, known)| *at == index && known.id == letter.id) {
@@ -182,7 +150,7 @@ impl Desk {
     }
 
     async fn one(&self, id: &str) -> Result<(usize, Letter), Failure> {
-        self.find(&[id.to_owned()]).await?.pop().ok_or_else(|| none(id))
+        self.find(&[id.to_owned()]).await?.pop().ok_or_else(|| desk::none(WHAT, id, LIST))
     }
 
     async fn whole(&self, id: MarkId) -> Result<Option<(usize, Letter)>, Failure> {
@@ -193,36 +161,4 @@ impl Desk {
         }
         Ok(None)
     }
-
-    /// A pipeline as `sluice run` would make it, to run letters through; nothing of it is at work yet.
-    async fn context(&self, ledger: &Ledger) -> Result<Arc<Context>, Failure> {
-        let names = channels_of([&ledger.pipeline]);
-        let channels = OpenChannels::open(&self.program, &names, self.database.as_ref(), Arc::clone(&self.clock)).await;
-        let channels = channels.map_err(|error| Failure::cannot_run(error.to_string()))?;
-        let ground = Ground::new(Arc::new(channels), 1, Arc::clone(&self.clock), Arc::new(SystemEntropy));
-        let ground = ground.map_err(|error| Failure::cannot_run(format!("the system gives no threads: {error}")))?;
-        let context = ground.context(&self.program, &ledger.pipeline, Arc::clone(&ledger.store));
-        Ok(Arc::new(context.map_err(|error| Failure::cannot_run(error.to_string()))?))
-    }
-}
-
-fn none(id: &str) -> Failure {
-    Failure::cannot_run(format!("there is no dead letter `{}`", print::tame(id)))
-        .help("`sluice dlq list --all` lists them")
-}
-
-fn beginning(all: &[(usize, Letter)], id: &str) -> Result<(usize, Letter), Failure> {
-    let wanted = id.to_ascii_lowercase();
-    let mut fitting = all.iter().filter(|(_, letter)| !wanted.is_empty() && letter.id.hex().starts_with(&wanted));
-    match (fitting.next(), fitting.count()) {
-        (None, _) => Err(none(id)),
-        (Some(found), 0) => Ok(found.clone()),
-        (Some(_), more) => Err(Failure::cannot_run(format!("{} dead letters begin with `{id}`", more + 1))
-            .help("write more of the id, or name the pipeline with `--pipeline`")),
-    }
-}
-
-/// As much of an id as people want to read.
-fn short(id: MarkId) -> String {
-    hex(&id.0[..6])
 }

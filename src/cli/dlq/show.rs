@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
+use super::desk::{self, moment};
 use super::{Desk, Exit, Failure, Format, print, short};
 use crate::event::Millis;
 use crate::ops::dead_letters::Letter;
@@ -38,10 +39,7 @@ pub async fn show(desk: &Desk, id: &str) -> Result<Exit, Failure> {
     match desk.format {
         Format::Json => {
             let mut value = as_json(&letter);
-            match serde_json::from_slice::<Value>(&letter.payload) {
-                Ok(payload) => value["payload"] = payload,
-                Err(_) => value["payload_text"] = json!(String::from_utf8_lossy(&letter.payload)),
-            }
+            desk::add_payload(&mut value, &letter.payload);
             print::json(&value)?;
         }
         Format::Human => print::line(&page(&letter))?,
@@ -62,11 +60,6 @@ fn state(letter: &Letter) -> &'static str {
         Some(How::Discarded) => "discarded",
         None => "closed",
     }
-}
-
-/// To the second, which is what people compare.
-fn moment(at: Millis) -> String {
-    Millis(at.0.saturating_sub(at.0.rem_euclid(1000))).rfc3339()
 }
 
 fn reason(record: &DeadRecord) -> String {
@@ -179,10 +172,9 @@ fn page(letter: &Letter) -> String {
         ("violation", format!("{}: {} (schema {})", violation.path, violation.message, violation.schema_path))
     }));
     facts.extend(record.headers.0.iter().map(|(name, value)| ("header", format!("{name}: {value}"))));
-    let mut lines: Vec<String> =
-        facts.into_iter().map(|(name, value)| format!("{name:<12} {}", print::tame(&value))).collect();
+    let mut lines = desk::facts(facts);
     lines.push(String::new());
-    lines.push(payload(letter));
+    lines.push(desk::readable(&letter.payload));
     lines.join("\n")
 }
 
@@ -192,13 +184,4 @@ fn closed(letter: &Letter) -> String {
     };
     let why = why.as_ref().map_or(String::new(), |why| format!(": {why}"));
     format!("{} at {}{why}", state(letter), moment(*at))
-}
-
-fn payload(letter: &Letter) -> String {
-    let pretty =
-        serde_json::from_slice::<Value>(&letter.payload).and_then(|value| serde_json::to_string_pretty(&value));
-    match pretty {
-        Ok(pretty) => print::tame_lines(&pretty),
-        Err(_) => print::tame_lines(&String::from_utf8_lossy(&letter.payload)),
-    }
 }

@@ -59,7 +59,8 @@ impl Table {
             watched: false,
         };
         let items = vec![(&item, Remembered::default())];
-        let work = KeyWork { key: Some(&self.key), found: &found, attention: false, items, forced: None };
+        let work =
+            KeyWork { key: Some(&self.key), found: &found, attention: false, hurried: None, items, forced: None };
         decide(&env, &work).group.expect("something to write")
     }
 

@@ -5,6 +5,7 @@ mod aba;
 mod broken;
 mod broker;
 mod mutants;
+mod person;
 mod rig;
 mod versions;
 
@@ -95,6 +96,17 @@ fn what_waits_for_a_version_is_looked_at_as_soon_as_a_program_starts() {
 #[test]
 fn an_event_that_waited_for_a_version_and_kills_its_runner_three_times_is_set_aside() {
     assert_eq!(rig::killer_that_waited().as_deref(), Ok("crash_suspect handled [2]"));
+}
+
+#[test]
+fn a_person_who_releases_and_discards_loses_and_doubles_nothing() {
+    hold(&Plan { person: true, trouble: vec![Trouble::PublishFaults], ..Plan::default() });
+}
+
+#[test]
+fn a_person_beside_runners_that_crash_loses_and_doubles_nothing() {
+    let trouble = vec![Trouble::Crash, Trouble::StoreFaults, Trouble::PublishFaults];
+    hold(&Plan { runners: 2, person: true, trouble, ..Plan::default() });
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! One run: events with duplicates over a few keys, a pipeline that folds them, and trouble.
 
 mod check;
+mod person;
 mod waiting;
 
 use std::collections::BTreeMap;
@@ -73,11 +74,13 @@ pub struct Plan {
     pub retries: bool,
     /// Whether some events are in a version that only the program of later accepts.
     pub upgrade: bool,
+    /// Whether a person releases and discards what is parked meanwhile.
+    pub person: bool,
 }
 
 impl Default for Plan {
     fn default() -> Self {
-        Self { keys: 5, events: 60, runners: 1, trouble: Vec::new(), retries: true, upgrade: false }
+        Self { keys: 5, events: 60, runners: 1, trouble: Vec::new(), retries: true, upgrade: false, person: false }
     }
 }
 
@@ -205,14 +208,7 @@ impl World {
     }
 
     fn start(&mut self) -> Runner {
-        let channels = Arc::clone(&self.broker);
-        let sink = channels.sink(&"out".into()).expect("the memory bus opens any channel");
-        let destinations = BTreeMap::from([("out".into(), Destination { sink, envelope: Written::Sluice })]);
-        let tally = Tally::new(&self.pipeline);
-        self.tallies.push(Arc::clone(&tally));
-        let store = Arc::new(FaultyStore::new(Arc::new(MemoryStore::new(Arc::clone(&self.memory)))));
-        // Long enough that a heartbeat falls between a call and its answer now and then.
-        store.slow(self.luck.next(), Duration::from_millis(if self.roll(4) == 0 { 1_500 } else { 20 }));
+        let store = self.slow_store();
         if self.plan.trouble.contains(&Trouble::StoreFaults) {
             // A process that crashes again and again while a start mark waits for its answer does look killed by that
             // event; three such accidents in a row are the plan's fault, not the gate's.
@@ -220,12 +216,38 @@ impl World {
             let faults = FAULTS.iter().filter(|(op, _)| !crashes || !matches!(op, Op::Start | Op::Returned));
             store.randomly(self.luck.next(), 0.1, &faults.copied().collect::<Vec<_>>());
         }
-        let context = Arc::new(Context {
+        let context = self.context(&store);
+        let options =
+            Options { workers: 2, in_flight: crate::bus::Demand { events: 16, bytes: 1 << 20 }, ..Options::default() };
+        let stop = CancellationToken::new();
+        let task = tokio::spawn(supervisor::run(
+            context,
+            Arc::clone(&self.broker) as Arc<dyn Channels>,
+            options,
+            stop.clone(),
+        ));
+        Runner { task, stop, store }
+    }
+
+    fn slow_store(&self) -> Arc<FaultyStore> {
+        let store = Arc::new(FaultyStore::new(Arc::new(MemoryStore::new(Arc::clone(&self.memory)))));
+        // Long enough that a heartbeat falls between a call and its answer now and then.
+        store.slow(self.luck.next(), Duration::from_millis(if self.roll(4) == 0 { 1_500 } else { 20 }));
+        store
+    }
+
+    /// Of another process with this store.
+    fn context(&mut self, store: &Arc<FaultyStore>) -> Arc<Context> {
+        let sink = self.broker.sink(&"out".into()).expect("the memory bus opens any channel");
+        let destinations = BTreeMap::from([("out".into(), Destination { sink, envelope: Written::Sluice })]);
+        let tally = Tally::new(&self.pipeline);
+        self.tallies.push(Arc::clone(&tally));
+        Arc::new(Context {
             pipeline: Arc::clone(&self.pipeline),
             revision: "test".into(),
             envelopes: BTreeMap::new(),
             destinations: Destinations(destinations),
-            store: Arc::clone(&store) as Arc<dyn Store>,
+            store: Arc::clone(store) as Arc<dyn Store>,
             clock: Arc::clone(&self.clock) as Arc<dyn Clock>,
             entropy: Arc::clone(&self.luck) as Arc<dyn Entropy>,
             scripts: Scripts::Inline,
@@ -234,12 +256,7 @@ impl World {
             published: PublishCounts::default(),
             phase: tokio::sync::watch::channel(Phase::Recovering).0,
             watcher: None,
-        });
-        let options =
-            Options { workers: 2, in_flight: crate::bus::Demand { events: 16, bytes: 1 << 20 }, ..Options::default() };
-        let stop = CancellationToken::new();
-        let task = tokio::spawn(supervisor::run(context, channels, options, stop.clone()));
-        Runner { task, stop, store }
+        })
     }
 
     async fn crash(&self, runner: Runner) {
@@ -288,6 +305,9 @@ impl World {
                 self.crash(victim).await;
                 let runner = self.start();
                 runners.push(runner);
+            }
+            if self.plan.person && self.roll(2) == 0 {
+                ghosts.push(self.meddle().await?);
             }
             if upgrade && self.roll(6) == 0 {
                 upgrade = false;

@@ -10,7 +10,7 @@ use super::rig::{PARTITIONS, RETAIN, accepting};
 use crate::bus::memory::MemoryBus;
 use crate::clock::{Entropy as _, SeededEntropy, SystemClock};
 use crate::event::{Headers, Key, Millis, Position, RawEvent};
-use crate::flow::decide::{Decision, Env, Item, KeyWork, LOOK_AGAIN, Origin, Outcome, Remembered, decide};
+use crate::flow::decide::{Decision, Env, Hurried, Item, KeyWork, LOOK_AGAIN, Origin, Outcome, Remembered, decide};
 use crate::flow::emit::{Destination, Destinations};
 use crate::flow::route::{Route, Subject, route};
 use crate::spec::program::{Envelope, Pipeline, UnknownVersion, Written};
@@ -21,19 +21,19 @@ use crate::store::{Commit, Group, KeyLookup, Lookup, Store as _, Verdict, Writer
 const START: Millis = Millis(1_700_000_000_000);
 
 /// One key at one store, under a program that may be changed.
-struct Desk {
-    pipeline: Pipeline,
+pub(super) struct Desk {
+    pub(super) pipeline: Pipeline,
     destinations: Destinations,
     entropy: SeededEntropy,
-    store: MemoryStore,
-    key: Key,
-    now: Millis,
+    pub(super) store: MemoryStore,
+    pub(super) key: Key,
+    pub(super) now: Millis,
     /// When the key wants attention, by the last commit.
-    timer: Option<Millis>,
+    pub(super) timer: Option<Millis>,
 }
 
 impl Desk {
-    fn under(pipeline: Pipeline) -> Self {
+    pub(super) fn under(pipeline: Pipeline) -> Self {
         let bus = MemoryBus::new(Arc::new(SystemClock));
         let out = Destination { sink: Arc::new(bus.sink("out".into())), envelope: Written::Sluice };
         Self {
@@ -47,7 +47,7 @@ impl Desk {
         }
     }
 
-    fn item(&self, n: u64, version: u32, data: &serde_json::Value) -> Item {
+    pub(super) fn item(&self, n: u64, version: u32, data: &serde_json::Value) -> Item {
         let event =
             json!({ "id": format!("e{n}"), "type": "Counted", "version": version, "source": "test", "data": data });
         let raw = RawEvent {
@@ -63,19 +63,28 @@ impl Desk {
     }
 
     /// An event arrives; its outcome.
-    async fn arrive(&mut self, n: u64, version: u32) -> Outcome {
+    pub(super) async fn arrive(&mut self, n: u64, version: u32) -> Outcome {
         let item = self.item(n, version, &json!({ "key": "k", "n": n, "flaky": false }));
         let decision = self.settle(Some(&item)).await;
         decision.outcomes[0]
     }
 
     /// The key gets attention; what left the park, and the writes.
-    async fn look(&mut self) -> (Vec<Outcome>, Group) {
-        let decision = self.settle(None).await;
+    pub(super) async fn look(&mut self) -> (Vec<Outcome>, Group) {
+        self.hurry(None).await
+    }
+
+    /// The same, when a person asks for it.
+    pub(super) async fn hurry(&mut self, hurried: Option<Hurried>) -> (Vec<Outcome>, Group) {
+        let decision = self.decided(None, hurried).await;
         (decision.unparked, decision.group.unwrap_or_default())
     }
 
-    async fn settle(&mut self, item: Option<&Item>) -> Decision {
+    pub(super) async fn settle(&mut self, item: Option<&Item>) -> Decision {
+        self.decided(item, None).await
+    }
+
+    async fn decided(&mut self, item: Option<&Item>, hurried: Option<Hurried>) -> Decision {
         let partition = self.key.partition(PARTITIONS);
         let keys = vec![KeyLookup { key: self.key.clone(), parked: if item.is_none() { 32 } else { 0 } }];
         let marks = item.iter().map(|item| item.routed.mark).collect();
@@ -83,7 +92,25 @@ impl Desk {
         let found = self.store.lookup(vec![(partition, lookup)]).await.expect("it answers").remove(0);
         let event = found.marks.first().copied().flatten();
         let items = item.iter().map(|item| (*item, Remembered { event, ..Remembered::default() })).collect();
-        let env = Env {
+        let env = self.env();
+        let work = KeyWork {
+            key: Some(&self.key),
+            found: &found.keys[0],
+            attention: item.is_none(),
+            hurried,
+            items,
+            forced: None,
+        };
+        let decision = decide(&env, &work);
+        self.timer = decision.timer;
+        if let Some(group) = decision.group.clone() {
+            assert_eq!(self.commit(group).await, Verdict::Committed);
+        }
+        decision
+    }
+
+    pub(super) fn env(&self) -> Env<'_> {
+        Env {
             pipeline: &self.pipeline,
             destinations: &self.destinations,
             revision: "test",
@@ -91,31 +118,24 @@ impl Desk {
             now: self.now,
             entropy: &self.entropy,
             watched: false,
-        };
-        let work =
-            KeyWork { key: Some(&self.key), found: &found.keys[0], attention: item.is_none(), items, forced: None };
-        let decision = decide(&env, &work);
-        self.timer = decision.timer;
-        if let Some(group) = decision.group.clone() {
-            let writer = WriterId(self.entropy.fresh());
-            let (now, groups) = (self.now, vec![group]);
-            let commit = Commit {
-                partition,
-                writer,
-                expected_number: 0,
-                now,
-                groups,
-                cleared: Vec::new(),
-                returned: Vec::new(),
-            };
-            let committed = self.store.commit(vec![commit]).await.remove(0).expect("it answers");
-            assert_eq!(committed.verdicts, [Verdict::Committed]);
         }
-        decision
+    }
+
+    pub(super) async fn commit(&self, group: Group) -> Verdict {
+        let commit = Commit {
+            partition: self.key.partition(PARTITIONS),
+            writer: WriterId(self.entropy.fresh()),
+            expected_number: 0,
+            now: self.now,
+            groups: vec![group],
+            cleared: Vec::new(),
+            returned: Vec::new(),
+        };
+        self.store.commit(vec![commit]).await.remove(0).expect("it answers").verdicts[0]
     }
 
     /// The line's entries, and how many events the handler counted.
-    async fn line(&self) -> (Vec<(Wait, u32)>, u64) {
+    pub(super) async fn line(&self) -> (Vec<(Wait, u32)>, u64) {
         let keys = vec![KeyLookup { key: self.key.clone(), parked: 32 }];
         let lookup = Lookup { keys, ..Lookup::default() };
         let found = self.store.lookup(vec![(self.key.partition(PARTITIONS), lookup)]).await.expect("it answers");
@@ -125,7 +145,7 @@ impl Desk {
         (bodies.map(|body| (body.wait, body.attempts)).collect(), state["count"].as_u64().unwrap_or(0))
     }
 
-    async fn dead(&self) -> Vec<DeadRecord> {
+    pub(super) async fn dead(&self) -> Vec<DeadRecord> {
         let letters = self.store.dead_letters(true).await.expect("it answers");
         letters.iter().map(|(_, letter)| DeadRecord::decode(&letter.body).expect("readable").0).collect()
     }

@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+mod person;
 mod versions;
 mod writes;
 
@@ -21,6 +22,7 @@ use crate::spec::program::{Envelope, Pipeline, Subscription};
 use crate::store::record::{Class, DeadRecord, Failure, KeyRecord, OutboxBody, ParkedBody, Unreadable, Wait};
 use crate::store::{Condition, FoundKey, Group, Mark, MarkStatus, ParkedEvent, Write};
 
+pub use person::{Hurried, discard};
 pub use versions::LOOK_AGAIN;
 
 /// How one delivery ended. `Ignored` and `Returned` never reach a decision.
@@ -70,6 +72,8 @@ pub struct KeyWork<'a> {
     pub found: &'a FoundKey,
     /// Its timer fired: see whether parked events are due.
     pub attention: bool,
+    /// Looked at beyond that: a person will not wait for its time.
+    pub hurried: Option<Hurried>,
     pub items: Vec<(&'a Item, Remembered)>,
     /// An event that must not run, and why (it killed the process before).
     pub forced: Option<&'a (MarkId, Failure)>,
@@ -221,6 +225,7 @@ impl<'a> Draft<'a> {
             let body = ParkedBody::decode(&parked.body)?;
             if let Wait::Retry { due, .. } = body.wait
                 && due > self.env.now
+                && !self.work.hurried.is_some_and(|hurried| hurried.is(parked.mark, &body))
             {
                 self.record.book.blocked_until = Some(due);
                 break;

@@ -29,15 +29,15 @@ impl Draft<'_> {
                 self.record.book.parked = self.record.book.parked.saturating_sub(1);
                 self.group.writes.push(Write::Unpark { mark: turn.mark });
             }
-            Entry::Replay { record, .. } if status == MarkStatus::Done => self.close(turn, record, How::Replayed),
+            Entry::Replay { record, .. } if status == MarkStatus::Done => self.close(turn, record, How::Replayed, None),
             // A replay that died again re-opens its record.
             Entry::Replay { .. } => {}
         }
     }
 
-    fn close(&mut self, turn: &Turn<'_>, record: &DeadRecord, how: How) {
+    pub(super) fn close(&mut self, turn: &Turn<'_>, record: &DeadRecord, how: How, why: Option<&str>) {
         let mut record = record.clone();
-        record.resolution = Some(Resolution { how, why: None, at: self.env.now });
+        record.resolution = Some(Resolution { how, why: why.map(str::to_owned), at: self.env.now });
         let body = record.encode(&turn.raw.payload);
         self.group.writes.push(Write::CloseDead { id: turn.mark, body });
     }
@@ -76,7 +76,7 @@ impl Draft<'_> {
             return Outcome::Parked;
         }
         if let Entry::Replay { record, .. } = turn.entry {
-            self.close(turn, record, How::Parked);
+            self.close(turn, record, How::Parked, None);
         }
         if mutant::on(Mutant::ParkInMemory) {
             let id = turn.mark;

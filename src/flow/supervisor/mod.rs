@@ -24,11 +24,12 @@ use self::start::Start;
 use super::budget::Budget;
 use super::clockwork::Begin;
 use super::context::{Context, Phase, PhaseKeeper};
-use super::decide::{Item, Outcome};
+use super::decide::{Hurried, Item, Outcome};
 use super::intake::{Backoff, IN_FLIGHT, Intake};
 use super::job::Job;
 use super::worker::Fatal;
 use crate::bus::Channels;
+use crate::event::{Key, Partition};
 use crate::mutant::{self, Mutant};
 use crate::store::{Durability, Opened, StoreError};
 
@@ -125,17 +126,36 @@ pub async fn run_items(
             None => None,
         });
     }
-    match drained {
-        Ok(()) => Ok(outcomes),
-        Err(Ended::Again(why) | Ended::CannotRun(why)) => {
-            Err(CannotRun { pipeline: context.pipeline.name.to_string(), why })
-        }
-    }
+    drained.map_err(|ended| ended.of(&context)).map(|()| outcomes)
+}
+
+/// Runs a key's line from its head, once, without any source: what a person releases. What became of it is in the
+/// store.
+pub async fn hurry(
+    context: Arc<Context>,
+    partition: Partition,
+    key: Key,
+    hurried: Hurried,
+    options: &Options,
+) -> Result<(), CannotRun> {
+    let crew = hire(&context, options, Begin::Beside);
+    let sent = crew.workers.send(Job::Attention { partition, key, suspect: false, hurried: Some(hurried) }).await;
+    let drained = drain(&context, options, crew, &mut []).await;
+    // Why the crew stopped before it was asked, says its own end, if anything does.
+    drained.and(sent.map_err(Ended::from)).map_err(|ended| ended.of(&context))
 }
 
 enum Ended {
     Again(String),
     CannotRun(String),
+}
+
+impl Ended {
+    /// The end of what is not run again.
+    fn of(self, context: &Context) -> CannotRun {
+        let (Self::Again(why) | Self::CannotRun(why)) = self;
+        CannotRun { pipeline: context.pipeline.name.to_string(), why }
+    }
 }
 
 impl From<Fatal> for Ended {

@@ -56,18 +56,27 @@ fn key(connection: &Connection, slot: i64, key: &Key, parked: usize) -> database
         .query_row(params![slot, key.as_str()], |row| Ok((Nonce(row.get(0)?), bytes(row, 1)?)))
         .optional()?;
     let (nonce, record) = record.unzip();
-    Ok(FoundKey { nonce, record: record.unwrap_or_default(), parked: line(connection, slot, key, parked)? })
+    Ok(FoundKey { nonce, record: record.unwrap_or_default(), parked: line(connection, slot, key, None, parked)? })
 }
 
-fn line(connection: &Connection, slot: i64, key: &Key, most: usize) -> database::Result<Vec<ParkedEvent>> {
+/// A key's parked events behind this place, without one from its head.
+pub fn line(
+    connection: &Connection,
+    slot: i64,
+    key: &Key,
+    after: Option<u64>,
+    most: usize,
+) -> database::Result<Vec<ParkedEvent>> {
     let mut line = Vec::new();
     if most == 0 {
         return Ok(line);
     }
     let mut parked = connection.prepare_cached(
-        "SELECT mark, content, place, body FROM parked WHERE slot = ?1 AND key = ?2 ORDER BY place, mark",
+        "SELECT mark, content, place, body FROM parked WHERE slot = ?1 AND key = ?2 AND place > ?3 ORDER BY place, mark",
     )?;
-    let mut rows = parked.query(params![slot, key.as_str()])?;
+    // Places begin at 0, and the contract keeps them far below what is negative here.
+    let after = after.map_or(-1, u64::cast_signed);
+    let mut rows = parked.query(params![slot, key.as_str(), after])?;
     let mut weight = 0;
     while let Some(row) = rows.next()? {
         let body = bytes(row, 3)?;

@@ -1,6 +1,7 @@
 //! The store in the project's own database. Its tables are described in `src/database/schema.sql`.
 
 mod commit;
+mod listing;
 mod lookup;
 mod opening;
 
@@ -12,8 +13,8 @@ use bytes::Bytes;
 use futures_util::future::{BoxFuture, FutureExt as _};
 
 use super::{
-    Answer, Census, Commit, Committed, DeadLetter, Found, Lookup, Opened, OutboxEntry, SILENT_FOR, Store, StoreError,
-    Timer, WriterId, contract,
+    Answer, Census, Commit, Committed, Cursor, DeadLetter, Found, KeysPage, Lookup, Opened, OutboxEntry, ParkedAt,
+    ParkedEvent, SILENT_FOR, Store, StoreError, Timer, Which, WriterId, contract,
 };
 use crate::clock::Clock;
 use crate::database::{self, Connection, Database, Row, Trouble, params};
@@ -351,6 +352,24 @@ impl Store for EmbeddedStore {
             }
             Ok(None)
         })
+    }
+
+    fn keys(&self, which: Which, from: Option<Cursor>) -> Answer<'_, KeysPage> {
+        let from = from.unwrap_or_default();
+        self.read(move |connection, slots| listing::keys(connection, slots, which, &from))
+    }
+
+    fn line(&self, partition: Partition, key: &Key, after: Option<u64>, limit: usize) -> Answer<'_, Vec<ParkedEvent>> {
+        let slot = match self.slots().and_then(|slots| slots.of_partition(partition)) {
+            Ok(slot) => slot,
+            Err(error) => return std::future::ready(Err(error)).boxed(),
+        };
+        let key = key.clone();
+        self.read(move |connection, _| lookup::line(connection, slot, &key, after, limit))
+    }
+
+    fn parked(&self, id: MarkId) -> Answer<'_, Option<ParkedAt>> {
+        self.read(move |connection, slots| listing::parked(connection, slots, &id))
     }
 
     fn census(&self) -> Answer<'_, Census> {

@@ -13,11 +13,12 @@ use futures_util::future::{BoxFuture, ready};
 
 use self::partition::PartitionData;
 use super::contract;
+use super::listing::PAGE;
 use super::{
-    Answer, Census, Commit, Committed, DeadLetter, Durability, Found, Lookup, Opened, OutboxEntry, SILENT_FOR, Store,
-    StoreError, Timer, WriterId,
+    Answer, Census, Commit, Committed, Cursor, DeadLetter, Durability, Found, KeysPage, Lookup, Opened, OutboxEntry,
+    ParkedAt, ParkedEvent, SILENT_FOR, Store, StoreError, Timer, Which, WriterId,
 };
-use crate::event::{ChannelName, MarkId, Millis, Partition};
+use crate::event::{ChannelName, Key, MarkId, Millis, Partition};
 
 /// What this store is worth, in a sentence.
 pub const NOTHING_OUTLIVES: &str = "the store is in memory: nothing outlives the process";
@@ -251,6 +252,29 @@ impl Store for MemoryStore {
 
     fn dead_letter(&self, id: MarkId) -> Answer<'_, Option<(Partition, DeadLetter)>> {
         self.now(|data| Ok(data.each().find_map(|(p, data)| Some((p, data.dead_letter(&id)?)))))
+    }
+
+    fn keys(&self, which: Which, from: Option<Cursor>) -> Answer<'_, KeysPage> {
+        self.now(|data| {
+            let keys = data.each().flat_map(|(p, data)| data.keys(which).into_iter().map(move |key| (p, key)));
+            let behind = |(partition, key): &(Partition, Key)| {
+                from.as_ref().is_none_or(|from| (*partition, key.as_str()) > (from.partition, from.after.as_str()))
+            };
+            Ok(KeysPage::in_order(keys.filter(behind).take(PAGE).collect()))
+        })
+    }
+
+    fn line(&self, partition: Partition, key: &Key, after: Option<u64>, limit: usize) -> Answer<'_, Vec<ParkedEvent>> {
+        self.now(|data| Ok(data.at(partition)?.line(key, after, limit)))
+    }
+
+    fn parked(&self, id: MarkId) -> Answer<'_, Option<ParkedAt>> {
+        self.now(|data| {
+            Ok(data.each().find_map(|(partition, data)| {
+                let (key, before, event) = data.parked(&id)?;
+                Some(ParkedAt { partition, key, before, event })
+            }))
+        })
     }
 
     fn census(&self) -> Answer<'_, Census> {

@@ -9,8 +9,11 @@ use crate::event::{ChannelName, ContentDigest, Key, MarkId, Millis, Partition};
 use crate::mutant::{self, Mutant};
 use crate::store::{
     Census, Commit, Committed, Condition, DeadLetter, Found, FoundKey, Group, Lookup, Mark, MarkStatus, Nonce,
-    OutboxEntry, ParkedEvent, StoreError, Timer, Touch, Verdict, Write, WriterId,
+    OutboxEntry, ParkedEvent, StoreError, Timer, Touch, Verdict, Which, Write, WriterId,
 };
+
+/// Bytes of a key's parked events in one answer; one event goes over it.
+const LINE_BYTES: usize = 1 << 20;
 
 #[derive(Clone, Default)]
 pub(super) struct PartitionData {
@@ -37,8 +40,7 @@ struct Generation {
 impl PartitionData {
     pub fn lookup(&self, lookup: &Lookup) -> Found {
         let key = |key: &Key, parked: usize| {
-            let line = self.lines.get(key).into_iter().flatten().take(parked);
-            let parked = line.filter_map(|(_, mark)| self.parked.get(mark)).cloned().collect();
+            let parked = self.line(key, None, parked);
             let (nonce, record) = self.records.get(key).cloned().unzip();
             FoundKey { nonce, record: record.unwrap_or_default(), parked }
         };
@@ -198,6 +200,38 @@ impl PartitionData {
 
     pub fn dead_letter(&self, id: &MarkId) -> Option<DeadLetter> {
         self.dead.get(id).cloned()
+    }
+
+    pub fn keys(&self, which: Which) -> Vec<Key> {
+        let mut keys: Vec<Key> = match which {
+            Which::All => self.records.keys().cloned().collect(),
+            Which::WithParked => {
+                self.lines.iter().filter(|(_, line)| !line.is_empty()).map(|(k, _)| k.clone()).collect()
+            }
+        };
+        keys.sort();
+        keys
+    }
+
+    /// Up to the entry that goes over [`LINE_BYTES`].
+    pub fn line(&self, key: &Key, after: Option<u64>, limit: usize) -> Vec<ParkedEvent> {
+        let line = self.lines.get(key).into_iter().flatten();
+        let behind = line.filter(|(order, _)| after.is_none_or(|after| *order > after)).take(limit);
+        let mut weight = 0;
+        let page = behind.filter_map(|(_, mark)| self.parked.get(mark)).take_while(|event| {
+            let room = weight <= LINE_BYTES;
+            weight += event.body.len();
+            room
+        });
+        page.cloned().collect()
+    }
+
+    /// With its key, and how many stand before it.
+    pub fn parked(&self, id: &MarkId) -> Option<(Key, u64, ParkedEvent)> {
+        let event = self.parked.get(id)?;
+        let place = (event.order, *id);
+        let (key, line) = self.lines.iter().find(|(_, line)| line.contains(&place))?;
+        Some((key.clone(), line.range(..place).count() as u64, event.clone()))
     }
 
     pub fn census(&self) -> Census {

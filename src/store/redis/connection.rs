@@ -253,9 +253,10 @@ impl Link {
                 "redis at {address} refused user or password of the store's `url` ({detail}): correct them"
             )),
             "NOPERM" => StoreError::Refused(format!(
-                "the redis user at {address} lacks a permission: allow the keys `{{sluice:*` and these commands: {} \
+                "the redis user at {address} lacks a permission: allow the keys `{{sluice:*` and these commands: {},{} \
                  ({detail})",
-                super::script::COMMANDS
+                super::script::COMMANDS,
+                super::script::LISTING_COMMANDS
             )),
             "WRONGTYPE" => StoreError::Refused(format!(
                 "a `{{sluice:…}}` key in redis at {address} holds something sluice did not write ({detail}): find out \

@@ -43,6 +43,20 @@ impl Layout {
         self.partitions.get(usize::from(partition.0)).map(String::as_str)
     }
 
+    /// What the names of all records match, and few others.
+    pub fn records(&self) -> String {
+        format!("{}:*}}:k:*", self.pipeline.trim_end_matches('}'))
+    }
+
+    /// Whose record has this name, if it is one's.
+    pub fn record_of(&self, name: &[u8]) -> Option<(Partition, Key)> {
+        let rest = std::str::from_utf8(name).ok()?.strip_prefix(self.pipeline.trim_end_matches('}'))?;
+        let (partition, key) = rest.strip_prefix(':')?.split_once("}:k:")?;
+        let partition = Partition(partition.parse().ok()?);
+        self.partition(partition)?;
+        Some((partition, Key::new(key)?))
+    }
+
     pub fn partitions(&self) -> impl ExactSizeIterator<Item = (Partition, &str)> {
         let number = |p: usize| Partition(u16::try_from(p).expect("made from a u16 of partitions"));
         self.partitions.iter().enumerate().map(move |(p, prefix)| (number(p), prefix.as_str()))
@@ -79,6 +93,12 @@ pub fn encode_parked(key: &Key, parked: &ParkedEvent) -> Bytes {
     entry.freeze()
 }
 
+/// The key of what [`encode_parked`] made.
+pub fn key_of_parked(entry: &[u8]) -> Option<Key> {
+    let key_len = usize::from(u16::from_be_bytes(entry.get(16..18)?.try_into().ok()?));
+    Key::new(std::str::from_utf8(entry.get(18..18 + key_len)?).ok()?)
+}
+
 pub fn decode_parked(mark: MarkId, entry: &Bytes) -> Option<ParkedEvent> {
     let order = u64::from_be_bytes(entry.get(..8)?.try_into().ok()?);
     let content = ContentDigest(entry.get(8..16)?.try_into().ok()?);
@@ -101,8 +121,23 @@ mod tests {
             body: Bytes::from_static(b"\0\r\n\xff"),
         };
         assert_eq!(decode_parked(parked.mark, &encode_parked(&key, &parked)), Some(parked.clone()));
+        assert_eq!(key_of_parked(&encode_parked(&key, &parked)), Some(key));
+        assert_eq!(key_of_parked(&[0xff; 20]), None);
         assert_eq!(decode_parked(parked.mark, &Bytes::from_static(b"short")), None);
         assert_eq!(decode_parked(parked.mark, &Bytes::from(vec![0xff; 20])), None);
+    }
+
+    #[test]
+    fn records_are_told_from_all_else_by_their_names() {
+        let layout = Layout::new("p", 2);
+        assert_eq!(layout.records(), "{sluice:p:*}:k:*");
+        let key = Key::new("}:k:x").expect("key");
+        assert_eq!(layout.record_of(b"{sluice:p:1}:k:}:k:x"), Some((Partition(1), key)));
+        for other in
+            ["{sluice:p:2}:k:x", "{sluice:p:1}:q:k:x", "{sluice:pp:1}:k:x", "{sluice:p:1}:k:", "{sluice:p:x}:k:x"]
+        {
+            assert_eq!(layout.record_of(other.as_bytes()), None, "{other}");
+        }
     }
 
     #[test]

@@ -11,6 +11,7 @@ mod connection;
 mod encode;
 mod info;
 mod layout;
+mod listing;
 mod opening;
 mod reply;
 mod script;
@@ -28,11 +29,11 @@ use self::layout::Layout;
 use self::script::Scripts;
 use super::contract;
 use super::{
-    Answer, Census, Commit, Committed, DeadLetter, Found, Lookup, Opened, OutboxEntry, SILENT_FOR, Store, StoreError,
-    Timer, Verdict, WriterId,
+    Answer, Census, Commit, Committed, Cursor, DeadLetter, Found, KeysPage, Lookup, Opened, OutboxEntry, ParkedAt,
+    ParkedEvent, SILENT_FOR, Store, StoreError, Timer, Verdict, Which, WriterId,
 };
 use crate::clock::Clock;
-use crate::event::{ChannelName, MarkId, Millis, Partition, hex};
+use crate::event::{ChannelName, Key, MarkId, Millis, Partition, hex};
 use crate::spec::program::DurabilityChoice;
 
 pub use self::script::COMMIT as COMMIT_SCRIPT;
@@ -410,6 +411,19 @@ impl Store for RedisStore {
             let mut found = self.layout.partitions().zip(found);
             Ok(found.find_map(|((partition, _), mut found)| Some((partition, found.dead.pop()??))))
         })
+    }
+
+    fn keys(&self, which: Which, from: Option<Cursor>) -> Answer<'_, KeysPage> {
+        Box::pin(self.keys_page(which, from))
+    }
+
+    fn line(&self, partition: Partition, key: &Key, after: Option<u64>, limit: usize) -> Answer<'_, Vec<ParkedEvent>> {
+        let key = key.clone();
+        Box::pin(async move { self.line_page(partition, &key, after, limit).await })
+    }
+
+    fn parked(&self, id: MarkId) -> Answer<'_, Option<ParkedAt>> {
+        Box::pin(self.parked_event(id))
     }
 
     fn census(&self) -> Answer<'_, Census> {

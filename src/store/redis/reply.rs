@@ -78,15 +78,21 @@ fn mark(value: Value) -> Result<Option<Mark>, StoreError> {
 
 fn found_key(value: Value) -> Result<FoundKey, StoreError> {
     let what = "a key";
-    let [record, line] = <[Value; 2]>::try_from(list(value, what)?).map_err(|_| unexpected(what))?;
-    let mut parked = Vec::new();
-    let mut line = list(line, what)?.into_iter();
-    while let (Some(mark), Some(entry)) = (line.next(), line.next()) {
-        parked.push(parked_event(mark, entry)?);
-    }
+    let [record, parked] = <[Value; 2]>::try_from(list(value, what)?).map_err(|_| unexpected(what))?;
+    let parked = line(parked)?;
     let Some(record) = bytes(record, what)? else { return Ok(FoundKey { nonce: None, record: Bytes::new(), parked }) };
     let nonce = record.get(..16).and_then(|head| head.try_into().ok()).ok_or_else(|| unexpected(what))?;
     Ok(FoundKey { nonce: Some(Nonce(nonce)), record: record.slice(16..), parked })
+}
+
+/// Of marks and entries in turn.
+pub fn line(value: Value) -> Result<Vec<ParkedEvent>, StoreError> {
+    let mut parked = Vec::new();
+    let mut line = list(value, "a line")?.into_iter();
+    while let (Some(mark), Some(entry)) = (line.next(), line.next()) {
+        parked.push(parked_event(mark, entry)?);
+    }
+    Ok(parked)
 }
 
 fn parked_event(mark: Value, entry: Value) -> Result<ParkedEvent, StoreError> {

@@ -5,9 +5,12 @@ use redis::{Cmd, Pipeline};
 /// The text of the script every commit goes through.
 pub const COMMIT: &str = include_str!("commit.lua");
 
-/// Every command used after `open`, in scripts or beside them (that `EVALSHA` works is seen by using it): a user that may not use one is refused at start.
+/// Every command that running uses after `open`, in scripts or beside them (that `EVALSHA` works is seen by using it): a user that may not use one is refused at start.
 pub const COMMANDS: &str = "INFO,GET,MGET,SET,MSET,GETRANGE,UNLINK,HGET,HSET,HDEL,HLEN,HMGET,HKEYS,HEXISTS,HGETALL,ZADD,\
                             ZREM,ZCARD,ZRANGE,SADD,SREM,SCARD,SMEMBERS";
+
+/// Commands that only listings use: who may not use them can run pipelines all the same.
+pub const LISTING_COMMANDS: &str = "SCAN,ZSCAN,ZRANK";
 
 pub struct Script {
     text: String,
@@ -31,6 +34,7 @@ impl Script {
 pub struct Scripts {
     pub commit: Script,
     pub lookup: Script,
+    pub line: Script,
     pub advance: Script,
     pub start: Script,
     pub open: Script,
@@ -41,6 +45,7 @@ impl Scripts {
         Self {
             commit: Script::new(commit),
             lookup: Script::new(include_str!("lookup.lua")),
+            line: Script::new(include_str!("line.lua")),
             advance: Script::new(include_str!("advance.lua")),
             start: Script::new(include_str!("start.lua")),
             open: Script::new(include_str!("open.lua")),
@@ -49,7 +54,7 @@ impl Scripts {
 
     pub fn load(&self) -> Pipeline {
         let mut pipeline = redis::pipe();
-        for script in [&self.commit, &self.lookup, &self.advance, &self.start, &self.open] {
+        for script in [&self.commit, &self.lookup, &self.line, &self.advance, &self.start, &self.open] {
             pipeline.cmd("SCRIPT").arg("LOAD").arg(&script.text);
         }
         pipeline
