@@ -1,5 +1,7 @@
 //! What a decision writes, and under which conditions.
 
+use std::time::Duration;
+
 use super::super::dead;
 use super::super::emit::dead_letter_entry;
 use super::versions::next_look;
@@ -46,7 +48,7 @@ impl Draft<'_> {
     pub(super) fn park(&mut self, turn: &Turn<'_>, wait: Wait, attempts: u32) -> Outcome {
         let now = self.env.now;
         self.tell(turn, Outcome::Parked, || match &wait {
-            Wait::Retry { why, due } => format!("{why}; again in {:.1?}", due.since(now)),
+            Wait::Retry { why, due } => format!("{why}; again in {}", in_words(due.since(now))),
             Wait::Version { version, .. } => format!("until a program accepts version {version}"),
             Wait::Behind => "behind an earlier event of its key".to_owned(),
         });
@@ -149,4 +151,22 @@ impl Draft<'_> {
 fn counted(old: Option<Nonce>) -> Nonce {
     let number = old.map_or(0, |nonce| u128::from_be_bytes(nonce.0));
     Nonce((number + 1).to_be_bytes())
+}
+
+/// `2s`, `4s 300ms`, `1h`: to a tenth of a second, and to a second from a minute on.
+fn in_words(duration: Duration) -> String {
+    let exact = if duration < Duration::from_secs(60) { 100 } else { 1000 };
+    let millis = i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
+    format!("{:#}", jiff::SignedDuration::from_millis(millis.saturating_add(exact / 2) / exact * exact))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_are_told_as_people_write_them() {
+        let told = |millis| in_words(Duration::from_millis(millis));
+        assert_eq!([0, 1_999, 4_321, 60_400, 3_600_000].map(told), ["0s", "2s", "4s 300ms", "1m", "1h"]);
+    }
 }
