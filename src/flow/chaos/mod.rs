@@ -124,3 +124,8 @@ fn several_runners_on_a_store_that_loses_its_last_writes_lose_nothing() {
 fn an_event_that_kills_its_runner_three_times_is_set_aside_and_its_neighbours_are_not() {
     assert_eq!(rig::killer().as_deref(), Ok("crash_suspect killer handled [1, 3]"));
 }
+
+#[test]
+fn a_runner_that_starts_while_another_goes_on_is_not_turned_away() {
+    rig::late().unwrap_or_else(|why| panic!("{why}"));
+}

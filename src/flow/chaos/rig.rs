@@ -1,6 +1,7 @@
 //! One run: events with duplicates over a few keys, a pipeline that folds them, and trouble.
 
 mod check;
+mod late;
 mod person;
 mod waiting;
 
@@ -160,6 +161,12 @@ pub fn run(plan: &Plan, seed: u64) -> Result<(), String> {
 pub fn killer() -> Result<String, String> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
     runtime.map_err(|error| error.to_string())?.block_on(World::new(Plan { keys: 1, ..Plan::default() }, 1).kill())
+}
+
+/// A runner that starts while another one, faster, is at work.
+pub fn late() -> Result<(), String> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
+    runtime.map_err(|error| error.to_string())?.block_on(World::new(Plan::default(), 1).late())
 }
 
 struct World {

@@ -43,7 +43,7 @@ impl Generation<'_> {
         };
         let bus = |error| Connect::bus(channel, error);
         let source = self.channels.source(spec).await.map_err(bus)?;
-        let progress = source.progress().await.map_err(bus)?;
+        let mut progress = source.progress().await.map_err(bus)?;
         // Asked again: another runner may have begun between the two answers, and acked since.
         let stored = match stored {
             Some(position) => Some(position),
@@ -53,6 +53,10 @@ impl Generation<'_> {
             Some(position) => position,
             None => self.first_position(channel, &progress, opened)?,
         };
+        if position > progress.last {
+            // It may have gone on between the broker's answer and the store's, too.
+            progress = source.progress().await.map_err(bus)?;
+        }
         if position > progress.last {
             return Err(Connect::cannot_run(format!(
                 "the store stands at {position} in channel `{channel}`, but its stream ends at {}: the stream was made anew, or this is another \
