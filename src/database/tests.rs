@@ -207,25 +207,68 @@ async fn a_writer_that_never_pauses_keeps_no_other_out() {
     let directory = directory();
     let (busy, other) =
         (open(&directory, Access::Run).expect("opens"), open(&directory, Access::Beside).expect("opens"));
-    let written = std::cell::Cell::new(0_u32);
+    let rounds = std::cell::Cell::new(0_u32);
+    let begun = tokio::sync::Notify::new();
+    let long = || {
+        busy.write(|connection| {
+            let written = connection.execute("UPDATE meta SET value = value WHERE name = 'incarnation'", [])?;
+            // A disk that takes its time to sync.
+            std::thread::sleep(Duration::from_millis(5));
+            Ok(written)
+        })
+    };
     let writing = async {
+        // There is always a next one waiting.
+        let mut next = long();
         loop {
-            let one =
-                |c: &Connection| c.execute("UPDATE meta SET value = value WHERE name = 'incarnation'", []).map(drop);
-            // There is always a next group waiting.
-            let (first, second) = tokio::join!(busy.write(one), busy.write(one));
-            first.and(second).expect("written");
-            written.set(written.get() + 2);
+            let after = long();
+            next.await.expect("written");
+            next = after;
+            rounds.set(rounds.get() + 1);
+            begun.notify_one();
         }
     };
+    let names = ["a", "b", "c", "d", "e", "f", "g", "h"];
     let others = async {
-        for name in ["a", "b", "c", "d", "e", "f", "g", "h"] {
-            tokio::time::timeout(Duration::from_secs(5), put(&other, name)).await.expect("its turn").expect("written");
+        begun.notified().await;
+        for name in names {
+            put(&other, name).await.expect("written");
         }
     };
     tokio::select! {
         () = writing => {}
         () = others => {}
     }
-    assert!(written.get() > 0);
+    let rounds = rounds.get();
+    assert!(rounds <= 10 * names.len() as u32, "{rounds} rounds of one for {} of the other", names.len());
+}
+
+/// As a disk that is full: SQLite may not take another page.
+#[tokio::test]
+async fn a_full_disk_undoes_what_does_not_fit_and_passes() {
+    let directory = directory();
+    let database = open(&directory, Access::Run).expect("opens");
+    let pages = |most: i64| {
+        database.write(move |connection| {
+            connection.query_row(&format!("PRAGMA max_page_count = {most}"), [], |row| row.get::<_, i64>(0))
+        })
+    };
+    let fitting = pages(1).await.expect("as small as it can be");
+    let mut written = 0_u32;
+    let why = loop {
+        let name = format!("{written}-{}", "x".repeat(2_000));
+        let put =
+            database.write(move |connection| connection.execute("INSERT INTO meta VALUES (?1, 'x')", [name]).map(drop));
+        match put.await {
+            Ok(()) => written += 1,
+            Err(Trouble::Passing(why)) => break why,
+            Err(lasting) => panic!("{lasting}"),
+        }
+        assert!(written < 10_000, "{fitting} pages are never full");
+    };
+    assert!(why.contains("the disk of") && why.contains("is full"), "{why}");
+    assert_eq!(count(&database).await, written + 1, "what was answered is there, and nothing of the rest");
+    pages(1 << 20).await.expect("room");
+    put(&database, "a").await.expect("it goes on");
+    assert_eq!(count(&database).await, written + 2);
 }
