@@ -171,11 +171,7 @@ pub(super) async fn sink(
 ) -> Result<Arc<dyn Sink>, Failure> {
     let cannot = |why: String| Failure::cannot_run(why);
     let ask = |why| Failure::cannot_run(why).help("say where to publish with `--subject`");
-    let subjects = match &channel.kind {
-        ChannelKind::Local(stream) => &stream.subjects,
-        ChannelKind::Nats { subjects, .. } => subjects,
-    };
-    let template = template(subjects, subject).map_err(ask)?;
+    let template = template(channel.kind.subjects(), subject).map_err(ask)?;
     match &channel.kind {
         ChannelKind::Local(stream) => {
             let database = Database::open(&program.data, Access::Beside, &SystemClock);

@@ -33,7 +33,7 @@ use crate::store::record::OutboxBody;
 /// Unconfirmed publishes per destination.
 const WINDOW: usize = 512;
 /// How long a line waits whose head can neither be sent nor be set aside.
-const REFUSED_PAUSE: Duration = Duration::from_secs(5);
+const REFUSED_PAUSE: Duration = Duration::from_secs(30);
 const BACKOFF_FIRST: Duration = Duration::from_millis(100);
 const BACKOFF_MAX: Duration = Duration::from_secs(5);
 const RELOAD_PAUSE: Duration = Duration::from_millis(200);
@@ -344,26 +344,29 @@ impl Outbox {
                     channel = %id.to, partition = id.partition.0, number, %why,
                     "the destination refuses an event for good; it is set aside as a dead letter"
                 );
-                let entry = self.lines.get(&id).and_then(|line| line.waiting.get(&number));
-                // Without one, another runner saw to it meanwhile.
-                let body = entry.map(|entry| entry.body.clone());
-                let done = match body {
-                    Some(body) => refused::bury(&self.context, id.partition, number, &body, &why).await,
-                    None => Ok(()),
-                };
-                match done {
-                    Ok(()) => {
-                        self.remove(id.partition, number);
-                        self.queue(id);
-                    }
-                    Err(error @ StoreError::TailLost(_)) => return Err(Fatal::Recover(error)),
-                    Err(error) => {
-                        tracing::warn!(channel = %id.to, number, %error, "it could not be set aside; trying again");
-                        self.refused.push((Instant::now() + REFUSED_PAUSE, id));
-                    }
+                self.set_aside(id, number, &why).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Out of the outbox goes what nobody takes.
+    async fn set_aside(&mut self, id: LineId, number: u64, why: &str) -> Result<(), Fatal> {
+        let body = self.lines.get(&id).and_then(|line| line.waiting.get(&number)).map(|entry| entry.body.clone());
+        // Without one, another runner saw to it meanwhile.
+        if let Some(body) = body {
+            match refused::bury(&self.context, id.partition, number, &body, why).await {
+                Ok(()) => {}
+                Err(error @ StoreError::TailLost(_)) => return Err(Fatal::Recover(error)),
+                Err(error) => {
+                    tracing::warn!(channel = %id.to, number, %error, "it could not be set aside; trying again");
+                    self.refused.push((Instant::now() + REFUSED_PAUSE, id));
+                    return Ok(());
                 }
             }
         }
+        self.remove(id.partition, number);
+        self.queue(id);
         Ok(())
     }
 

@@ -6,7 +6,7 @@ use super::decode::decode;
 use crate::event::{MarkId, Partition, Position, RawEvent};
 use crate::spec::program::Envelope;
 use crate::store::record::{DeadRecord, Emission, Failure, OutboxBody};
-use crate::store::{Commit, Condition, Group, StoreError, Write, WriterId};
+use crate::store::{Commit, Condition, Group, StoreError, Write};
 
 /// Done also when the entry is no longer owed: then another runner saw to it.
 pub async fn bury(
@@ -25,15 +25,7 @@ pub async fn bury(
             Write::Dead { id: MarkId::of_emission(&body.dedupe_id), body: record.encode(&body.payload) },
         ],
     };
-    let commit = Commit {
-        partition,
-        writer: WriterId(context.entropy.fresh()),
-        expected_number: 0,
-        now: context.clock.now(),
-        groups: vec![group],
-        cleared: Vec::new(),
-        returned: Vec::new(),
-    };
+    let commit = Commit::alone(partition, group, context.clock.now(), &*context.entropy);
     context.store.commit(vec![commit]).await.into_iter().try_for_each(|answer| answer.map(drop))
 }
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::decide::Outcome;
 use crate::event::RawEvent;
+use crate::store::record::EventHead;
 
 /// One outcome, once it is committed.
 #[derive(Clone, Debug)]
@@ -11,8 +12,8 @@ pub struct Told {
     pub outcome: Outcome,
     /// It was parked before.
     pub released: bool,
-    /// Type, version as received and id, where the event has them.
-    pub event: Option<(String, u32, String)>,
+    /// As received, where its envelope can be read.
+    pub event: Option<EventHead>,
     /// The version that the handler saw, when it is another.
     pub upcast: Option<u32>,
     pub key: Option<String>,

@@ -9,7 +9,7 @@ use crate::flow::supervisor::CannotRun;
 use crate::script::pool::Lost;
 use crate::spec::program::{Envelope, Pipeline, Program};
 use crate::store::record::Unreadable;
-use crate::store::{Commit, Cursor, Group, Store, StoreError, Verdict, Which, WriterId};
+use crate::store::{Commit, Cursor, Group, Store, StoreError, Verdict, Which};
 
 /// What stands in the way.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -48,17 +48,8 @@ pub(super) async fn commit(
     now: Millis,
     entropy: &dyn Entropy,
 ) -> Result<bool, Trouble> {
-    let commit = Commit {
-        partition,
-        writer: WriterId(entropy.fresh()),
-        expected_number: 0,
-        now,
-        groups: vec![group],
-        cleared: Vec::new(),
-        returned: Vec::new(),
-    };
     let mut verdicts = Vec::new();
-    for answer in store.commit(vec![commit]).await {
+    for answer in store.commit(vec![Commit::alone(partition, group, now, entropy)]).await {
         verdicts.extend(answer?.verdicts);
     }
     Ok(verdicts == [Verdict::Committed])

@@ -116,6 +116,15 @@ pub enum ChannelKind {
     },
 }
 
+impl ChannelKind {
+    pub fn subjects(&self) -> &[String] {
+        match self {
+            Self::Local(stream) => &stream.subjects,
+            Self::Nats { subjects, .. } => subjects,
+        }
+    }
+}
+
 /// Streams are shared by name; what two channels say of one stream's limits is the same.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LocalStream {

@@ -19,6 +19,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 
+use crate::clock::Entropy;
 use crate::event::{ChannelName, ContentDigest, Key, MarkId, Millis, Partition};
 
 pub use listing::{Cursor, KeysPage, ParkedAt, Which};
@@ -184,6 +185,15 @@ pub struct Commit {
     pub cleared: Vec<u64>,
     /// Start marks whose script returned.
     pub returned: Vec<MarkId>,
+}
+
+impl Commit {
+    /// One group, under a name that nobody counts the commits of.
+    pub fn alone(partition: Partition, group: Group, now: Millis, entropy: &dyn Entropy) -> Self {
+        let writer = WriterId(entropy.fresh());
+        let (groups, cleared, returned) = (vec![group], Vec::new(), Vec::new());
+        Self { partition, writer, expected_number: 0, now, groups, cleared, returned }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use crate::cli::print;
 use crate::flow::decide::Outcome;
 use crate::flow::story::{Told, Watcher};
+use crate::store::record::EventHead;
 
 pub fn watcher() -> Watcher {
     let colored = print::colored_stdout();
@@ -28,11 +29,11 @@ fn line(told: &Told, widths: &mut Widths, colored: bool) -> String {
         None => format!("{name:<9}"),
     };
     let event = match (&told.event, told.upcast) {
-        (Some((kind, version, _)), Some(newest)) => format!("{kind} v{version}→{newest}"),
-        (Some((kind, version, _)), None) => format!("{kind} v{version}"),
+        (Some(EventHead { kind, version, .. }), Some(newest)) => format!("{kind} v{version}→{newest}"),
+        (Some(EventHead { kind, version, .. }), None) => format!("{kind} v{version}"),
         (None, _) => told.place.clone(),
     };
-    let id = told.event.as_ref().map_or("-", |(_, _, id)| id);
+    let id = told.event.as_ref().map_or("-", |event| &event.id);
     let what = match (told.released, told.what.as_str()) {
         (true, "") => "after it was parked".to_owned(),
         (true, what) => format!("after it was parked; {what}"),
@@ -67,7 +68,13 @@ mod tests {
         Told {
             outcome: Outcome::Done,
             released: false,
-            event: Some(("OrderCreated".into(), 1, "e-2".into())),
+            event: Some(EventHead {
+                id: "e-2".into(),
+                kind: "OrderCreated".into(),
+                version: 1,
+                source: "shop".into(),
+                time: None,
+            }),
             upcast: Some(2),
             key: Some("o-2".into()),
             place: "orders@3".into(),

@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::rig::{PARTITIONS, RETAIN, accepting};
 use crate::bus::memory::MemoryBus;
-use crate::clock::{Entropy as _, SeededEntropy, SystemClock};
+use crate::clock::{SeededEntropy, SystemClock};
 use crate::event::{Headers, Key, Millis, Position, RawEvent};
 use crate::flow::decide::{Decision, Env, Hurried, Item, KeyWork, LOOK_AGAIN, Origin, Outcome, Remembered, decide};
 use crate::flow::emit::{Destination, Destinations};
@@ -16,7 +16,7 @@ use crate::flow::route::{Route, Subject, route};
 use crate::spec::program::{Envelope, Pipeline, UnknownVersion, Written};
 use crate::store::memory::{Memory, MemoryStore};
 use crate::store::record::{Class, DeadRecord, KeyRecord, ParkedBody, Wait};
-use crate::store::{Commit, Group, KeyLookup, Lookup, Store as _, Verdict, WriterId};
+use crate::store::{Commit, Group, KeyLookup, Lookup, Store as _, Verdict};
 
 const START: Millis = Millis(1_700_000_000_000);
 
@@ -122,15 +122,7 @@ impl Desk {
     }
 
     pub(super) async fn commit(&self, group: Group) -> Verdict {
-        let commit = Commit {
-            partition: self.key.partition(PARTITIONS),
-            writer: WriterId(self.entropy.fresh()),
-            expected_number: 0,
-            now: self.now,
-            groups: vec![group],
-            cleared: Vec::new(),
-            returned: Vec::new(),
-        };
+        let commit = Commit::alone(self.key.partition(PARTITIONS), group, self.now, &self.entropy);
         self.store.commit(vec![commit]).await.remove(0).expect("it answers").verdicts[0]
     }
 

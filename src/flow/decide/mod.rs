@@ -10,6 +10,7 @@ mod person;
 mod versions;
 mod writes;
 
+use super::dead;
 use super::emit::Destinations;
 use super::handle::{Handled, Run};
 use super::retry;
@@ -332,7 +333,6 @@ impl<'a> Draft<'a> {
         if !self.env.watched {
             return;
         }
-        let event = turn.subject.event();
         let upcast = match &turn.subject {
             Runnable::Run(event, subscription) => Some(subscription.newest).filter(|newest| *newest != event.version),
             Runnable::SetAside(..) => None,
@@ -340,7 +340,7 @@ impl<'a> Draft<'a> {
         let told = Told {
             outcome,
             released: matches!(turn.entry, Entry::Release { .. }),
-            event: event.map(|event| (event.kind.clone(), event.version, event.id.clone())),
+            event: turn.subject.event().map(dead::head),
             upcast,
             key: self.work.key.map(ToString::to_string),
             place: turn.raw.position.to_string(),

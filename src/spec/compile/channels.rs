@@ -93,13 +93,9 @@ impl Uses {
                 let error = Diagnostic::error(rules::CHANNEL, message).at(place.span());
                 context.push(error.help("emit to a channel with another envelope, or with none"));
             }
-            let subjects = match &channel.kind {
-                ChannelKind::Local(local) => &local.subjects,
-                ChannelKind::Nats { subjects, .. } => subjects,
-            };
             match how {
                 Use::Emit | Use::SetAside => {
-                    if let Some(why) = unpublishable(subjects) {
+                    if let Some(why) = unpublishable(channel.kind.subjects()) {
                         let message = format!("the channel `{name}` cannot be published to: {why}");
                         let error = Diagnostic::error(rules::CHANNEL, message).at(place.span());
                         context.push(error.help("list a channel with one subject and no wildcard"));

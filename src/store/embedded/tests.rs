@@ -16,17 +16,25 @@ fn store(database: &Database, pipeline: &str, partitions: u16) -> EmbeddedStore 
     EmbeddedStore::new(database.clone(), pipeline.into(), partitions, RETAIN, Arc::new(SystemClock))
 }
 
+/// Every store a pipeline of its own, every handle on what `database` gives.
+fn subject(database: impl Fn() -> Database + Clone + Send + Sync + 'static, mutant: Option<Mutant>) -> Subject {
+    let pipelines = AtomicU32::new(0);
+    Arc::new(move || -> Handles {
+        let pipeline = format!("p{}", pipelines.fetch_add(1, Ordering::Relaxed));
+        let database = database.clone();
+        Arc::new(move || {
+            let mut store = store(&database(), &pipeline, PARTITIONS);
+            store.mutant = mutant;
+            Arc::new(store)
+        })
+    })
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn conforms() {
     let directory = tempfile::tempdir().expect("a directory");
     let database = database(&directory);
-    let pipelines = AtomicU32::new(0);
-    let subject: Subject = Arc::new(move || -> Handles {
-        let pipeline = format!("p{}", pipelines.fetch_add(1, Ordering::Relaxed));
-        let database = database.clone();
-        Arc::new(move || Arc::new(store(&database, &pipeline, PARTITIONS)))
-    });
-    assert_eq!(failures(&subject).await, [""; 0]);
+    assert_eq!(failures(&subject(move || database.clone(), None)).await, [""; 0]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -34,17 +42,7 @@ async fn the_suite_catches_an_embedded_commit_without_one_of_its_checks() {
     for check in Check::ALL {
         let directory = tempfile::tempdir().expect("a directory");
         let database = database(&directory);
-        let pipelines = AtomicU32::new(0);
-        let subject: Subject = Arc::new(move || -> Handles {
-            let pipeline = format!("p{}", pipelines.fetch_add(1, Ordering::Relaxed));
-            let database = database.clone();
-            Arc::new(move || {
-                let mut store = store(&database, &pipeline, PARTITIONS);
-                store.mutant = Some(Mutant::Without(check));
-                Arc::new(store)
-            })
-        });
-        let failed = failures(&subject).await;
+        let failed = failures(&subject(move || database.clone(), Some(Mutant::Without(check)))).await;
         assert!(!failed.is_empty(), "nothing fails without {check:?}");
         // It fails for the check, not because nothing works any more.
         let works = !failed.contains(&"keys_and_bodies_are_bytes") || check == Check::ClearedTimer;
@@ -57,16 +55,8 @@ async fn the_suite_catches_an_embedded_commit_without_one_of_its_checks() {
 async fn conforms_with_every_handle_on_connections_of_its_own() {
     let directory = tempfile::tempdir().expect("a directory");
     let path = directory.path().to_owned();
-    let pipelines = AtomicU32::new(0);
-    let subject: Subject = Arc::new(move || -> Handles {
-        let pipeline = format!("p{}", pipelines.fetch_add(1, Ordering::Relaxed));
-        let path = path.clone();
-        Arc::new(move || {
-            let database = Database::open(&path, Access::Beside, &SystemClock).expect("it opens");
-            Arc::new(store(&database, &pipeline, PARTITIONS))
-        })
-    });
-    assert_eq!(failures(&subject).await, [""; 0]);
+    let each = move || Database::open(&path, Access::Beside, &SystemClock).expect("it opens");
+    assert_eq!(failures(&subject(each, None)).await, [""; 0]);
 }
 
 #[tokio::test]
