@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::rig::{PARTITIONS, accepting};
+use super::plan::PARTITIONS;
 use super::versions::Desk;
+use super::workload::fold::accepting;
 use crate::event::Millis;
 use crate::flow::decide::{Hurried, Item, Outcome, discard};
 use crate::store::record::{DeadRecord, How};

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::rig::{PARTITIONS, RETAIN, accepting};
+use super::plan::{PARTITIONS, RETAIN};
+use super::workload::fold::accepting;
 use crate::bus::memory::MemoryBus;
 use crate::clock::{SeededEntropy, SystemClock};
 use crate::event::{Headers, Key, Millis, Position, RawEvent};
