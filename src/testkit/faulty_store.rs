@@ -38,13 +38,34 @@ pub struct FaultyStore {
     inner: Arc<dyn Store>,
     fate: Arc<dyn Fate>,
     calls: Calls,
-    late: Mutex<Vec<BoxFuture<'static, ()>>>,
+    late: Arc<Late>,
     /// An event whose script never returns, as far as this store gets to hear.
     stuck: Mutex<Option<MarkId>>,
     /// No lookup is answered.
     blind: AtomicBool,
-    /// The server process that was opened last.
+}
+
+/// Calls that lie in a buffer on the way to a server process.
+#[derive(Default)]
+struct Late {
+    calls: Mutex<Vec<BoxFuture<'static, ()>>>,
+    /// The process that was opened last.
     process: Mutex<String>,
+}
+
+impl Late {
+    fn calls(&self) -> MutexGuard<'_, Vec<BoxFuture<'static, ()>>> {
+        self.calls.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What was on its way to a process that is gone never arrives: its connections went with it.
+    fn met_process(&self, incarnation: &str) {
+        let mut process = self.process.lock().unwrap_or_else(PoisonError::into_inner);
+        if *process != incarnation {
+            incarnation.clone_into(&mut process);
+            self.calls().clear();
+        }
+    }
 }
 
 impl FaultyStore {
@@ -53,10 +74,9 @@ impl FaultyStore {
             inner,
             fate,
             calls: Calls::default(),
-            late: Mutex::default(),
+            late: Arc::default(),
             stuck: Mutex::default(),
             blind: AtomicBool::new(false),
-            process: Mutex::default(),
         }
     }
 
@@ -70,27 +90,14 @@ impl FaultyStore {
         self.blind.store(true, Relaxed);
     }
 
-    /// What was on its way to a server process that is gone never arrives: its connections went with it.
-    fn met_process(&self, incarnation: &str) {
-        let mut process = self.process.lock().unwrap_or_else(PoisonError::into_inner);
-        if *process != incarnation {
-            incarnation.clone_into(&mut process);
-            self.late().clear();
-        }
-    }
-
     /// Carries out the late calls, in the order they were made; how many there were.
     pub async fn release(&self) -> usize {
-        let late = std::mem::take(&mut *self.late());
+        let late = std::mem::take(&mut *self.late.calls());
         let count = late.len();
         for call in late {
             call.await;
         }
         count
-    }
-
-    fn late(&self) -> MutexGuard<'_, Vec<BoxFuture<'static, ()>>> {
-        self.late.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn fault(&self, call: Call, nth: u64) -> Option<Fault> {
@@ -124,7 +131,7 @@ impl FaultyStore {
             }
             Some(Fault::Late) => {
                 let late = carry_out(self.inner.clone());
-                self.late().push(Box::pin(async move { drop(late.await) }));
+                self.late.calls().push(Box::pin(async move { drop(late.await) }));
                 "late"
             }
         };
@@ -135,16 +142,15 @@ impl FaultyStore {
 
 impl Store for FaultyStore {
     fn open(&self, runner: WriterId) -> Answer<'_, Opened> {
-        Box::pin(async move {
-            let open = move |inner: Arc<dyn Store>| -> BoxFuture<'static, _> {
-                Box::pin(async move { inner.open(runner).await })
-            };
-            let opened = self.meet(Call::Open, open, Err).await;
-            if let Ok(opened) = &opened {
-                self.met_process(&opened.incarnation);
-            }
-            opened
-        })
+        let late = Arc::clone(&self.late);
+        let open = move |inner: Arc<dyn Store>| -> BoxFuture<'static, _> {
+            Box::pin(async move {
+                let opened = inner.open(runner).await?;
+                late.met_process(&opened.incarnation);
+                Ok(opened)
+            })
+        };
+        Box::pin(self.meet(Call::Open, open, Err))
     }
 
     fn close(&self, runner: WriterId) -> Answer<'_, ()> {

@@ -39,10 +39,7 @@ pub fn plans() -> Vec<(&'static str, Plan)> {
             "refused_emissions_are_set_aside_once_by_two_runners",
             two(Plan::of(&[Refusals, Crash, StoreFaults, PublishFaults])),
         ),
-        (
-            "refused_emissions_outlive_a_store_that_loses_its_last_writes",
-            Plan::of(&[Refusals, Crash, TailLost]),
-        ),
+        ("refused_emissions_outlive_a_store_that_loses_its_last_writes", Plan::of(&[Refusals, Crash, TailLost])),
         ("all_of_it_together", Plan::of(&[Crash, TailLost, StoreFaults, PublishFaults, BrokerFaults])),
         ("what_waits_for_a_version_keeps_its_turn_through_crashes", upgrade(Plan::of(&[Crash, PublishFaults]))),
         (

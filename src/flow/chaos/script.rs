@@ -75,9 +75,10 @@ impl Script {
         while order.peek().is_some() {
             let burst = 1 + writer.dice.roll(8) as usize;
             for index in order.by_ref().take(burst) {
-                // A duplicate that comes when its original may be forgotten is an event of its own.
+                // A copy that was published later than its original can come again, for an ack that did not last, when
+                // the original is forgotten and it is not; no store that forgets can tell.
                 let first = *fed_at.entry(index).or_insert(clock);
-                if u128::from(clock - first) < plan.retain().as_millis() {
+                if !plan.has(Trouble::Ages) || clock == first {
                     writer.steps.push(Step::Feed(index));
                 }
             }

@@ -19,7 +19,7 @@ pub(super) struct Watch {
     memory: Arc<Memory>,
     /// The source channel, by sequence.
     fed: Mutex<Vec<Fed>>,
-    /// What the store knew before it forgot.
+    /// What the store is known to have known.
     known: Mutex<BTreeSet<MarkId>>,
     broken: Mutex<Option<String>>,
 }
@@ -48,7 +48,11 @@ impl Watch {
         let lookup = Lookup { marks: vec![mark], ..Lookup::default() };
         let found = MemoryStore::new(Arc::clone(&self.memory)).lookup(vec![(partition, lookup)]).now_or_never();
         let now = found.and_then(Result::ok).is_some_and(|found| found[0].marks[0].is_some());
-        now || self.known.lock().unwrap_or_else(PoisonError::into_inner).contains(&mark)
+        now || self.known().contains(&mark)
+    }
+
+    fn known(&self) -> MutexGuard<'_, BTreeSet<MarkId>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The store is about to forget.
@@ -56,21 +60,25 @@ impl Watch {
         let fed = self.fed().clone();
         let known = fed.iter().filter(|fed| self.knows(fed.mark, fed.partition)).map(|fed| fed.mark);
         let known: Vec<MarkId> = known.collect();
-        self.known.lock().unwrap_or_else(PoisonError::into_inner).extend(known);
+        self.known().extend(known);
     }
 
     pub(super) fn told(&self, who: &str, what: Call, place: &Position) {
+        let Some(fed) = self.at(place) else { return };
+        let knows = self.knows(fed.mark, fed.partition);
         if what == Call::Ack {
-            if let Some(fed) = self.at(place)
-                && !self.knows(fed.mark, fed.partition)
-            {
-                let why = format!("e{} is acked by {who} without a commit", fed.n);
-                self.broken.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(why);
+            let why = || format!("e{} is acked by {who} without a commit", fed.n);
+            if !knows {
+                self.broken.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert_with(why);
             }
-        } else if self.trace.wanted() && let Some(fed) = self.at(place) {
-            let how = if what == Call::Read { "reads again" } else { "is handed" };
-            self.trace.say(|| format!("{who} {how} e{}", fed.n));
+            return;
         }
+        if knows {
+            // The store may forget it, for its age, before it is acked as a duplicate.
+            self.known().insert(fed.mark);
+        }
+        let how = if what == Call::Read { "reads again" } else { "is handed" };
+        self.trace.say(|| format!("{who} {how} e{}", fed.n));
     }
 
     /// What was seen to go wrong while the run went.
