@@ -19,8 +19,10 @@ mod trace;
 mod versions;
 mod workload;
 
+use luck::Luck;
+use plan::{Plan, Trouble};
 use plans::{SEEDS, plans};
-use script::Script;
+use script::{Script, Step};
 
 fn variable(name: &str) -> Option<u64> {
     std::env::var(name).ok().and_then(|text| text.parse().ok())
@@ -48,10 +50,61 @@ fn an_ordinary_run_plays_twenty_thousand_seeds() {
 #[test]
 fn the_same_seed_gives_the_same_run() {
     for (name, plan) in plans() {
-        for seed in 0..3 {
+        for seed in 0..2 {
             let script = Script::of(&plan, seed);
             let (one, other) = (rig::play(&script, true), rig::play(&script, true));
             assert_eq!(one.trace, other.trace, "{name}, seed {seed}");
+        }
+    }
+}
+
+#[test]
+fn every_kind_of_trouble_befalls_runs() {
+    let scripts = plans().into_iter().flat_map(|(_, plan)| (0..6).map(move |seed| Script::of(&plan, seed)));
+    let lines: Vec<String> = scripts.flat_map(|script| rig::play(&script, true).trace).collect();
+    let wanted = [
+        "Commit is refused",
+        "Commit is carried out, its reply lost",
+        "Commit is late",
+        "Lookup is refused",
+        "Ask is refused",
+        "Advance is late",
+        "Read is not answered",
+        "Progress is not answered",
+        "has no answer, and is not stored",
+        "has no answer, but is stored",
+        "is lost",
+        "is taken, and it comes again",
+        "comes again before its ack",
+        "a connection breaks with",
+        "is dead",
+        "stands still for",
+        "forgets what came after its last save",
+        "the broker restarts without",
+        "the broker forgets which ids were published",
+        "beyond_retain: ",
+        "as parked",
+        "out of the park",
+        "as duplicate",
+    ];
+    let missing: Vec<_> = wanted.iter().filter(|what| !lines.iter().any(|line| line.contains(**what))).collect();
+    assert!(missing.is_empty(), "never met: {missing:?}");
+}
+
+#[test]
+fn a_crash_at_each_call_of_a_run_in_turn_loses_and_doubles_nothing() {
+    let plan = Plan { events: 6, keys: 2, ..Plan::of(&[Trouble::CrashAnywhere]) };
+    for seed in 0..4 {
+        let mut script = Script::of(&plan, seed);
+        script.steps.retain(|step| matches!(step, Step::Feed(_) | Step::Wait(_)));
+        let travelled = rig::play(&script, false).travelled;
+        assert!(travelled > 50, "{travelled} calls");
+        for ways in 1..=travelled {
+            script.steps.insert(0, Step::CrashAfter(0, ways, Luck(ways)));
+            if let Err(why) = rig::play(&script, false).result {
+                panic!("{}", shrink::report(&format!("a crash within {ways} calls"), &script, &why));
+            }
+            script.steps.remove(0);
         }
     }
 }

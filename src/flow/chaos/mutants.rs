@@ -46,6 +46,13 @@ fn a_run_that_fails_is_shortened_to_what_a_person_can_read() {
 }
 
 #[test]
+fn what_a_runner_that_stood_still_commits_late_is_refused_by_the_version_check() {
+    let (_, plan) = plans().into_iter().find(|(name, _)| name.contains("stood_still")).expect("a plan that freezes");
+    let fails = |seed| play(&Script::of(&plan, seed), false).result.is_err();
+    assert!(mutant::with(Some(Mutant::NoVersionCheck), || (0..SEEDS).any(fails)), "NoVersionCheck survived");
+}
+
+#[test]
 fn marking_before_is_caught() {
     caught(Mutant::MarkBefore);
 }

@@ -79,6 +79,10 @@ impl Life {
         self.mortal.dies_at.store(self.mortal.travelled.load(Relaxed) + ways, Relaxed);
     }
 
+    pub(super) fn travelled(&self) -> u64 {
+        self.mortal.travelled.load(Relaxed)
+    }
+
     /// Whether it is dead, and who takes over.
     pub(super) fn died(&self) -> Option<Luck> {
         let dies_at = self.mortal.dies_at.load(Relaxed);

@@ -81,7 +81,7 @@ pub fn counted(n: u64, key: &str, version: u32, flaky: bool) -> Fed {
 }
 
 pub fn dislikes(n: u64) -> bool {
-    n % 5 == 0
+    n.is_multiple_of(5)
 }
 
 impl Workload for Fold {
