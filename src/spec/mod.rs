@@ -13,6 +13,7 @@ mod locate;
 mod mapping;
 mod mask;
 mod names;
+mod order;
 pub mod program;
 mod raw;
 pub mod units;

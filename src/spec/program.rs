@@ -8,6 +8,9 @@ use std::time::Duration;
 use secrecy::SecretString;
 
 pub use super::mapping::{Mapping, Path as MappingPath, Piece, Text as MappedText, Version as MappedVersion};
+pub use super::order::{
+    EventTime, First, OnDeadPrerequisite, OnFailure, OnTimeout, Reorder, Resequence, Sequence,
+};
 use super::units;
 use crate::event::ChannelName;
 use crate::schema::Schema;
@@ -182,6 +185,10 @@ pub struct Pipeline {
     pub retain: Duration,
     pub identity: IdentityBy,
     pub retry: Retry,
+    pub reorder: Reorder,
+    pub sequence: Option<Sequence>,
+    pub resequence: Option<Resequence>,
+    pub on_failure: OnFailure,
     pub unknown_version: UnknownVersion,
     pub dead_letter: Option<ChannelName>,
     pub limits: Limits,
@@ -238,6 +245,8 @@ pub struct Subscription {
     pub upcasts: HashMap<u32, Upcast>,
     /// The version handlers see.
     pub newest: u32,
+    /// Types that must have been handled for the key before.
+    pub after: Vec<String>,
     pub filter: Option<Arc<Script>>,
     pub handler: Arc<Script>,
 }

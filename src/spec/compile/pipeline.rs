@@ -8,7 +8,7 @@ use serde_yaml::Value;
 
 use super::super::document::Document;
 use super::super::locate::NodePath;
-use super::super::program::{Emit, FieldPath, Limits, Pipeline, Subscription, Upcast};
+use super::super::program::{Emit, FieldPath, Limits, OnFailure, Pipeline, Reorder, Subscription, Upcast};
 use super::super::{names, raw};
 use super::Context;
 use super::channels::{Place, Uses};
@@ -98,6 +98,10 @@ pub fn compile(
         retain: settings.retain(),
         identity: settings.identity(),
         retry: settings.retry(),
+        reorder: Reorder::default(),
+        sequence: None,
+        resequence: None,
+        on_failure: OnFailure::Continue,
         unknown_version: settings.unknown_version(),
         dead_letter: dead_letter.flatten(),
         limits,
@@ -220,6 +224,7 @@ impl Reader<'_, '_> {
             versions: schemas?,
             upcasts: upcasts?,
             newest: newest?,
+            after: Vec::new(),
             filter: match filter {
                 Some(filter) => Some(filter?),
                 None => None,
