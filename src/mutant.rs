@@ -26,6 +26,16 @@ pub enum Mutant {
     ParkInMemory,
     /// Pull again after a crash without reading the span behind the position first.
     NoRecovery,
+    /// What arrives is handled before those that waited for the event before it.
+    ArrivalsFirst,
+    /// A full buffer takes nothing, not even what others wait for.
+    FullForFillers,
+    /// When a gap or a wait is over is known to memory alone.
+    TimerInMemory,
+    /// Who waits for a prerequisite blocks the key.
+    WaitersBlock,
+    /// A parked event is released whether or not it is still parked.
+    ReleaseUnconditionally,
     /// The embedded store commits without this.
     Without(Check),
 }
