@@ -50,11 +50,13 @@ pub enum Check {
     ClearedTimer,
     OutboxSequence,
     Closing,
+    SecondPlace,
+    CountedDown,
 }
 
 #[cfg(test)]
 impl Check {
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 17] = [
         Self::Nonce,
         Self::Mark,
         Self::OlderMarks,
@@ -70,6 +72,8 @@ impl Check {
         Self::ClearedTimer,
         Self::OutboxSequence,
         Self::Closing,
+        Self::SecondPlace,
+        Self::CountedDown,
     ];
 }
 
