@@ -60,11 +60,13 @@ pub enum Check {
     ClearedTimer,
     OutboxSequence,
     Closing,
+    SecondPlace,
+    CountedDown,
 }
 
 #[cfg(test)]
 impl Check {
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 17] = [
         Self::Nonce,
         Self::Mark,
         Self::OlderMarks,
@@ -80,6 +82,8 @@ impl Check {
         Self::ClearedTimer,
         Self::OutboxSequence,
         Self::Closing,
+        Self::SecondPlace,
+        Self::CountedDown,
     ];
 }
 

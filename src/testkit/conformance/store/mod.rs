@@ -3,6 +3,7 @@
 mod bench;
 mod conditions;
 mod ledger;
+mod lines;
 mod listing;
 mod marks;
 mod races;
@@ -30,7 +31,7 @@ pub struct Case {
 }
 
 pub fn cases() -> Vec<Case> {
-    [conditions::CASES, writes::CASES, marks::CASES, ledger::CASES, listing::CASES, races::CASES]
+    [conditions::CASES, writes::CASES, lines::CASES, marks::CASES, ledger::CASES, listing::CASES, races::CASES]
         .into_iter()
         .flatten()
         .map(|(name, run)| Case { name, run: *run })
