@@ -8,9 +8,7 @@ use std::time::Duration;
 use secrecy::SecretString;
 
 pub use super::mapping::{Mapping, Path as MappingPath, Piece, Text as MappedText, Version as MappedVersion};
-pub use super::order::{
-    EventTime, First, OnDeadPrerequisite, OnFailure, OnTimeout, Reorder, Resequence, Sequence,
-};
+pub use super::order::{EventTime, First, OnDeadPrerequisite, OnFailure, OnTimeout, Reorder, Resequence, Sequence};
 use super::units;
 use crate::event::ChannelName;
 use crate::schema::Schema;
