@@ -205,6 +205,11 @@ impl Pipeline {
         inputs
     }
 
+    /// Whether events wait for one another, scripts that call `wait_for` left aside.
+    pub fn waits(&self) -> bool {
+        self.sequence.is_some() || self.subscriptions.iter().any(|subscription| !subscription.after.is_empty())
+    }
+
     /// The subscription for an event type that came over a channel.
     pub fn subscription(&self, channel: &ChannelName, kind: &str) -> Option<&Arc<Subscription>> {
         self.subscriptions.iter().find(|s| s.event == kind && s.from.contains(channel))

@@ -84,6 +84,8 @@ pub fn compile(
         limits,
         key: key.clone(),
     };
+    let after = subscriptions.iter().flatten().any(|raw| raw.after.as_ref().is_some_and(|after| !after.is_empty()));
+    settings.warn_if_forgotten(reader.context, &document, &said, after || raw.sequence.is_some());
     reader.prerequisites(&subscriptions);
     let subscriptions = reader.subscriptions(&subscriptions);
     let sequence = raw.sequence.as_ref().and_then(|sequence| reader.sequence(sequence));
@@ -95,8 +97,6 @@ pub fn compile(
         .as_ref()
         .map(|(channel, place)| reader.uses.set_aside(reader.context, channel, place.clone()));
     reader.dead_letters_come_back(dead_letter.as_ref().and_then(Option::as_ref), &subscriptions, &settings);
-    let waits = sequence.is_some() || subscriptions.iter().any(|subscription| !subscription.after.is_empty());
-    settings.warn_if_forgotten(reader.context, &document, &said, waits);
     let pipeline = Pipeline {
         name: name?,
         description: raw.description,
