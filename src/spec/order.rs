@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::program::FieldPath;
+use super::units;
 
 /// What holds for events that wait for others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,6 +26,19 @@ impl Default for Reorder {
             max_parked_per_key: 1_000,
             max_parked_bytes: 64 << 20,
         }
+    }
+}
+
+impl Reorder {
+    /// What is wrong when an event can be forgotten while it still waits for another.
+    pub fn outlasts(&self, retain: Duration) -> Option<String> {
+        (self.timeout > retain).then(|| {
+            format!(
+                "an event is forgotten after {} while it may still wait for another for {}",
+                units::show(retain),
+                units::show(self.timeout)
+            )
+        })
     }
 }
 

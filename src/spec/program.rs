@@ -10,9 +10,7 @@ use secrecy::SecretString;
 use serde_json::Value;
 
 pub use super::mapping::{Mapping, Path as MappingPath, Piece, Text as MappedText, Version as MappedVersion};
-pub use super::order::{
-    EventTime, First, OnDeadPrerequisite, OnFailure, OnTimeout, Reorder, Resequence, Sequence,
-};
+pub use super::order::{EventTime, First, OnDeadPrerequisite, OnFailure, OnTimeout, Reorder, Resequence, Sequence};
 use super::units;
 use crate::event::{ChannelName, Event};
 use crate::schema::Schema;
@@ -207,6 +205,11 @@ impl Pipeline {
             }
         }
         inputs
+    }
+
+    /// Whether events wait for one another, scripts that call `wait_for` left aside.
+    pub fn waits(&self) -> bool {
+        self.sequence.is_some() || self.subscriptions.iter().any(|subscription| !subscription.after.is_empty())
     }
 
     /// The subscription for an event type that came over a channel.

@@ -27,7 +27,8 @@ use crate::flow::tally::Tally;
 use crate::schema::Schema;
 use crate::script::{Engine, Kind, Source as ScriptSource};
 use crate::spec::program::{
-    Emit, FieldPath, IdentityBy, Limits, OnFailure, Pipeline, Reorder, Retry, Subscription, UnknownVersion, Upcast, Written,
+    Emit, FieldPath, IdentityBy, Limits, OnFailure, Pipeline, Reorder, Retry, Subscription, UnknownVersion, Upcast,
+    Written,
 };
 use crate::store::memory::{Memory, MemoryStore};
 use crate::store::record::DeadRecord;
