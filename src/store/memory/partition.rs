@@ -156,7 +156,9 @@ impl PartitionData {
         let Some(parked) = self.parked.remove(mark) else { return };
         self.parked_bytes -= parked.body.len() as u64;
         if let Some(line) = key.and_then(|key| self.lines.get_mut(key)) {
-            parked.places().for_each(|place| drop(line.remove(&(place, *mark))));
+            for place in parked.places() {
+                line.remove(&(place, *mark));
+            }
         }
     }
 
