@@ -26,10 +26,7 @@ pub enum Subject {
         subscription: Option<Arc<Subscription>>,
     },
     /// It has no usable id, key or JSON; only its position identifies it.
-    Keyless {
-        event: Option<Box<Event>>,
-        failure: Failure,
-    },
+    Keyless { event: Option<Box<Event>>, failure: Failure },
 }
 
 /// Where a delivery goes.

@@ -244,8 +244,7 @@ impl Worker {
                 self.settled(&mut batch, index, decision, now).await?;
             }
         }
-        let rest =
-            batch.left(|index| decisions.get(index).filter(|_| verdicts[index] == Some(Verdict::Committed)));
+        let rest = batch.left(|index| decisions.get(index).filter(|_| verdicts[index] == Some(Verdict::Committed)));
         Ok(match trouble {
             Some(error) => Attempt::Unavailable(rest, error),
             None => Attempt::Settled(rest),

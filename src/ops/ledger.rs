@@ -11,9 +11,7 @@ use crate::flow::supervisor::CannotRun;
 use crate::script::pool::Lost;
 use crate::spec::program::{Envelope, Pipeline, Program};
 use crate::store::record::Unreadable;
-use crate::store::{
-    Commit, Cursor, FoundKey, Group, KeyLookup, Lookup, Range, Store, StoreError, Verdict, Which,
-};
+use crate::store::{Commit, Cursor, FoundKey, Group, KeyLookup, Lookup, Range, Store, StoreError, Verdict, Which};
 
 /// A key that changes faster than this often while it is looked at is given up.
 pub(super) const TRIES: usize = 20;

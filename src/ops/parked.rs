@@ -104,7 +104,8 @@ impl Ledger {
     pub async fn standing(&self, id: MarkId) -> Result<Option<Standing>, Trouble> {
         let Some(ParkedAt { partition, key, before, event }) = self.store.parked(id).await? else { return Ok(None) };
         let waiting = self.waiting(partition, key.clone(), &event);
-        let first = waiting.read.as_ref().map_or_else(|_| vec![decide::line()], |read| decide::ahead_of(&read.body.wait));
+        let first =
+            waiting.read.as_ref().map_or_else(|_| vec![decide::line()], |read| decide::ahead_of(&read.body.wait));
         let found = self.key(partition, &key, first).await?;
         let firsts = found.parked.iter().filter_map(|part| part.first());
         let head = firsts.take_while(|first| first.mark != id).next();
@@ -208,8 +209,10 @@ impl Lines<'_> {
 
     /// The lines of these keys, up to the first one that is longer than what is read at once.
     async fn heads(&mut self, keys: Vec<(Partition, Key)>) -> Result<Vec<Waiting>, Trouble> {
-        let lookup =
-            |key: &Key| Lookup { keys: vec![KeyLookup { key: key.clone(), line: vec![decide::each(None, HEADS)] }], ..Lookup::default() };
+        let lookup = |key: &Key| Lookup {
+            keys: vec![KeyLookup { key: key.clone(), line: vec![decide::each(None, HEADS)] }],
+            ..Lookup::default()
+        };
         let lookups = keys.iter().map(|(partition, key)| (*partition, lookup(key))).collect();
         let found = self.ledger.store.lookup(lookups).await?.into_iter().flat_map(|found| found.keys);
         let mut page = Vec::new();

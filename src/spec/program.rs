@@ -351,10 +351,9 @@ impl FieldPath {
             ("id", []) => text(&event.id),
             ("source", []) => text(&event.source),
             ("headers", [name]) => text(event.headers.get(name)?),
-            ("data", members) => members
-                .iter()
-                .try_fold(&event.data, |value, member| value.as_object()?.get(member))
-                .map(Cow::Borrowed),
+            ("data", members) => {
+                members.iter().try_fold(&event.data, |value, member| value.as_object()?.get(member)).map(Cow::Borrowed)
+            }
             _ => None,
         }
     }

@@ -4,6 +4,7 @@
 mod aba;
 mod broken;
 mod broker;
+mod desk;
 mod mutants;
 mod person;
 mod rig;

@@ -3,8 +3,9 @@
 
 use super::{Draft, Entry, Outcome, Runnable, Turn, Way};
 use crate::event::{Event, Millis, RawEvent};
-use crate::spec::program::{EventTime, First, OnDeadPrerequisite, OnTimeout};
+use crate::mutant::{self, Mutant};
 use crate::script::Place;
+use crate::spec::program::{EventTime, First, OnDeadPrerequisite, OnTimeout};
 use crate::store::record::{Book, Class, Failure, Numbers, Wait};
 
 impl Draft<'_> {
@@ -38,7 +39,9 @@ impl Draft<'_> {
 
     /// Whether what arrives now stands behind something.
     pub(super) fn is_blocked(&self) -> bool {
-        self.record.book.line > 0 || self.record.book.blocked_by.is_some()
+        let book = &self.record.book;
+        let by_waiters = mutant::on(Mutant::WaitersBlock) && !book.waiting.is_empty();
+        book.line > 0 || book.blocked_by.is_some() || by_waiters
     }
 
     fn is_waited_for(&self, kind: &str) -> bool {
@@ -187,7 +190,9 @@ impl Draft<'_> {
             None
         };
         match full {
-            Some(message) if matches!(turn.entry, Entry::Arrival) && !filler => {
+            Some(message)
+                if matches!(turn.entry, Entry::Arrival) && (!filler || mutant::on(Mutant::FullForFillers)) =>
+            {
                 self.bury(turn, Failure::permanent("buffer_full", message), turn.attempts)
             }
             _ => self.park(turn, wait, turn.attempts),

@@ -79,7 +79,8 @@ impl<'a> Pages<'a> {
     /// Goes past the head of a lane, which stays where it is.
     pub fn pass(&mut self, lane: &Lane) {
         let whole = lane.page();
-        if let Some(page) = self.pages.iter_mut().find(|page| (page.range.from, page.range.to) == (whole.from, whole.to))
+        if let Some(page) =
+            self.pages.iter_mut().find(|page| (page.range.from, page.range.to) == (whole.from, whole.to))
             && let [_, rest @ ..] = page.rest
         {
             (page.rest, page.head) = (rest, None);

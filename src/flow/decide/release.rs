@@ -2,14 +2,13 @@
 
 use super::lanes::{Lane, Waiting};
 use super::pages::Head;
-use super::{Draft, Runnable, Turn, Way};
+use super::{Draft, Entry, GROUP_BYTES, LOOK_AGAIN, Outcome, Runnable, Turn, Way};
 use crate::event::Millis;
-use crate::flow::decide::Entry;
-use crate::flow::decide::Outcome;
 use crate::flow::route::{Route, route};
+use crate::mutant::{self, Mutant};
 use crate::spec::program::{OnDeadPrerequisite, OnTimeout};
 use crate::store::Range;
-use crate::store::record::{Unreadable, Wait};
+use crate::store::record::{Failure, Unreadable, Wait};
 
 /// What a look at a key's parked events says.
 pub(super) enum Next {
@@ -38,7 +37,7 @@ impl Draft<'_> {
                     if self.stopped {
                         return Ok(());
                     }
-                    if self.bytes > super::GROUP_BYTES || self.work.alone {
+                    if self.bytes > GROUP_BYTES || self.work.alone {
                         self.decision.again = Some(self.pages.wanted());
                         return Ok(());
                     }
@@ -69,7 +68,7 @@ impl Draft<'_> {
     /// A parked event whose subscription is gone stays, and is looked at again later.
     fn wait_for_handler(&mut self, waiting: &Waiting) -> Outcome {
         let due = self.env.now.plus(std::time::Duration::from_secs(60));
-        let failure = crate::store::record::Failure::permanent("no_handler", "no subscription takes its type any more");
+        let failure = Failure::permanent("no_handler", "no subscription takes its type any more");
         let why = failure.message.clone();
         let turn = Turn {
             mark: waiting.parked.mark,
@@ -112,6 +111,9 @@ impl Draft<'_> {
             if let Some(next) = look(self)? {
                 return Ok(next);
             }
+        }
+        if mutant::on(Mutant::WaitersBlock) && !self.record.book.waiting.is_empty() {
+            return Ok(Next::Rest);
         }
         Ok(behind.map_or(Next::Rest, |waiting| Next::Run(waiting, Way::Turn)))
     }
@@ -164,7 +166,8 @@ impl Draft<'_> {
     /// Of those whose prerequisite is there, the one that happened first.
     fn satisfied(&mut self) -> Result<Option<Next>, Unreadable> {
         let waiting = &self.record.book.waiting;
-        let over: Vec<_> = waiting.iter().filter(|(kind, _)| self.is_over(kind)).map(|(k, w)| (k.clone(), w.count)).collect();
+        let over: Vec<_> =
+            waiting.iter().filter(|(kind, _)| self.is_over(kind)).map(|(k, w)| (k.clone(), w.count)).collect();
         let (mut first, mut unread): (Option<Box<Waiting>>, bool) = (None, false);
         for (kind, count) in over {
             match self.pages.head(&Lane::After(kind.clone()), count)? {
@@ -221,7 +224,8 @@ impl Draft<'_> {
         let now = self.env.now;
         let held = self.record.book.held;
         let resequenced = self.env.pipeline.resequence.is_some();
-        if held == 0 || (resequenced && self.let_go.is_none() && self.record.book.held_until.is_some_and(|at| at > now)) {
+        if held == 0 || (resequenced && self.let_go.is_none() && self.record.book.held_until.is_some_and(|at| at > now))
+        {
             return Ok(None);
         }
         let mut more = false;
@@ -289,7 +293,7 @@ impl Draft<'_> {
             return Some(now);
         }
         // A person, or a program that is yet to come, decides.
-        let some_time = now.plus(super::LOOK_AGAIN);
+        let some_time = now.plus(LOOK_AGAIN);
         if book.blocked_by.is_some() {
             return Some(some_time);
         }

@@ -17,7 +17,6 @@ impl Draft<'_> {
     fn condition(&mut self, turn: &Turn<'_>) {
         self.group.conditions.push(match turn.entry {
             Entry::Arrival => Condition::Unmarked(turn.mark),
-            Entry::Release { .. } if mutant::on(Mutant::ReleaseUnconditionally) => return,
             Entry::Release { .. } => Condition::Parked(turn.mark),
             Entry::Replay { generation, .. } => Condition::DeadOpen { id: turn.mark, generation },
         });
@@ -52,9 +51,7 @@ impl Draft<'_> {
 
     /// Its number, if it has one, is not waited for any more.
     fn take_number(&mut self, turn: &Turn<'_>) {
-        if let (Some(number), Some(numbers)) =
-            (self.number_of(turn.subject.event()), &mut self.record.book.numbers)
-        {
+        if let (Some(number), Some(numbers)) = (self.number_of(turn.subject.event()), &mut self.record.book.numbers) {
             numbers.take(number);
         }
     }
@@ -191,6 +188,7 @@ impl Draft<'_> {
         }
         self.record.book.timer = timer;
         self.decision.timer = timer;
+        let stored = timer.filter(|_| !(mutant::on(Mutant::TimerInMemory) && self.record.book.line == 0));
         if let (Some(key), None) = (self.work.key, &self.unreadable) {
             let parks = self.group.writes.iter().any(|write| matches!(write, Write::Park(_)));
             let new = match self.work.found.nonce {
@@ -199,7 +197,8 @@ impl Draft<'_> {
                 _ => Nonce(self.env.entropy.fresh()),
             };
             let expected = self.work.found.nonce;
-            self.group.touch = Some(Touch { key: key.clone(), expected, new, record: self.record.encode(), timer });
+            self.group.touch =
+                Some(Touch { key: key.clone(), expected, new, record: self.record.encode(), timer: stored });
         }
         self.decision.bytes = self.bytes + self.group.touch.as_ref().map_or(0, |touch| touch.record.len());
         self.decision.group = Some(self.group);

@@ -106,6 +106,10 @@ impl PartitionData {
             }
             Condition::Owed(number) => self.outbox.contains_key(number),
         };
+        let released = group.conditions.iter().any(|condition| matches!(condition, Condition::Parked(_)));
+        if released && mutant::on(Mutant::ReleaseUnconditionally) {
+            return Verdict::Committed;
+        }
         if fresh && group.conditions.iter().all(holds) { Verdict::Committed } else { Verdict::Stale }
     }
 
@@ -156,7 +160,9 @@ impl PartitionData {
         let Some(parked) = self.parked.remove(mark) else { return };
         self.parked_bytes -= parked.body.len() as u64;
         if let Some(line) = key.and_then(|key| self.lines.get_mut(key)) {
-            parked.places().for_each(|place| drop(line.remove(&(place, *mark))));
+            for place in parked.places() {
+                line.remove(&(place, *mark));
+            }
         }
     }
 

@@ -100,8 +100,7 @@ impl Book {
                 self.held += 1;
             }
             Wait::After { event, deadline, .. } => {
-                let waiters =
-                    self.waiting.entry(event.clone()).or_insert(Waiters { count: 0, deadline: *deadline });
+                let waiters = self.waiting.entry(event.clone()).or_insert(Waiters { count: 0, deadline: *deadline });
                 waiters.count += 1;
                 waiters.deadline = waiters.deadline.min(*deadline);
             }
