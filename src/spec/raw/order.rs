@@ -10,7 +10,7 @@ use super::{FirstNumber, Human};
 #[serde(default, deny_unknown_fields)]
 #[schemars(extend("required" = ["by"]))]
 pub struct Sequence {
-    /// Path to the number: an integer below `data.`, or a header that holds one; read from the event as it was received.
+    /// Path to the number: an integer below `data.`, or a header of digits; read from the event as it was received.
     #[schemars(schema_with = "values::member_path", example = &"data.seq")]
     pub by: Option<String>,
     /// The number that a key begins with; `any`: with whichever comes first.
@@ -22,8 +22,8 @@ pub struct Sequence {
 #[serde(default, deny_unknown_fields)]
 #[schemars(extend("required" = ["by", "hold"]))]
 pub struct Resequence {
-    /// When an event happened: `time` is that of its envelope; else the path to a time in RFC 3339, below `data.` or in a
-    /// header.
+    /// When an event happened: `time` is that of its envelope, or when the event was stored, if it has none; else the path
+    /// to a time in RFC 3339 or to an integer, below `data.` or in a header.
     #[schemars(schema_with = "values::event_time", example = &"time", example = &"data.at")]
     pub by: Option<String>,
     /// How long an event is held from its arrival, for earlier ones to come. Not longer than `idempotency.retain`.

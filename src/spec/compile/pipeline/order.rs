@@ -103,7 +103,7 @@ impl Reader<'_, '_> {
         let hold = figures.duration(raw.hold.as_ref(), &at)?;
         if hold > retain {
             let (hold, retain) = (units::show(hold), units::show(retain));
-            let message = format!("an event is held for {hold}, and after {retain} it is not handled any more");
+            let message = format!("events are held for {hold}, and remembered for {retain} only");
             let error = self.wrong(&message, rules::BAD_VALUE, &at);
             self.context.push(error.help("make `hold` shorter, or `idempotency.retain` longer"));
         }
