@@ -7,8 +7,10 @@
 
 mod aba;
 mod broken;
+mod desk;
 mod luck;
 mod mutants;
+mod order;
 mod person;
 mod plan;
 mod plans;

@@ -32,7 +32,7 @@ impl World {
 
     async fn state(&self, key: &Key) -> Result<Value, String> {
         let store = MemoryStore::new(Arc::clone(&self.memory));
-        let lookup = Lookup { keys: vec![KeyLookup { key: key.clone(), parked: 0 }], ..Lookup::default() };
+        let lookup = Lookup { keys: vec![KeyLookup { key: key.clone(), line: Vec::new() }], ..Lookup::default() };
         let found = store.lookup(vec![(key.partition(PARTITIONS), lookup)]).await.map_err(|error| error.to_string())?;
         let record = KeyRecord::decode(&found[0].keys[0].record).map_err(|error| error.to_string())?;
         Ok(record.state.unwrap_or_default())

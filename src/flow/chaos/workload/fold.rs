@@ -15,7 +15,7 @@ use crate::flow::chaos::script::Dice;
 use crate::schema::Schema;
 use crate::script::{Engine, Kind, Source as ScriptSource};
 use crate::spec::program::{
-    Emit, FieldPath, IdentityBy, Limits, Pipeline, Retry, Subscription, UnknownVersion, Upcast,
+    Emit, FieldPath, IdentityBy, Limits, OnFailure, Pipeline, Reorder, Retry, Subscription, UnknownVersion, Upcast,
 };
 
 /// Some ask for a retry first, and some are in a version that only the program of later accepts.
@@ -48,6 +48,7 @@ pub fn accepting(versions: &[u32]) -> Pipeline {
             .map(|step| (step[0], Upcast { to: step[1], script: Arc::clone(&upcast) }))
             .collect(),
         newest: versions.iter().copied().max().expect("at least one version"),
+        after: Vec::new(),
         filter: None,
         handler: Arc::new(handler),
     };
@@ -62,6 +63,10 @@ pub fn accepting(versions: &[u32]) -> Pipeline {
         retain: RETAIN,
         identity: IdentityBy::SourceAndId,
         retry: Retry { attempts: 5, first: Duration::from_secs(1), factor: 2.0, max: Duration::from_secs(10) },
+        reorder: Reorder::default(),
+        sequence: None,
+        resequence: None,
+        on_failure: OnFailure::Continue,
         unknown_version: UnknownVersion::Park,
         dead_letter: None,
         limits: Limits::default(),
