@@ -237,6 +237,46 @@ fn several_runners_at_a_bad_broker_double_nothing() {
 }
 
 #[test]
+fn what_builds_on_others_waits_for_them_through_crashes() {
+    hold("what_builds_on_others_waits_for_them_through_crashes");
+}
+
+#[test]
+fn what_builds_on_others_waits_for_them_with_two_runners() {
+    hold("what_builds_on_others_waits_for_them_with_two_runners");
+}
+
+#[test]
+fn numbers_are_handled_in_turn_through_crashes() {
+    hold("numbers_are_handled_in_turn_through_crashes");
+}
+
+#[test]
+fn numbers_are_handled_in_turn_by_a_store_that_loses_its_last_writes() {
+    hold("numbers_are_handled_in_turn_by_a_store_that_loses_its_last_writes");
+}
+
+#[test]
+fn numbers_are_handled_in_turn_by_two_runners() {
+    hold("numbers_are_handled_in_turn_by_two_runners");
+}
+
+#[test]
+fn gaps_end_by_policy_and_hold_up_no_other_key() {
+    hold("gaps_end_by_policy_and_hold_up_no_other_key");
+}
+
+#[test]
+fn what_is_held_leaves_in_the_order_of_its_times() {
+    hold("what_is_held_leaves_in_the_order_of_its_times");
+}
+
+#[test]
+fn what_is_held_leaves_in_the_order_of_its_times_with_two_runners() {
+    hold("what_is_held_leaves_in_the_order_of_its_times_with_two_runners");
+}
+
+#[test]
 fn what_waits_for_a_version_is_looked_at_as_soon_as_a_program_starts() {
     let took = rig::wait_for_version().expect("three events, in order");
     assert!(took < std::time::Duration::from_secs(5), "{took:?}");

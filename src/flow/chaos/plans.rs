@@ -4,13 +4,15 @@ use super::plan::Plan;
 use super::plan::Trouble::{
     Ages, BrokerFaults, Crash, CrashAnywhere, Forgets, Freeze, PublishFaults, Refusals, StoreFaults, TailLost,
 };
+use super::workload::ordered::Ordered;
 
 /// Each plan is played with so many seeds, unless `SLUICE_SIM_SEEDS` says otherwise.
-pub const SEEDS: u64 = 800;
+pub const SEEDS: u64 = 620;
 
 pub fn plans() -> Vec<(&'static str, Plan)> {
     let two = |plan: Plan| Plan { runners: 2, ..plan };
     let upgrade = |plan: Plan| Plan { upgrade: true, ..plan };
+    let ordered = |workload, plan: Plan| Plan { workload, ..plan };
     let person = |plan: Plan| Plan { person: true, ..plan };
     vec![
         ("without_trouble_everything_is_handled_once_and_in_order", Plan::of(&[])),
@@ -61,6 +63,41 @@ pub fn plans() -> Vec<(&'static str, Plan)> {
         (
             "several_runners_at_a_bad_broker_double_nothing",
             two(Plan::of(&[CrashAnywhere, Freeze, StoreFaults, PublishFaults, BrokerFaults])),
+        ),
+        (
+            "what_builds_on_others_waits_for_them_through_crashes",
+            ordered(&Ordered::After, Plan::of(&[Crash, StoreFaults, PublishFaults, BrokerFaults])),
+        ),
+        (
+            "what_builds_on_others_waits_for_them_with_two_runners",
+            two(ordered(&Ordered::After, Plan::of(&[CrashAnywhere, Freeze, StoreFaults, BrokerFaults]))),
+        ),
+        (
+            "numbers_are_handled_in_turn_through_crashes",
+            ordered(&Ordered::Sequence, Plan::of(&[Crash, StoreFaults, PublishFaults, BrokerFaults])),
+        ),
+        (
+            "numbers_are_handled_in_turn_by_a_store_that_loses_its_last_writes",
+            ordered(&Ordered::Sequence, Plan::of(&[Crash, TailLost, StoreFaults, PublishFaults])),
+        ),
+        (
+            "numbers_are_handled_in_turn_by_two_runners",
+            two(ordered(
+                &Ordered::Sequence,
+                Plan::of(&[CrashAnywhere, Freeze, StoreFaults, PublishFaults, BrokerFaults]),
+            )),
+        ),
+        (
+            "gaps_end_by_policy_and_hold_up_no_other_key",
+            two(ordered(&Ordered::Gaps, Plan::of(&[Crash, StoreFaults, BrokerFaults]))),
+        ),
+        (
+            "what_is_held_leaves_in_the_order_of_its_times",
+            ordered(&Ordered::Resequence, Plan::of(&[Crash, StoreFaults, PublishFaults, BrokerFaults])),
+        ),
+        (
+            "what_is_held_leaves_in_the_order_of_its_times_with_two_runners",
+            two(ordered(&Ordered::Resequence, Plan::of(&[CrashAnywhere, StoreFaults, PublishFaults]))),
         ),
     ]
 }

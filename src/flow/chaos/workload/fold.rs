@@ -82,7 +82,7 @@ pub fn counted(n: u64, key: &str, version: u32, flaky: bool) -> Fed {
     });
     let key = Key::new(key).expect("keys are not empty");
     let mark = MarkId::of_event("test", &format!("e{n}"), &key);
-    Fed { n, mark, partition: key.partition(PARTITIONS), key, payload: event.to_string() }
+    Fed { n, mark, partition: key.partition(PARTITIONS), key, payload: event.to_string(), rank: n, kind: 0 }
 }
 
 pub fn dislikes(n: u64) -> bool {
@@ -149,22 +149,28 @@ impl Fold {
             return Ok(());
         }
         let order = if plan.ordered() { handled } else { emitted };
-        let (mut hash, mut wanted) = (7_u64, Vec::new());
-        for (index, n) in order.iter().enumerate() {
-            hash = (hash * 31 + n) % 1_000_003;
-            if !refuses(n) {
-                wanted.push(json!({ "n": n, "count": index + 1, "hash": hash }));
-            }
-        }
-        if there.emitted != wanted {
-            let told = |list: &[Value]| list.iter().map(Value::to_string).collect::<Vec<_>>().join(" ");
-            return Err(format!("emitted {}, wanted {}", told(&there.emitted), told(&wanted)));
-        }
-        if state["hash"].as_u64().unwrap_or(7) != hash {
-            return Err(format!("state {state}, wanted hash {hash} of {order:?}"));
-        }
-        Ok(())
+        folded(order, refuses, there)
     }
+}
+
+/// Whether state and emissions are what comes of handling these, in this order.
+pub fn folded(order: &[u64], refuses: impl Fn(&u64) -> bool, there: &KeyEnd) -> Result<(), String> {
+    let (mut hash, mut wanted) = (7_u64, Vec::new());
+    for (index, n) in order.iter().enumerate() {
+        hash = (hash * 31 + n) % 1_000_003;
+        if !refuses(n) {
+            wanted.push(json!({ "n": n, "count": index + 1, "hash": hash }));
+        }
+    }
+    if there.emitted != wanted {
+        let told = |list: &[Value]| list.iter().map(Value::to_string).collect::<Vec<_>>().join(" ");
+        return Err(format!("emitted {}, wanted {}", told(&there.emitted), told(&wanted)));
+    }
+    let state = &there.state;
+    if state["hash"].as_u64().unwrap_or(7) != hash {
+        return Err(format!("state {state}, wanted hash {hash} of {order:?}"));
+    }
+    Ok(())
 }
 
 /// Numbers of the events that may not have been handled. Whatever else was set aside is wrong.

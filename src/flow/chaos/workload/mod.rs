@@ -1,6 +1,7 @@
 //! What passes the gate in a run, and how things must stand in the end.
 
 pub mod fold;
+pub mod ordered;
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
@@ -22,6 +23,10 @@ pub struct Fed {
     pub n: u64,
     pub key: Key,
     pub payload: String,
+    /// What its workload's order goes by: a number, or a time.
+    pub rank: u64,
+    /// 0 but where types matter.
+    pub kind: usize,
     pub mark: MarkId,
     pub partition: Partition,
 }
