@@ -267,6 +267,11 @@ fn gaps_end_by_policy_and_hold_up_no_other_key() {
 }
 
 #[test]
+fn a_full_buffer_always_takes_what_the_others_wait_for() {
+    hold("a_full_buffer_always_takes_what_the_others_wait_for");
+}
+
+#[test]
 fn what_is_held_leaves_in_the_order_of_its_times() {
     hold("what_is_held_leaves_in_the_order_of_its_times");
 }

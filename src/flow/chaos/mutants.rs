@@ -104,3 +104,28 @@ fn parking_in_memory_is_caught() {
 fn pulling_without_recovery_is_caught() {
     caught(Mutant::NoRecovery);
 }
+
+#[test]
+fn handling_arrivals_before_those_that_waited_is_caught() {
+    caught(Mutant::ArrivalsFirst);
+}
+
+#[test]
+fn a_full_buffer_that_takes_no_filler_is_caught() {
+    caught(Mutant::FullForFillers);
+}
+
+#[test]
+fn deadlines_known_to_memory_alone_are_caught() {
+    caught(Mutant::TimerInMemory);
+}
+
+#[test]
+fn waiters_that_block_their_key_are_caught() {
+    caught(Mutant::WaitersBlock);
+}
+
+#[test]
+fn releasing_what_is_no_longer_parked_is_caught() {
+    caught(Mutant::ReleaseUnconditionally);
+}

@@ -7,7 +7,7 @@ use super::plan::Trouble::{
 use super::workload::ordered::Ordered;
 
 /// Each plan is played with so many seeds, unless `SLUICE_SIM_SEEDS` says otherwise.
-pub const SEEDS: u64 = 620;
+pub const SEEDS: u64 = 600;
 
 pub fn plans() -> Vec<(&'static str, Plan)> {
     let two = |plan: Plan| Plan { runners: 2, ..plan };
@@ -90,6 +90,10 @@ pub fn plans() -> Vec<(&'static str, Plan)> {
         (
             "gaps_end_by_policy_and_hold_up_no_other_key",
             two(ordered(&Ordered::Gaps, Plan::of(&[Crash, StoreFaults, BrokerFaults]))),
+        ),
+        (
+            "a_full_buffer_always_takes_what_the_others_wait_for",
+            Plan { events: 16, ..ordered(&Ordered::Full, Plan::of(&[Crash, StoreFaults, PublishFaults])) },
         ),
         (
             "what_is_held_leaves_in_the_order_of_its_times",

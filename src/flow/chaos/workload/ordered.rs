@@ -16,12 +16,14 @@ use crate::spec::program::{EventTime, FieldPath, First, Pipeline, Resequence, Se
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ordered {
-    /// `B` after `A`, `C` after both.
+    /// `B` after `A`, `C` after both. Some keys have no `A` for long, or none ever.
     After,
     /// Numbers from 1.
     Sequence,
     /// Of every third key a number is never published.
     Gaps,
+    /// As `After`, where each `B` finds its key blocked, and as much parked as may be, for it.
+    Full,
     /// Held for some seconds, and let go by their times.
     Resequence,
 }
@@ -45,7 +47,7 @@ impl Ordered {
             versions: counted.versions.clone(),
             upcasts: Default::default(),
             newest: counted.newest,
-            after: if self == Self::After {
+            after: if matches!(self, Self::After | Self::Full) {
                 KINDS[..kind].iter().map(ToString::to_string).collect()
             } else {
                 Vec::new()
@@ -57,6 +59,7 @@ impl Ordered {
         pipeline.reorder.timeout = TIMEOUT;
         match self {
             Self::After => {}
+            Self::Full => pipeline.reorder.max_parked_per_key = 2,
             Self::Sequence | Self::Gaps => {
                 let (by, key) = (path(&["data", "rank"]), path(&["data", "key"]));
                 pipeline.sequence = Some(Sequence { by, key, first: First::At(1) });
@@ -81,30 +84,29 @@ impl Ordered {
 
     /// What never comes.
     fn is_missing(self, key: u64, rank: u64) -> bool {
-        self == Self::Gaps && key.is_multiple_of(3) && rank == 3
+        let some = key.is_multiple_of(3);
+        some && (self == Self::Gaps && rank == 3 || self == Self::After && rank == 1)
     }
 
     /// Whether these were handled in an order that the pipeline allows.
-    fn in_turn(self, handled: &[&Fed]) -> bool {
+    fn in_turn(self, plan: &Plan, of_key: &[&Fed], handled: &[&Fed]) -> bool {
+        let (ranks, numbers) = (handled.iter().map(|fed| fed.rank), handled.iter().map(|fed| fed.n));
         match self {
-            Self::After => {
-                let mut seen = BTreeSet::new();
-                handled.iter().all(|fed| {
-                    let ready = (0..fed.kind).all(|kind| seen.contains(&kind));
-                    seen.insert(fed.kind);
-                    ready
-                })
-            }
-            Self::Sequence | Self::Gaps => handled.iter().map(|fed| fed.rank).eq(1..=handled.len() as u64),
-            Self::Resequence => handled.is_sorted_by_key(|fed| fed.rank),
+            Self::After | Self::Full if plan.ordered() => numbers.eq(in_causal_order(of_key).iter().map(|fed| fed.n)),
+            Self::After | Self::Full => (0..handled.len()).all(|at| is_ready(handled[at], &handled[..at])),
+            Self::Sequence | Self::Gaps => ranks.eq(1..=handled.len() as u64),
+            Self::Resequence => ranks.is_sorted(),
         }
     }
 
     /// Why an event of a key may be set aside.
     fn may_die(self, fed: &Fed, of_key: &[&Fed], handled: &[&Fed]) -> Option<&'static str> {
         match self {
-            Self::After | Self::Sequence => None,
-            Self::Gaps => (1..fed.rank).any(|rank| of_key.iter().all(|other| other.rank != rank)).then_some("gap"),
+            Self::After => (!is_ready(fed, handled)).then_some("timeout"),
+            Self::Sequence | Self::Gaps => {
+                (1..fed.rank).any(|rank| of_key.iter().all(|other| other.rank != rank)).then_some("gap")
+            }
+            Self::Full => None,
             Self::Resequence => handled.iter().any(|other| other.rank > fed.rank).then_some("late"),
         }
     }
@@ -113,7 +115,7 @@ impl Ordered {
         let find = |n: u64| of_key.iter().find(|fed| fed.n == n).copied();
         let order: Vec<u64> = there.emitted.iter().filter_map(|data| data["n"].as_u64()).collect();
         let handled: Vec<&Fed> = order.iter().filter_map(|n| find(*n)).collect();
-        if !self.in_turn(&handled) {
+        if !self.in_turn(end.plan, of_key, &handled) {
             let told: Vec<_> = handled.iter().map(|fed| (fed.n, KINDS[fed.kind], fed.rank)).collect();
             return Err(format!("handled out of turn: {told:?}"));
         }
@@ -134,13 +136,40 @@ impl Ordered {
     }
 }
 
+/// Whether what it builds on was handled.
+fn is_ready(fed: &Fed, handled: &[&Fed]) -> bool {
+    (0..fed.kind).all(|kind| handled.iter().any(|other| other.kind == kind))
+}
+
+/// What one runner makes of arrivals: who waited goes before whoever comes later.
+fn in_causal_order<'a>(arrivals: &[&'a Fed]) -> Vec<&'a Fed> {
+    let (mut handled, mut waiting): (Vec<&Fed>, Vec<&Fed>) = (Vec::new(), Vec::new());
+    for fed in arrivals {
+        waiting.push(fed);
+        while let Some(at) = waiting.iter().position(|fed| is_ready(fed, &handled)) {
+            handled.push(waiting.remove(at));
+        }
+    }
+    handled
+}
+
 impl Workload for Ordered {
     fn pipeline(&self, _: &Plan, _: bool) -> Arc<Pipeline> {
-        static COMPILED: [OnceLock<Arc<Pipeline>>; 4] = [const { OnceLock::new() }; 4];
+        static COMPILED: [OnceLock<Arc<Pipeline>>; 5] = [const { OnceLock::new() }; 5];
         Arc::clone(COMPILED[*self as usize].get_or_init(|| Arc::new(self.compile())))
     }
 
     fn feed(&self, plan: &Plan, dice: &Dice) -> Vec<Fed> {
+        if *self == Self::Full {
+            // One that waits, one that blocks, and the one that the first waits for.
+            let each = |n: u64| (n, (n - 1) % plan.keys, (n - 1) / plan.keys + 1);
+            let kinds = [(0, false), (2, false), (0, true), (1, false)];
+            let one = |(n, key, rank): (u64, u64, u64)| {
+                let (kind, flaky) = *kinds.get(usize::try_from(rank).ok()? - 1)?;
+                Some(self.one(n, key, rank, kind, flaky))
+            };
+            return (1..=plan.events).map(each).filter_map(one).collect();
+        }
         let mut next = vec![0; usize::try_from(plan.keys).expect("few keys")];
         let mut events = Vec::new();
         for n in 1..=plan.events {
