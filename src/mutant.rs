@@ -26,6 +26,8 @@ pub enum Mutant {
     ParkInMemory,
     /// Pull again after a crash without reading the span behind the position first.
     NoRecovery,
+    /// Go on where somebody else's request took deliveries away.
+    NoGapCheck,
     /// The embedded store commits without this.
     Without(Check),
 }

@@ -1,6 +1,7 @@
 //! A store that meets with accidents on its way: the replies that get lost, the calls that come late.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -9,8 +10,8 @@ use futures_util::future::BoxFuture;
 use crate::clock::{Entropy as _, SeededEntropy};
 use crate::event::{ChannelName, Key, MarkId, Millis, Partition};
 use crate::store::{
-    Answer, Census, Commit, Committed, Cursor, DeadLetter, Found, KeysPage, Lookup, Opened, OutboxEntry, ParkedAt,
-    ParkedEvent, Store, StoreError, Timer, Which, WriterId,
+    Answer, Census, Commit, Committed, Cursor, DeadLetter, Found, Holder, KeysPage, Lease, Lookup, Opened, OutboxEntry,
+    ParkedAt, ParkedEvent, Store, StoreError, Timer, Which, WriterId,
 };
 
 /// What befalls a call. Its caller sees `Unavailable` every time, and cannot tell which it was.
@@ -34,6 +35,7 @@ pub enum Op {
     Start,
     Returned,
     Advance,
+    Lease,
 }
 
 pub struct FaultyStore {
@@ -44,6 +46,8 @@ pub struct FaultyStore {
     stuck: Mutex<Option<MarkId>>,
     /// The server process that was opened last.
     process: Mutex<String>,
+    /// Everybody who asks for the lease is told that it is theirs.
+    grants: AtomicBool,
 }
 
 #[derive(Default)]
@@ -69,7 +73,13 @@ impl FaultyStore {
             late: Mutex::default(),
             stuck: Mutex::default(),
             process: Mutex::default(),
+            grants: AtomicBool::new(false),
         }
+    }
+
+    /// From now on the lease is everybody's, so that several runners work at once, as when a store forgot it.
+    pub fn grants_every_lease(&self) {
+        self.grants.store(true, Ordering::Relaxed);
     }
 
     /// From now on this event kills whoever runs it: nobody is heard to say that it returned.
@@ -294,6 +304,24 @@ impl Store for FaultyStore {
 
     fn census(&self) -> Answer<'_, Census> {
         self.inner.census()
+    }
+
+    fn lease(&self, runner: WriterId, lasts: Duration, now: Millis) -> Answer<'_, Lease> {
+        if self.grants.load(Ordering::Relaxed) {
+            return Box::pin(std::future::ready(Ok(Lease::Ours)));
+        }
+        let call = move |inner: Arc<dyn Store>| -> BoxFuture<'static, _> {
+            Box::pin(async move { inner.lease(runner, lasts, now).await })
+        };
+        Box::pin(self.meet(Op::Lease, call, Err))
+    }
+
+    fn release(&self, runner: WriterId) -> Answer<'_, ()> {
+        self.inner.release(runner)
+    }
+
+    fn holder(&self, now: Millis) -> Answer<'_, Option<Holder>> {
+        self.inner.holder(now)
     }
 }
 
