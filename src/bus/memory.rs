@@ -11,6 +11,7 @@ use bytes::Bytes;
 use futures_util::future::{BoxFuture, FutureExt as _};
 use tokio::sync::Notify;
 
+use super::continuity::Continuity;
 use super::{
     Answer, BusError, ConsumerSpec, Delivery, Demand, Outgoing, Progress, PublishError, Responder, Sink, Source,
 };
@@ -56,14 +57,43 @@ struct Consumer {
     /// Handed out once, to be handed out again.
     returned: BTreeSet<u64>,
     deliveries: u64,
+    /// How many deliveries a request still takes that a dead or frozen runner left open.
+    left_open: usize,
+    /// What it took, by sequence and number of the delivery.
+    astray: Vec<(u64, u64)>,
 }
 
 impl Consumer {
+    /// What is to be handed out again first, then what never was; both in stream order.
+    fn hand_out(&mut self, events: &BTreeMap<u64, RawEvent>) -> Option<HandedOut> {
+        let again = std::iter::from_fn(|| self.returned.pop_first()).find_map(|seq| events.get(&seq));
+        let raw = again.or_else(|| events.range(self.delivered + 1..).next().map(|(_, raw)| raw))?.clone();
+        let seq = raw.position.seq;
+        self.delivered = self.delivered.max(seq);
+        self.deliveries += 1;
+        self.held.insert(seq, self.deliveries);
+        Some(HandedOut { raw, redelivered: again.is_some(), number: self.deliveries })
+    }
+
+    fn hand_back(&mut self, seq: u64, delivery: u64) {
+        if self.held.get(&seq) == Some(&delivery) {
+            self.held.remove(&seq);
+            self.returned.insert(seq);
+        }
+    }
+
     fn ack_floor(&self) -> u64 {
         let held = self.held.keys().next();
         let returned = self.returned.first();
         held.into_iter().chain(returned).min().map_or(self.delivered, |seq| seq - 1)
     }
+}
+
+struct HandedOut {
+    raw: RawEvent,
+    redelivered: bool,
+    /// Of the delivery, counted per consumer from 1.
+    number: u64,
 }
 
 impl MemoryBus {
@@ -86,7 +116,7 @@ impl MemoryBus {
             .consumers
             .entry(spec.pipeline.clone())
             .or_insert_with(|| Consumer { delivered: spec.start_after.unwrap_or(0), ..Consumer::default() });
-        MemorySource { bus: self.clone(), spec }
+        MemorySource { bus: self.clone(), spec, continuity: Continuity::default(), waiting: VecDeque::new() }
     }
 
     pub fn sink(&self, channel: ChannelName) -> MemorySink {
@@ -116,6 +146,28 @@ impl MemoryBus {
         for channel in self.lock().values_mut() {
             for consumer in channel.consumers.values_mut() {
                 consumer.returned.extend(std::mem::take(&mut consumer.held).into_keys());
+            }
+            channel.serve_left_open();
+        }
+        self.shared.changed.notify_waiters();
+    }
+
+    /// A runner that died or froze left a request open: the next `count` deliveries to its pipeline go there.
+    pub fn leave_open(&self, pipeline: &str, channel: &str, count: usize) {
+        if let Some(channel) = self.lock().get_mut(channel) {
+            if let Some(consumer) = channel.consumers.get_mut(pipeline) {
+                consumer.left_open += count;
+            }
+            channel.serve_left_open();
+        }
+    }
+
+    /// Requests that were left open run out, and the ack wait of what they took is over: it is handed out again.
+    pub fn return_astray(&self) {
+        for consumer in self.lock().values_mut().flat_map(|channel| channel.consumers.values_mut()) {
+            consumer.left_open = 0;
+            for (seq, delivery) in std::mem::take(&mut consumer.astray) {
+                consumer.hand_back(seq, delivery);
             }
         }
         self.shared.changed.notify_waiters();
@@ -156,6 +208,7 @@ impl MemoryBus {
         channel.last += 1;
         channel.bytes += raw.weight();
         channel.events.insert(channel.last, raw);
+        channel.serve_left_open();
         drop(channels);
         self.shared.changed.notify_waiters();
         Ok(())
@@ -172,11 +225,10 @@ impl MemoryBus {
                     channel.delete(seq);
                 }
             }
-            Answer::Return if consumer.held.get(&seq) == Some(&delivery) => {
-                consumer.held.remove(&seq);
-                consumer.returned.insert(seq);
+            Answer::Return => {
+                consumer.hand_back(seq, delivery);
+                channel.serve_left_open();
             }
-            Answer::Return => {}
         }
         drop(channels);
         self.shared.changed.notify_waiters();
@@ -184,6 +236,17 @@ impl MemoryBus {
 }
 
 impl Channel {
+    fn serve_left_open(&mut self) {
+        for consumer in self.consumers.values_mut() {
+            while consumer.left_open > 0
+                && let Some(HandedOut { raw, number, .. }) = consumer.hand_out(&self.events)
+            {
+                consumer.left_open -= 1;
+                consumer.astray.push((raw.position.seq, number));
+            }
+        }
+    }
+
     fn delete(&mut self, seq: u64) {
         if let Some(event) = self.events.remove(&seq) {
             self.bytes -= event.weight();
@@ -217,33 +280,27 @@ impl Channel {
 pub struct MemorySource {
     bus: MemoryBus,
     spec: ConsumerSpec,
+    continuity: Continuity,
+    /// Taken, and kept back until the caller was told what others took.
+    waiting: VecDeque<Delivery>,
 }
 
 impl MemorySource {
-    /// What is to be handed out again first, then what never was; both in stream order.
     fn take(&self, demand: Demand) -> Vec<Delivery> {
         let mut channels = self.bus.lock();
         let channel = channels.entry(self.spec.channel.clone()).or_default();
         let consumer = channel.consumers.entry(self.spec.pipeline.clone()).or_default();
         let mut batch = Vec::new();
         let mut bytes = 0;
-        while batch.len() < demand.events.max(1) && (batch.is_empty() || bytes < demand.bytes) {
-            let (raw, redelivered) = if let Some(seq) = consumer.returned.pop_first() {
-                // It may have been deleted meanwhile.
-                let Some(raw) = channel.events.get(&seq) else { continue };
-                (raw, true)
-            } else {
-                let Some((_, raw)) = channel.events.range(consumer.delivered + 1..).next() else { break };
-                consumer.delivered = raw.position.seq;
-                (raw, false)
-            };
+        while batch.len() < demand.events.max(1)
+            && (batch.is_empty() || bytes < demand.bytes)
+            && let Some(HandedOut { raw, redelivered, number }) = consumer.hand_out(&channel.events)
+        {
             bytes += raw.weight();
-            let (seq, delivery) = (raw.position.seq, consumer.deliveries);
-            consumer.deliveries += 1;
-            consumer.held.insert(seq, delivery);
-            let (bus, spec) = (self.bus.clone(), self.spec.clone());
-            let responder = Responder::new(move |answer| bus.answer(&spec, seq, delivery, answer));
-            batch.push(Delivery { raw: raw.clone(), redelivered, responder });
+            self.continuity.came(number);
+            let (bus, spec, seq) = (self.bus.clone(), self.spec.clone(), raw.position.seq);
+            let responder = Responder::new(move |answer| bus.answer(&spec, seq, number, answer));
+            batch.push(Delivery { raw, redelivered, responder });
         }
         batch
     }
@@ -255,9 +312,16 @@ impl Source for MemorySource {
             loop {
                 // Registered before looking, so that nothing arrives unnoticed in between.
                 let changed = self.bus.shared.changed.notified();
-                let batch = self.take(demand);
-                if !batch.is_empty() {
-                    return Ok(batch);
+                if self.waiting.is_empty() {
+                    self.waiting = self.take(demand).into();
+                }
+                if self.continuity.is_broken() {
+                    self.continuity.told();
+                    return Err(BusError::Lapsed("another runner's request took deliveries away".to_owned()));
+                }
+                if !self.waiting.is_empty() {
+                    let count = self.waiting.len().min(demand.events.max(1));
+                    return Ok(self.waiting.drain(..count).collect());
                 }
                 changed.await;
             }
@@ -277,6 +341,7 @@ impl Source for MemorySource {
             last: channel.last,
             deletes_on_ack: channel.deletes_on_ack,
         };
+        self.continuity.delivered(consumer.deliveries);
         std::future::ready(Ok(progress)).boxed()
     }
 
@@ -298,6 +363,7 @@ impl Source for MemorySource {
     }
 
     fn settle(&mut self, _: Duration) -> BoxFuture<'_, usize> {
+        self.waiting.clear();
         std::future::ready(0).boxed()
     }
 }
@@ -362,6 +428,13 @@ mod tests {
         }
     }
 
+    impl suite::OfSeveral for Memory {
+        fn leave_open<'a>(&'a self, spec: &'a ConsumerSpec, count: usize) -> BoxFuture<'a, ()> {
+            self.0.leave_open(&spec.pipeline, &spec.channel, count);
+            std::future::ready(()).boxed()
+        }
+    }
+
     macro_rules! conforms {
         ($($behaviour:ident)*) => {
             $(#[tokio::test] async fn $behaviour() { suite::$behaviour(&Memory::new()).await; })*
@@ -378,6 +451,9 @@ mod tests {
         a_cancelled_next_loses_nothing
         a_batch_stays_within_the_demand
         pipelines_do_not_share_what_they_consume
+        what_another_request_took_is_told_before_what_comes_after_it
+        what_another_request_took_is_told_when_nothing_comes_after_it
+        what_comes_again_is_no_gap
     }
 
     fn spec(pipeline: &str) -> ConsumerSpec {

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
+use tokio::time::Instant;
 
 use crate::clock::{Entropy as _, SeededEntropy};
 use crate::event::{ChannelName, Key, MarkId, Millis, Partition};
@@ -48,6 +49,8 @@ pub struct FaultyStore {
     process: Mutex<String>,
     /// Everybody who asks for the lease is told that it is theirs.
     grants: AtomicBool,
+    /// Nothing gets through before.
+    cut_off: Mutex<Option<Instant>>,
 }
 
 #[derive(Default)]
@@ -74,6 +77,7 @@ impl FaultyStore {
             stuck: Mutex::default(),
             process: Mutex::default(),
             grants: AtomicBool::new(false),
+            cut_off: Mutex::default(),
         }
     }
 
@@ -118,9 +122,18 @@ impl FaultyStore {
         self.plan().latency = Some((SeededEntropy::new(seed), each_way));
     }
 
+    /// From now on, and for so long, calls do not get there.
+    pub fn cut_off(&self, time: Duration) {
+        *self.cut_off.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now() + time);
+    }
+
     async fn travel(&self, op: Op) {
         if matches!(op, Op::Start | Op::Returned) {
             return;
+        }
+        let cut_off = *self.cut_off.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(until) = cut_off {
+            tokio::time::sleep_until(until).await;
         }
         let pause = self.plan().latency.as_ref().map(|(entropy, each_way)| each_way.mul_f64(entropy.fraction()));
         if let Some(pause) = pause {

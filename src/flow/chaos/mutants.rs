@@ -2,7 +2,7 @@
 
 #![expect(clippy::print_stdout, reason = "a test that says what it found")]
 
-use super::rig::{Plan, Trouble, run};
+use super::rig::{Plan, Trouble, run, takeovers};
 use crate::mutant::{self, Mutant};
 
 /// Seeds a mutant may survive before it counts as missed.
@@ -82,4 +82,9 @@ fn parking_in_memory_is_caught() {
 #[test]
 fn pulling_without_recovery_is_caught() {
     caught(Mutant::NoRecovery, &fire());
+}
+
+#[test]
+fn going_on_where_another_request_took_deliveries_is_caught() {
+    caught(Mutant::NoGapCheck, &takeovers());
 }

@@ -2,6 +2,7 @@
 
 mod check;
 mod late;
+mod lease;
 mod person;
 mod waiting;
 
@@ -34,6 +35,7 @@ use crate::store::record::DeadRecord;
 use crate::store::{Store, WriterId};
 use crate::testkit::faulty_store::{Fault, FaultyStore, Op};
 
+pub use lease::takeovers;
 pub use waiting::{killer_that_waited, wait_for_version};
 
 pub const PARTITIONS: u16 = 4;
@@ -49,6 +51,8 @@ const FAULTS: &[(Op, Fault)] = &[
     (Op::Start, Fault::LoseReply),
     (Op::Returned, Fault::Refuse),
     (Op::Advance, Fault::LoseReply),
+    (Op::Lease, Fault::Refuse),
+    (Op::Lease, Fault::LoseReply),
 ];
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,6 +67,10 @@ pub enum Trouble {
     PublishFaults,
     /// The destination refuses some emissions for good.
     Refusals,
+    /// Requests that dead and frozen runners left open take deliveries away.
+    LeftOpen,
+    /// A runner cannot reach its store for longer than its lease.
+    CutOff,
 }
 
 #[derive(Clone, Debug)]
@@ -77,11 +85,22 @@ pub struct Plan {
     pub upgrade: bool,
     /// Whether a person releases and discards what is parked meanwhile.
     pub person: bool,
+    /// Whether the store keeps one runner active at a time. Without, all are: nothing but order may depend on it.
+    pub lease: bool,
 }
 
 impl Default for Plan {
     fn default() -> Self {
-        Self { keys: 5, events: 60, runners: 1, trouble: Vec::new(), retries: true, upgrade: false, person: false }
+        Self {
+            keys: 5,
+            events: 60,
+            runners: 1,
+            trouble: Vec::new(),
+            retries: true,
+            upgrade: false,
+            person: false,
+            lease: false,
+        }
     }
 }
 
@@ -224,8 +243,13 @@ impl World {
             store.randomly(self.luck.next(), 0.1, &faults.copied().collect::<Vec<_>>());
         }
         let context = self.context(&store);
-        let options =
-            Options { workers: 2, in_flight: crate::bus::Demand { events: 16, bytes: 1 << 20 }, ..Options::default() };
+        let options = Options {
+            workers: 2,
+            in_flight: crate::bus::Demand { events: 16, bytes: 1 << 20 },
+            // More than twice what the slowest store takes to answer.
+            lease: Duration::from_secs(8),
+            ..Options::default()
+        };
         let stop = CancellationToken::new();
         let task = tokio::spawn(supervisor::run(
             context,
@@ -240,6 +264,9 @@ impl World {
         let store = Arc::new(FaultyStore::new(Arc::new(MemoryStore::new(Arc::clone(&self.memory)))));
         // Long enough that a heartbeat falls between a call and its answer now and then.
         store.slow(self.luck.next(), Duration::from_millis(if self.roll(4) == 0 { 1_500 } else { 20 }));
+        if !self.plan.lease {
+            store.grants_every_lease();
+        }
         store
     }
 
@@ -292,7 +319,8 @@ impl World {
             if !fed {
                 break;
             }
-            tokio::time::sleep(Duration::from_millis(self.roll(700))).await;
+            tokio::time::sleep(Duration::from_millis(self.roll(if self.plan.lease { 4_000 } else { 700 }))).await;
+            self.take_away(&runners);
             for store in runners.iter().map(|runner| &runner.store).chain(&ghosts) {
                 if self.roll(2) == 0 {
                     store.release().await;
@@ -329,6 +357,7 @@ impl World {
             store.release().await;
         }
         self.broker.trouble_left.store(0, Relaxed);
+        self.bus.return_astray();
         self.quiet(&runners).await?;
         for runner in runners {
             runner.stop.cancel();

@@ -12,7 +12,7 @@ use crate::event::hex;
 use crate::store::{Holder, Lease, StoreError, WriterId};
 
 /// Well within a lease, so that a connection that fell silent leaves time for the next.
-pub const ANSWER_WITHIN: Duration = Duration::from_secs(1);
+pub const ANSWER_WITHIN: Duration = Duration::from_secs(2);
 
 const WHAT: &str = "the lease";
 

@@ -81,7 +81,7 @@ impl World {
             let state = record.state.unwrap_or_default();
             let count = state["count"].as_u64().unwrap_or(0);
             let got = emitted.get(text).cloned().unwrap_or_default();
-            if self.plan.runners == 1 {
+            if self.plan.runners == 1 || self.plan.lease {
                 let mut hash = 7_u64;
                 let mut wanted = Vec::new();
                 for (index, n) in ns.iter().enumerate() {
