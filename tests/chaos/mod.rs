@@ -2,6 +2,7 @@
 
 mod alone;
 mod fold;
+mod lease;
 
 use std::time::Duration;
 
@@ -118,7 +119,8 @@ async fn two_runners_one_frozen_again_and_again_double_nothing() {
     for runner in runners {
         runner.stop();
     }
-    fold.check_once().await;
+    // Shorter than the lease: the same one stays active.
+    fold.check_exact().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
