@@ -18,7 +18,7 @@ use crate::event::Millis;
 /// Shared by all who decide in one generation of one runner.
 #[derive(Clone)]
 pub struct Tenure {
-    /// `None`: what a person runs beside whoever is active needs none.
+    /// `None`: without end.
     until: Option<Arc<Mutex<Moment>>>,
 }
 
@@ -46,13 +46,17 @@ impl Moment {
 }
 
 impl Tenure {
-    /// Without end: beside whoever is active.
-    pub fn beside() -> Self {
+    /// Where nobody else can run, and for what a person runs beside whoever does.
+    pub fn endless() -> Self {
         Self { until: None }
     }
 
     pub fn until(end: Moment) -> Self {
         Self { until: Some(Arc::new(Mutex::new(end))) }
+    }
+
+    pub fn is_endless(&self) -> bool {
+        self.until.is_none()
     }
 
     pub fn holds(&self, clock: &dyn Clock) -> bool {
@@ -133,7 +137,7 @@ mod tests {
         let shared = tenure.clone();
         tenure.end(&wall);
         assert!(!shared.holds(&wall));
-        Tenure::beside().end(&wall);
-        assert!(Tenure::beside().holds(&wall));
+        Tenure::endless().end(&wall);
+        assert!(Tenure::endless().holds(&wall));
     }
 }

@@ -12,6 +12,8 @@ use super::WriterId;
 pub enum Lease {
     /// Ours, from the moment the store decided, for as long as was asked for.
     Ours,
+    /// Nobody else can have it while this process lives: there is nothing to keep.
+    Alone,
     Theirs(Holder),
 }
 

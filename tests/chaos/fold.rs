@@ -349,6 +349,12 @@ impl Fold {
         self.until_consumer("all deliveries", |info| info.delivered.stream_sequence == last).await;
     }
 
+    /// That runners have at the broker now.
+    pub async fn open_requests(&self) -> usize {
+        let stream = self.jetstream().await.get_stream("IN").await.unwrap();
+        stream.consumer_info("sluice-fold-in").await.unwrap().num_waiting
+    }
+
     async fn until_consumer(&self, what: &str, holds: impl Fn(&jetstream::consumer::Info) -> bool) {
         let stream = self.jetstream().await.get_stream("IN").await.unwrap();
         eventually(PATIENCE, what, async || {

@@ -67,6 +67,7 @@ async fn a_runner_that_stops_hands_over_at_once() {
     let first = active(&mut runners).await;
     fold.feed(200, 10).await;
     fold.until_acked().await;
+    assert_eq!(fold.open_requests().await, 1, "who stands by asks the broker for nothing");
     first.stop();
     let took = until_taken_over(&mut fold).await;
     println!("taken over {took:?} after the stop");

@@ -108,7 +108,7 @@ pub(super) async fn drain(
     // one destination kept the rest from finishing.
     let all = (0..context.pipeline.partitions).map(Partition).collect();
     let (unheard, _) = mpsc::channel(1);
-    let mut last = Worker::new(Arc::clone(context), all, unheard, confirmed, timers, store_up, Tenure::beside());
+    let mut last = Worker::new(Arc::clone(context), all, unheard, confirmed, timers, store_up, Tenure::endless());
     if let Ok(cleared) = tokio::time::timeout(Duration::from_secs(5), last.clear()).await {
         cleared?;
     }

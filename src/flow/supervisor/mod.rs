@@ -123,7 +123,7 @@ pub async fn run_items(
     items: Vec<Item>,
     options: &Options,
 ) -> Result<Vec<Option<Outcome>>, CannotRun> {
-    let crew = hire(&context, options, Begin::Beside, &Tenure::beside());
+    let crew = hire(&context, options, Begin::Beside, &Tenure::endless());
     let mut told = Vec::new();
     for item in items {
         let (report, outcome) = oneshot::channel();
@@ -151,7 +151,7 @@ pub async fn hurry(
     hurried: Hurried,
     options: &Options,
 ) -> Result<(), CannotRun> {
-    let crew = hire(&context, options, Begin::Beside, &Tenure::beside());
+    let crew = hire(&context, options, Begin::Beside, &Tenure::endless());
     let sent = crew.workers.send(Job::Attention { partition, key, suspect: false, hurried: Some(hurried) }).await;
     let drained = drain(&context, options, crew, &mut []).await;
     // Why the crew stopped before it was asked, says its own end, if anything does.

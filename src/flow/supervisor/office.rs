@@ -35,6 +35,7 @@ impl Generation<'_> {
             let asked = Moment::now(&*context.clock);
             let holder = match context.store.lease(context.runner, lasts, context.clock.now()).await {
                 Ok(Lease::Ours) => return Ok(Some(Tenure::until(asked.plus(lasts)))),
+                Ok(Lease::Alone) => return Ok(Some(Tenure::endless())),
                 Ok(Lease::Theirs(holder)) => holder,
                 Err(StoreError::Refused(why)) => return Err(Ended::CannotRun(why)),
                 Err(error) => {
@@ -60,6 +61,9 @@ impl Generation<'_> {
 
     /// Renews the lease for as long as that succeeds in time; why it did not.
     pub(super) async fn keep(&self, tenure: &Tenure) -> Ended {
+        if tenure.is_endless() {
+            return std::future::pending().await;
+        }
         let (context, lasts) = (&self.context, self.options.lease);
         let mut next = Instant::now();
         loop {
@@ -77,8 +81,8 @@ impl Generation<'_> {
                 () = tenure.over() => continue,
             };
             match answer {
-                Ok(Lease::Ours) if tenure.extend(asked.plus(lasts), &*context.clock) => {}
-                Ok(Lease::Ours) => {
+                Ok(Lease::Ours | Lease::Alone) if tenure.extend(asked.plus(lasts), &*context.clock) => {}
+                Ok(Lease::Ours | Lease::Alone) => {
                     return Ended::Deposed("this runner stood still for longer than its lease".to_owned());
                 }
                 Ok(Lease::Theirs(holder)) => {

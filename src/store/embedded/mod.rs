@@ -391,7 +391,7 @@ impl Store for EmbeddedStore {
 
     /// Only one process may run, and the system takes its lock back when it dies: whoever asks is that one.
     fn lease(&self, _: WriterId, _: Duration, _: Millis) -> Answer<'_, Lease> {
-        std::future::ready(Ok(Lease::Ours)).boxed()
+        std::future::ready(Ok(Lease::Alone)).boxed()
     }
 
     fn release(&self, _: WriterId) -> Answer<'_, ()> {
