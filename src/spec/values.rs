@@ -15,6 +15,8 @@ pub const PIPELINE: &str = r"^[a-z0-9][a-z0-9_-]{0,63}$";
 pub const CHANNEL: &str = r"^[A-Za-z0-9_-]{1,64}$";
 pub const EVENT: &str = r"^[A-Za-z][A-Za-z0-9_-]*(\.[A-Za-z0-9_-]+)*$";
 pub const FIELD_PATH: &str = r"^(id|source|(data|headers)(\.[^.\s]+( +[^.\s]+)*)+)$";
+pub const MEMBER_PATH: &str = r"^(data|headers)(\.[^.\s]+( +[^.\s]+)*)+$";
+pub const EVENT_TIME: &str = r"^(time|(data|headers)(\.[^.\s]+( +[^.\s]+)*)+)$";
 pub const STREAM: &str = r"^[^\s.*>/\\]+$";
 pub const SUBJECT: &str =
     r"^(\*|([^\s.*>{}]|\{(pipeline|type|key)\})+)(\.(\*|([^\s.*>{}]|\{(pipeline|type|key)\})+))*(\.>)?$|^>$";
@@ -113,6 +115,53 @@ impl JsonSchema for Constant {
     }
 }
 
+/// The number a sequence begins with.
+#[derive(Clone, Copy, Debug)]
+pub enum FirstNumber {
+    Any,
+    At(i64),
+}
+
+impl<'de> Deserialize<'de> for FirstNumber {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Either;
+        impl Visitor<'_> for Either {
+            type Value = FirstNumber;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a whole number of 64 bits, or `any`")
+            }
+
+            fn visit_i64<E: de::Error>(self, number: i64) -> Result<FirstNumber, E> {
+                Ok(FirstNumber::At(number))
+            }
+
+            fn visit_u64<E: de::Error>(self, number: u64) -> Result<FirstNumber, E> {
+                let fits = i64::try_from(number);
+                fits.map(FirstNumber::At).map_err(|_| E::invalid_value(de::Unexpected::Unsigned(number), &self))
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<FirstNumber, E> {
+                match text {
+                    "any" => Ok(FirstNumber::Any),
+                    other => Err(E::invalid_value(de::Unexpected::Str(other), &self)),
+                }
+            }
+        }
+        deserializer.deserialize_any(Either)
+    }
+}
+
+impl JsonSchema for FirstNumber {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "FirstNumber".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "oneOf": [{ "type": "integer" }, { "const": "any" }] })
+    }
+}
+
 /// A duration or a size as it is written; `512` is a number in YAML and `1MB` is not.
 #[derive(Debug)]
 pub struct Human(pub String);
@@ -182,6 +231,19 @@ pub fn event(_: &mut SchemaGenerator) -> Schema {
     let mut schema = text(EVENT, "an event type begins with a letter and holds letters, digits, `.`, `-` and `_`");
     schema.insert("maxLength".to_owned(), 128.into());
     schema
+}
+
+pub fn events(generator: &mut SchemaGenerator) -> Schema {
+    let one = event(generator);
+    json_schema!({ "type": "array", "items": one, "uniqueItems": true })
+}
+
+pub fn member_path(_: &mut SchemaGenerator) -> Schema {
+    text(MEMBER_PATH, "a path to a member begins with `data.` or `headers.`, like `data.seq`")
+}
+
+pub fn event_time(_: &mut SchemaGenerator) -> Schema {
+    text(EVENT_TIME, "write `time`, or a path that begins with `data.` or `headers.`, like `data.at`")
 }
 
 pub fn field_path(_: &mut SchemaGenerator) -> Schema {

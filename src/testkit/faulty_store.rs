@@ -12,7 +12,7 @@ use crate::clock::{Entropy as _, SeededEntropy};
 use crate::event::{ChannelName, Key, MarkId, Millis, Partition};
 use crate::store::{
     Answer, Census, Commit, Committed, Cursor, DeadLetter, Found, Holder, KeysPage, Lease, Lookup, Opened, OutboxEntry,
-    ParkedAt, ParkedEvent, Store, StoreError, Timer, Which, WriterId,
+    ParkedAt, ParkedEvent, Range, Store, StoreError, Timer, Which, WriterId,
 };
 
 /// What befalls a call. Its caller sees `Unavailable` every time, and cannot tell which it was.
@@ -307,8 +307,8 @@ impl Store for FaultyStore {
         self.inner.keys(which, from)
     }
 
-    fn line(&self, partition: Partition, key: &Key, after: Option<u64>, limit: usize) -> Answer<'_, Vec<ParkedEvent>> {
-        self.inner.line(partition, key, after, limit)
+    fn line(&self, partition: Partition, key: &Key, part: Range) -> Answer<'_, Vec<ParkedEvent>> {
+        self.inner.line(partition, key, part)
     }
 
     fn parked(&self, id: MarkId) -> Answer<'_, Option<ParkedAt>> {

@@ -15,7 +15,7 @@ fn the_reference_is_current() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(DOCUMENT);
     let mut text = fs::read_to_string(path).expect(DOCUMENT);
     for kind in FileKind::ALL {
-        let begin = format!("<!-- every key of a {}, made from src/spec/raw.rs -->\n", kind.name());
+        let begin = format!("<!-- every key of a {}, made from src/spec/raw -->\n", kind.name());
         let (before, rest) = text.split_once(&begin).expect(&begin);
         let (_, after) = rest.split_once("<!-- end -->").expect("an end");
         let heading = match kind {
