@@ -85,7 +85,7 @@ async fn a_full_channel_takes_nothing_until_its_consumer_acks() {
     assert!(matches!(sink.put(Headers::default(), "x".repeat(100)), Err(PublishError::Unconfirmed(_))));
     assert!(matches!(sink.put(Headers::default(), "x".repeat(200)), Err(PublishError::Refused(_))));
     for delivery in source.next(ALL).await.expect("one") {
-        delivery.responder.ack(crate::bus::Receipt::new());
+        delivery.responder.ack(suite::receipt());
     }
     sink.put(Headers::default(), "x".repeat(100)).expect("room again");
     assert_eq!(bus.events("c").len(), 1);
@@ -97,7 +97,7 @@ async fn a_work_queue_forgets_what_is_acked() {
     bus.delete_on_ack(&"c".into());
     bus.sink("c".into()).put(Headers::default(), "1").expect("stored");
     let mut source = bus.source(spec("p"));
-    source.next(ALL).await.expect("one").into_iter().for_each(|d| d.responder.ack(crate::bus::Receipt::new()));
+    source.next(ALL).await.expect("one").into_iter().for_each(|d| d.responder.ack(suite::receipt()));
     assert_eq!(source.read(1, 1, ALL).await.expect("read"), (vec![], 2));
     assert!(source.progress().await.expect("progress").deletes_on_ack);
 }
