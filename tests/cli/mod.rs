@@ -12,6 +12,7 @@ pub mod sandbox;
 mod servers;
 mod service;
 mod shells;
+mod standby;
 mod subscriptions;
 mod tls;
 mod versions;
