@@ -2,6 +2,8 @@
 
 mod alone;
 mod fold;
+mod order;
+mod streams;
 
 use std::time::Duration;
 
