@@ -50,8 +50,14 @@ impl Desk {
     }
 
     pub(super) fn item(&self, n: u64, version: u32, data: &serde_json::Value) -> Item {
-        let event =
-            json!({ "id": format!("e{n}"), "type": "Counted", "version": version, "source": "test", "data": data });
+        self.event(n, &json!({ "type": "Counted", "version": version, "data": data }))
+    }
+
+    /// An event with a number of its own, and what else it says.
+    pub(super) fn event(&self, n: u64, said: &serde_json::Value) -> Item {
+        let mut event = json!({ "id": format!("e{n}"), "version": 1, "source": "test" });
+        let parts = said.as_object().expect("an object").clone();
+        event.as_object_mut().expect("an object").extend(parts);
         let raw = RawEvent {
             position: Position { channel: "in".into(), seq: n },
             stored_at: self.now,

@@ -6,6 +6,7 @@ mod broken;
 mod broker;
 mod desk;
 mod mutants;
+mod order;
 mod person;
 mod rig;
 mod versions;

@@ -76,9 +76,14 @@ impl Draft<'_> {
             _ => None,
         };
         if let Some(look) = look {
-            self.record.book.blocked_until = Some(look);
+            // The earliest of the line decides when to look again; its head is checked then.
+            let book = &mut self.record.book;
+            let known = book.blocked_until.filter(|_| book.line > 0);
+            book.blocked_until = Some(known.map_or(look, |until| until.min(look)));
             self.stopped = true;
         }
+        self.condition(turn);
+        self.seen.insert(turn.mark, turn.content);
         if let (Wait::Version { .. }, Some(Wait::Version { .. })) = (&wait, turn.entry.wait()) {
             // Its entry says so already: only when to look again is written, however large the event.
             return Outcome::Parked;
@@ -86,8 +91,6 @@ impl Draft<'_> {
         if matches!(wait, Wait::After { .. }) {
             self.take_number(turn);
         }
-        self.condition(turn);
-        self.seen.insert(turn.mark, turn.content);
         let arrival = match turn.entry {
             Entry::Release { waiting, .. } => {
                 self.record.book.leave(&waiting.body.wait);

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::counts::Counts;
 use super::{Commit, Committed, Connection, Slots, StoreError, contract, database, lookup, params};
 use crate::database::OptionalExtension as _;
 use crate::event::{Key, MarkId, Millis};
@@ -118,35 +119,6 @@ fn forget(connection: &Connection, slot: i64, generation: i64) -> database::Resu
             .execute([slot, generation])?;
     }
     Ok(())
-}
-
-/// What is counted as it is written.
-#[derive(Clone, Copy, Default, PartialEq, Eq)]
-struct Counts {
-    outbox_seq: u64,
-    outbox_len: u64,
-    /// Of the bodies of all that is parked.
-    parked_bytes: u64,
-}
-
-impl Counts {
-    fn read(connection: &Connection, slot: i64) -> database::Result<Self> {
-        connection.prepare_cached("SELECT outbox_seq, outbox_len, parked_bytes FROM slots WHERE slot = ?1")?.query_row(
-            [slot],
-            |row| {
-                let count = |column| lookup::unsigned(row, column);
-                Ok(Self { outbox_seq: count(0)?, outbox_len: count(1)?, parked_bytes: count(2)? })
-            },
-        )
-    }
-
-    fn write(self, connection: &Connection, slot: i64) -> database::Result<()> {
-        let [sequence, len, bytes] = [self.outbox_seq, self.outbox_len, self.parked_bytes].map(u64::cast_signed);
-        connection
-            .prepare_cached("UPDATE slots SET outbox_seq = ?2, outbox_len = ?3, parked_bytes = ?4 WHERE slot = ?1")?
-            .execute([slot, sequence, len, bytes])
-            .map(drop)
-    }
 }
 
 struct Partition<'c> {

@@ -1,6 +1,7 @@
 //! The store in the project's own database. Its tables are described in `src/database/schema.sql`.
 
 mod commit;
+mod counts;
 mod listing;
 mod lookup;
 mod opening;

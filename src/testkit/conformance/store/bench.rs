@@ -176,6 +176,10 @@ pub fn parked(n: u32, order: u64) -> ParkedEvent {
     ParkedEvent { mark: id(n), content: content(2), place: at(order), also: None, body }
 }
 
+pub fn two_places(n: u32, place: u64, also: u64) -> ParkedEvent {
+    ParkedEvent { also: Some(at(also)), ..parked(n, place) }
+}
+
 /// Places in the order of their numbers.
 pub fn at(order: u64) -> Place {
     let mut bytes = [0x0a; Place::BYTES];
