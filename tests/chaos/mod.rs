@@ -3,6 +3,8 @@
 mod alone;
 mod fold;
 mod lease;
+mod order;
+mod streams;
 
 use std::time::Duration;
 
