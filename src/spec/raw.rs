@@ -4,6 +4,8 @@
 //! The comments on fields are read by users: editors show them, and `docs/configuration.md` holds them. They, the
 //! defaults and the examples come to both through [`json_schema`](super::json_schema).
 
+pub mod scenarios;
+
 use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
@@ -11,7 +13,7 @@ use serde::Deserialize;
 use serde_yaml::Value;
 
 use super::values;
-pub use super::values::{Constant, Human, OneOrMany};
+pub use super::values::{Constant, Human, OneOrMany, Orders};
 
 /// Where the things live that pipelines name: connections, channels, the store. Every line is optional.
 #[derive(Debug, Default, Deserialize, JsonSchema)]

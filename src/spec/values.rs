@@ -7,7 +7,7 @@ use std::fmt;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
-use serde::de::{self, Deserializer, SeqAccess, Visitor};
+use serde::de::{self, Deserializer, MapAccess, SeqAccess, Visitor};
 
 pub const DURATION: &str = r"^([0-9]+(ms|s|m|h|d|w))+$";
 pub const SIZE: &str = r"^0*[1-9][0-9]* *(B|[kKMG]B|[KMG]iB)?$";
@@ -110,6 +110,57 @@ impl JsonSchema for Constant {
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({ "type": ["string", "integer"], "minLength": 1, "minimum": 1 })
+    }
+}
+
+/// `all`, or `{ sample: 200, seed: 1 }`.
+#[derive(Debug)]
+pub enum Orders {
+    All,
+    Sample(Sample),
+}
+
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+#[schemars(extend("required" = ["sample"]))]
+pub struct Sample {
+    /// How many orders.
+    #[schemars(range(min = 1, max = 100_000))]
+    pub sample: Option<u64>,
+    /// Another seed is another sample.
+    #[schemars(extend("default" = 1))]
+    pub seed: Option<u64>,
+}
+
+impl<'de> Deserialize<'de> for Orders {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Either;
+        impl<'de> Visitor<'de> for Either {
+            type Value = Orders;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("`all`, or `{ sample: 200, seed: 1 }`")
+            }
+
+            fn visit_str<E: de::Error>(self, word: &str) -> Result<Orders, E> {
+                if word == "all" { Ok(Orders::All) } else { Err(E::unknown_variant(word, &["all"])) }
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Orders, A::Error> {
+                Sample::deserialize(de::value::MapAccessDeserializer::new(map)).map(Orders::Sample)
+            }
+        }
+        deserializer.deserialize_any(Either)
+    }
+}
+
+impl JsonSchema for Orders {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Orders".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "oneOf": [{ "enum": ["all"] }, Sample::json_schema(generator)] })
     }
 }
 

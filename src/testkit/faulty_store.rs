@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
+use tokio_util::sync::CancellationToken;
 
 use crate::clock::{Entropy as _, SeededEntropy};
 use crate::event::{ChannelName, Key, MarkId, Millis, Partition};
@@ -13,7 +14,7 @@ use crate::store::{
     ParkedEvent, Store, StoreError, Timer, Which, WriterId,
 };
 
-/// What befalls a call. Its caller sees `Unavailable` every time, and cannot tell which it was.
+/// What befalls a call. Its caller sees `Unavailable`, and cannot tell which it was; or nothing at all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
     /// Never carried out.
@@ -22,6 +23,10 @@ pub enum Fault {
     LoseReply,
     /// Carried out when [`FaultyStore::release`] says so, as a packet that lay in a buffer.
     Late,
+    /// The caller dies before it is carried out: it never hears of it, and [`FaultyStore::died`] tells.
+    DieBefore,
+    /// The caller dies once it is carried out.
+    DieAfter,
 }
 
 /// The calls that can meet a fault. Listings never do.
@@ -44,6 +49,7 @@ pub struct FaultyStore {
     stuck: Mutex<Option<MarkId>>,
     /// The server process that was opened last.
     process: Mutex<String>,
+    died: CancellationToken,
 }
 
 #[derive(Default)]
@@ -69,6 +75,7 @@ impl FaultyStore {
             late: Mutex::default(),
             stuck: Mutex::default(),
             process: Mutex::default(),
+            died: CancellationToken::new(),
         }
     }
 
@@ -133,6 +140,11 @@ impl FaultyStore {
         self.plan().met
     }
 
+    /// Whether the caller met its death.
+    pub fn died(&self) -> &CancellationToken {
+        &self.died
+    }
+
     /// Carries out the late calls, in the order they were made; how many there were.
     pub async fn release(&self) -> usize {
         let late = std::mem::take(&mut *self.late.lock().unwrap_or_else(PoisonError::into_inner));
@@ -183,6 +195,13 @@ impl FaultyStore {
                 let late = Box::pin(async move { drop(call.await) });
                 self.late.lock().unwrap_or_else(PoisonError::into_inner).push(late);
                 "late"
+            }
+            Some(death @ (Fault::DieBefore | Fault::DieAfter)) => {
+                if death == Fault::DieAfter {
+                    drop(call(self.inner.clone()).await);
+                }
+                self.died.cancel();
+                return std::future::pending().await;
             }
         };
         failed(StoreError::Unavailable(format!("a fault was planned ({op:?}: {what})")))
@@ -333,6 +352,20 @@ mod tests {
         assert!(is_unavailable(&store, 0).await);
         assert!(store.commit(commit(1)).await[0].is_ok());
         assert_eq!((store.calls(Op::Commit), store.met()), (3, 2));
+    }
+
+    #[tokio::test]
+    async fn who_dies_at_a_call_never_hears_of_it() {
+        for (death, number) in [(Fault::DieBefore, 0), (Fault::DieAfter, 1)] {
+            let store = faulty();
+            store.on(Op::Commit, 1, death);
+            tokio::select! {
+                biased;
+                _ = store.commit(commit(0)) => panic!("it was answered"),
+                () = store.died().cancelled() => {}
+            }
+            assert!(store.commit(commit(number)).await[0].is_ok());
+        }
     }
 
     #[tokio::test]

@@ -1,4 +1,5 @@
-//! What tests share: one conformance suite a trait, and models of nasty brokers and stores.
+//! What tests share: one conformance suite a trait, models of nasty brokers and stores, and the engine of scenarios.
 
 pub mod conformance;
 pub mod faulty_store;
+pub mod scenario;
