@@ -13,5 +13,6 @@ mod servers;
 mod service;
 mod shells;
 mod subscriptions;
+mod test;
 mod tls;
 mod versions;

@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::super::print;
 use super::Played;
 use crate::spec::units;
-use crate::testkit::scenario::{CounterExample, Delivery, Failure, Mismatch};
+use crate::testkit::scenario::{CounterExample, DeadEnd, Delivery, Failure, Mismatch};
 
 /// Values longer than that are cut: what is around them says where to look.
 const LONGEST: usize = 60;
@@ -42,7 +42,11 @@ pub fn summary(all: &[Played], took: Duration) -> String {
 /// Why a scenario fails, line by line.
 pub fn lines(failure: &Failure) -> Vec<String> {
     match failure {
-        Failure::Given { mismatches } => table(["", "EXPECTED", "IS"], mismatches),
+        Failure::Given { mismatches, dead } => {
+            let mut lines = table(["DEMANDED", "EXPECTED", "IS"], mismatches);
+            lines.extend(aside(dead));
+            lines
+        }
         Failure::Explored(example) => explored(example),
         Failure::Broken { why, order, crash } => {
             let mut lines = vec![why.clone(), String::new(), "in this order:".to_owned()];
@@ -74,7 +78,19 @@ fn explored(example: &CounterExample) -> Vec<String> {
     lines.extend(table(["AT THE END", "GIVEN ORDER", other], &example.differences));
     lines.push(String::new());
     lines.extend(table(["DEMANDED", "EXPECTED", "IS"], &example.mismatches));
+    lines.extend(aside(&example.dead));
     lines
+}
+
+/// What was set aside often says why something else is not there.
+fn aside(dead: &[DeadEnd]) -> Vec<String> {
+    let one = |letter: &DeadEnd| {
+        let what = letter.event.as_deref().unwrap_or("what is no event");
+        let of = letter.key.as_ref().map_or(String::new(), |key| format!(" of {key}"));
+        print::tame(&format!("set aside: {what}{of}: {}: {}", letter.reason, letter.message))
+    };
+    let lines: Vec<String> = dead.iter().map(one).collect();
+    if lines.is_empty() { lines } else { [vec![String::new()], lines].concat() }
 }
 
 fn delivered(delivery: &Delivery) -> String {

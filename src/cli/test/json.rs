@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::Played;
 use crate::spec::units;
-use crate::testkit::scenario::{Delivery, Failure, Mismatch};
+use crate::testkit::scenario::{DeadEnd, Delivery, Failure, Mismatch};
 
 /// `{ "scenarios": [ … ], "passed": …, "failed": …, "runs": … }`
 pub fn all(all: &[Played]) -> Value {
@@ -32,7 +32,9 @@ fn one(played: &Played) -> Value {
 
 fn failure(failure: &Failure) -> Value {
     match failure {
-        Failure::Given { mismatches } => json!({ "in": "given order", "mismatches": list(mismatches) }),
+        Failure::Given { mismatches, dead } => {
+            json!({ "in": "given order", "mismatches": list(mismatches), "dead_letters": letters(dead) })
+        }
         Failure::Explored(example) => json!({
             "in": "another run",
             "given_order": order(&example.given),
@@ -40,6 +42,7 @@ fn failure(failure: &Failure) -> Value {
             "crash": example.crash,
             "mismatches": list(&example.mismatches),
             "against_given_order": list(&example.differences),
+            "dead_letters": letters(&example.dead),
         }),
         Failure::Broken { why, order: delivered, crash } => {
             json!({ "in": "the flow itself", "why": why, "order": order(delivered), "crash": crash })
@@ -50,6 +53,16 @@ fn failure(failure: &Failure) -> Value {
 fn list(mismatches: &[Mismatch]) -> Vec<Value> {
     let one = |m: &Mismatch| json!({ "about": m.about, "path": m.path, "expected": m.expected, "actual": m.actual });
     mismatches.iter().map(one).collect()
+}
+
+fn letters(dead: &[DeadEnd]) -> Vec<Value> {
+    let one = |letter: &DeadEnd| {
+        json!({
+            "pipeline": &*letter.pipeline, "event": letter.event, "key": letter.key,
+            "class": letter.class, "reason": letter.reason, "message": letter.message,
+        })
+    };
+    dead.iter().map(one).collect()
 }
 
 fn order(deliveries: &[Delivery]) -> Vec<Value> {

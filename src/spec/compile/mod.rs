@@ -21,7 +21,7 @@ use super::program::{Pipeline, Program};
 use super::scenario::ScenarioFile;
 use super::variables::{self, Expanded, Reference};
 use super::{PROJECT_FILE, raw};
-use crate::diagnostic::{Diagnostic, Sources, rules};
+use crate::diagnostic::{Diagnostic, Sources, has_errors, rules};
 
 pub(super) type Environment<'a> = Option<&'a dyn Fn(&str) -> Option<String>>;
 

@@ -106,9 +106,9 @@ pub fn compare(one: &End, other: &End, several: bool) -> Vec<Mismatch> {
         let about = about_state(&key.0, &key.1, several);
         differences(&about, "", state(one, &key).as_ref(), state(other, &key).as_ref(), true, &mut found);
     }
-    let emits = |end: &End| end.emitted.iter().map(|e| (format!("emitted {}", e.event), emitted(e))).collect();
-    let letters = |end: &End| end.dead.iter().map(|d| ("dead letter".to_owned(), dead(d))).collect();
-    let waiting = |end: &End| end.parked.iter().map(|p| ("parked".to_owned(), parked(p))).collect();
+    let emits = |end: &End| end.emitted.iter().map(|e| (about_emitted(&e.event), emitted(e))).collect();
+    let letters = |end: &End| end.dead.iter().map(|d| (about_dead(d.event.as_deref()), dead(d))).collect();
+    let waiting = |end: &End| end.parked.iter().map(|p| ("parked event".to_owned(), parked(p))).collect();
     for (one, other) in [(emits(one), emits(other)), (letters(one), letters(other)), (waiting(one), waiting(other))] {
         lists(one, other, &mut found);
     }
@@ -181,7 +181,7 @@ fn emits(expected: &[EmittedThen], all: bool, actual: &[EmittedEnd], found: &mut
     };
     let (without, mut over) = pair(expected, actual, same);
     for at in without {
-        let about = format!("emitted {}", expected[at].event);
+        let about = about_emitted(&expected[at].event);
         // The nearest one that is there says most.
         let near = over.iter().position(|over| actual[*over].event == expected[at].event);
         let near = near.map(|at| &actual[over.remove(at)]).map(emitted);
@@ -189,7 +189,7 @@ fn emits(expected: &[EmittedThen], all: bool, actual: &[EmittedEnd], found: &mut
     }
     if all {
         found.extend(over.into_iter().map(|at| Mismatch {
-            about: format!("emitted {}", actual[at].event),
+            about: about_emitted(&actual[at].event),
             path: String::new(),
             expected: None,
             actual: Some(emitted(&actual[at])),
@@ -198,7 +198,7 @@ fn emits(expected: &[EmittedThen], all: bool, actual: &[EmittedEnd], found: &mut
 }
 
 fn demanded(one: &EmittedThen) -> Value {
-    let mut value = json!({ "event": one.event });
+    let mut value = json!({});
     if let Some(version) = one.version {
         value["version"] = json!(version);
     }
@@ -211,8 +211,12 @@ fn demanded(one: &EmittedThen) -> Value {
     value
 }
 
+fn about_emitted(event: &str) -> String {
+    format!("emitted {event}")
+}
+
 fn emitted(one: &EmittedEnd) -> Value {
-    json!({ "event": one.event, "version": one.version, "to": one.to, "data": one.data })
+    json!({ "version": one.version, "to": one.to, "data": one.data })
 }
 
 fn dead_letters(expected: &[DeadThen], actual: &[DeadEnd], found: &mut Vec<Mismatch>) {
@@ -228,23 +232,19 @@ fn dead_letters(expected: &[DeadThen], actual: &[DeadEnd], found: &mut Vec<Misma
     for at in without {
         let one = &expected[at];
         let mut value = json!({});
-        for (name, member) in [
-            ("event", &one.event),
-            ("key", &one.key),
-            ("class", &one.class),
-            ("reason", &one.reason),
-            ("pipeline", &one.pipeline),
-        ] {
+        for (name, member) in
+            [("key", &one.key), ("class", &one.class), ("reason", &one.reason), ("pipeline", &one.pipeline)]
+        {
             if let Some(member) = member {
                 value[name] = json!(member);
             }
         }
         let near = over.iter().position(|over| one.event.is_none() || actual[*over].event == one.event);
         let near = near.map(|at| &actual[over.remove(at)]).map(dead);
-        differences("dead letter", "", Some(&value), near.as_ref(), false, found);
+        differences(&about_dead(one.event.as_deref()), "", Some(&value), near.as_ref(), false, found);
     }
     found.extend(over.into_iter().map(|at| Mismatch {
-        about: "dead letter".to_owned(),
+        about: about_dead(actual[at].event.as_deref()),
         path: String::new(),
         expected: None,
         actual: Some(dead(&actual[at])),
@@ -255,10 +255,12 @@ fn parked(one: &ParkedEnd) -> Value {
     json!({ "event": one.event, "key": one.key })
 }
 
+fn about_dead(event: Option<&str>) -> String {
+    event.map_or("dead letter".to_owned(), |event| format!("dead letter {event}"))
+}
+
 fn dead(one: &DeadEnd) -> Value {
-    json!({
-        "event": one.event, "key": one.key, "class": one.class, "reason": one.reason, "message": one.message,
-    })
+    json!({ "pipeline": &*one.pipeline, "key": one.key, "class": one.class, "reason": one.reason })
 }
 
 #[cfg(test)]

@@ -67,7 +67,7 @@ impl Playing<'_> {
         };
         let mismatches = self.check(&played.end);
         if !mismatches.is_empty() {
-            return Ok(self.report(1, None, Some(Failure::Given { mismatches })));
+            return Ok(self.report(1, None, Some(Failure::Given { mismatches, dead: played.end.dead })));
         }
         let explore = &self.scenario.explore;
         let tried = orders(&self.stage.given, explore.orders, explore.duplicates, settings.seed);
@@ -86,6 +86,7 @@ impl Playing<'_> {
                 crash: plan.crash.map(|crash| self.words(crash)),
                 mismatches,
                 differences: compare(&played.end, &end, self.several()),
+                dead: end.dead,
             })),
         };
         Ok(self.report(1 + runs + shrinking, tried.sampled, Some(failure)))

@@ -20,6 +20,7 @@ mod world;
 use std::sync::Arc;
 
 pub use check::Mismatch;
+pub use end::DeadEnd;
 pub use explore::{Progress, Settings};
 
 use crate::spec::program::Program;
@@ -40,7 +41,11 @@ pub struct Report {
 #[derive(Debug)]
 pub enum Failure {
     /// The order that is given ends otherwise than it should.
-    Given { mismatches: Vec<Mismatch> },
+    Given {
+        mismatches: Vec<Mismatch>,
+        /// What was set aside: often it says why.
+        dead: Vec<DeadEnd>,
+    },
     /// The order that is given ends as it should, and another one does not.
     Explored(Box<CounterExample>),
     /// The flow itself failed, in this order.
@@ -57,6 +62,7 @@ pub struct CounterExample {
     pub mismatches: Vec<Mismatch>,
     /// What is otherwise than when the given order ended, which counts as expected.
     pub differences: Vec<Mismatch>,
+    pub dead: Vec<DeadEnd>,
 }
 
 /// A step for people.

@@ -27,6 +27,8 @@ pub struct Surroundings<'a> {
     pub channels: &'a BTreeMap<ChannelName, Channel>,
     /// Every pipeline file there is, broken or not.
     pub files: &'a [PathBuf],
+    /// Whether nothing is wrong with the program: else it may lack what scenarios name.
+    pub sound: bool,
 }
 
 pub fn is_scenarios(name: &str) -> bool {
@@ -55,9 +57,12 @@ pub fn compile(
     let root = NodePath::default();
     let help = "name the files of the pipelines that run, like `pipelines: [fulfilment.yaml]`";
     let files = context.require(raw.pipelines.as_ref(), &document, &root, "pipelines", help);
-    let pipelines = files.and_then(|files| pipelines(context, around, &document, files));
+    let pipelines = files.and_then(|files| pipelines(context, around, &document, files)).filter(|_| around.sound);
     let help = "add `scenarios:` with a `name`, `given` and `then` each";
     let listed = context.require(raw.scenarios.as_ref(), &document, &root, "scenarios", help)?;
+    if listed.is_empty() {
+        context.error(rules::BAD_VALUE, "at least one scenario is needed", &document, &root.key("scenarios"));
+    }
     let mut reader = Reader { context, around, artifacts, document: &document, pipelines: pipelines.as_deref() };
     let mut seen = HashSet::new();
     let base = root.key("scenarios");
