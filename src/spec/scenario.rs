@@ -113,3 +113,6 @@ pub struct DeadThen {
     pub reason: Option<String>,
     pub pipeline: Option<String>,
 }
+
+/// How an event may have failed, as dead letters name it: `the_classes_that_may_be_demanded_are_those_there_are`.
+pub const CLASSES: [&str; 5] = ["permanent", "script", "transient", "limit", "crash_suspect"];

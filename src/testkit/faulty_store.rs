@@ -59,6 +59,9 @@ struct Plan {
     chance: Option<Chance>,
     latency: Option<(SeededEntropy, Duration)>,
     met: u64,
+    /// Calls of all kinds so far, and the last that is answered.
+    all: u64,
+    last: Option<u64>,
 }
 
 struct Chance {
@@ -140,6 +143,11 @@ impl FaultyStore {
         self.plan().met
     }
 
+    /// After so many calls none is answered: who asks for ever is not heard for ever.
+    pub fn answers_at_most(&self, calls: u64) {
+        self.plan().last = Some(calls);
+    }
+
     /// Whether the caller met its death.
     pub fn died(&self) -> &CancellationToken {
         &self.died
@@ -164,6 +172,10 @@ impl FaultyStore {
         let calls = plan.calls.entry(op).or_default();
         *calls += 1;
         let nth = *calls;
+        plan.all += 1;
+        if plan.last.is_some_and(|last| plan.all > last) {
+            return Some(Fault::DieBefore);
+        }
         let exact = plan.exact.remove(&(op, nth));
         let fault = exact.or_else(|| plan.chance.as_ref()?.draw(op));
         plan.met += u64::from(fault.is_some());

@@ -73,7 +73,12 @@ pub(super) fn compile(files: Files, environment: Environment<'_>, wanted: Wanted
         pipelines,
         admin: project.admin,
     };
-    let around = scenarios::Surroundings { pipelines: &program.pipelines, channels: &program.channels, files: &files };
+    let around = scenarios::Surroundings {
+        pipelines: &program.pipelines,
+        channels: &program.channels,
+        files: &files,
+        sound: !has_errors(&context.diagnostics),
+    };
     let scenarios = context.scenario_files(&project.pipelines, wanted);
     let scenarios =
         scenarios.iter().filter_map(|file| scenarios::compile(&mut context, &around, &mut artifacts, file)).collect();

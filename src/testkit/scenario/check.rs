@@ -182,10 +182,17 @@ fn emits(expected: &[EmittedThen], all: bool, actual: &[EmittedEnd], found: &mut
     let (without, mut over) = pair(expected, actual, same);
     for at in without {
         let about = about_emitted(&expected[at].event);
+        let demanded = demanded(&expected[at]);
         // The nearest one that is there says most.
-        let near = over.iter().position(|over| actual[*over].event == expected[at].event);
+        let differ = |other: &usize| {
+            let mut found = Vec::new();
+            differences("", "", Some(&demanded), Some(&emitted(&actual[*other])), false, &mut found);
+            found.len()
+        };
+        let same_type = over.iter().enumerate().filter(|(_, other)| actual[**other].event == expected[at].event);
+        let near = same_type.min_by_key(|(_, other)| differ(other)).map(|(at, _)| at);
         let near = near.map(|at| &actual[over.remove(at)]).map(emitted);
-        differences(&about, "", Some(&demanded(&expected[at])), near.as_ref(), false, found);
+        differences(&about, "", Some(&demanded), near.as_ref(), false, found);
     }
     if all {
         found.extend(over.into_iter().map(|at| Mismatch {

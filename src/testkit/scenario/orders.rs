@@ -230,7 +230,7 @@ mod tests {
         assert_eq!(tried("01|2", Orders::All, 0), ["10|2"]);
         assert_eq!(tried("01|23", Orders::All, 0).len(), 3);
         assert_eq!(tried("0|1|2", Orders::All, 0), [""; 0]);
-        assert_eq!(tried("0|1", Orders::All, 1), ["0|11", "00|1"]);
+        assert_eq!(tried("0|1", Orders::All, 1), ["00|1", "0|11"]);
         assert_eq!(tried("|0|", Orders::All, 1), ["|00|"]);
     }
 

@@ -28,6 +28,9 @@ const MOMENTS: u32 = 1_000;
 const SHORT: u32 = 5;
 const LONG: Duration = Duration::from_millis(100);
 
+/// Calls of a store that none but a circle makes: a wait of a year, a retry due every hour, makes some ten thousand.
+const MOST_CALLS: u64 = 200_000;
+
 /// Calls that change what outlives the process: to die at any other is to die at the one before.
 pub const WRITES: [Op; 5] = [Op::Open, Op::Commit, Op::Start, Op::Returned, Op::Advance];
 
@@ -116,6 +119,7 @@ impl<'s> World<'s> {
         let options = Options { workers: 1, ..Options::default() };
         for (at, (pipeline, memory)) in self.stage.pipelines.iter().zip(&self.memories).enumerate() {
             let store = Arc::new(FaultyStore::new(Arc::new(MemoryStore::new(Arc::clone(memory)))));
+            store.answers_at_most(MOST_CALLS);
             if let Some(Crash::Store { pipeline, op, nth, after }) = self.crash
                 && pipeline == at
             {

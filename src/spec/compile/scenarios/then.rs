@@ -11,6 +11,7 @@ use super::super::super::scenario::{DeadThen, EmittedThen, StateThen, Then};
 use super::Reader;
 use crate::diagnostic::{did_you_mean, rules};
 use crate::spec::plain;
+use crate::spec::scenario::CLASSES;
 
 /// What stands for a key without state.
 const ABSENT: &str = "absent";
@@ -170,6 +171,3 @@ impl Reader<'_, '_> {
         fine.then(|| letters.collect())
     }
 }
-
-/// As dead letters name them; a test of the scenarios' engine compares.
-const CLASSES: [&str; 5] = ["permanent", "script", "transient", "limit", "crash_suspect"];
