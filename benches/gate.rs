@@ -98,8 +98,5 @@ fn decided(payload: &Bytes, pipeline: &Pipeline, destinations: &Destinations) {
     };
     let items = vec![(&item, Remembered::default())];
     let found = FoundKey::default();
-    black_box(decide(
-        &env,
-        &KeyWork { key: key.as_ref(), found: &found, attention: false, hurried: None, items, forced: None },
-    ));
+    black_box(decide(&env, &KeyWork { items, ..KeyWork::of(key.as_ref(), &found) }));
 }

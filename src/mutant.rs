@@ -26,6 +26,16 @@ pub enum Mutant {
     ParkInMemory,
     /// Pull again after a crash without reading the span behind the position first.
     NoRecovery,
+    /// What arrives is handled before those that waited for the event before it.
+    ArrivalsFirst,
+    /// A full buffer takes nothing, not even what others wait for.
+    FullForFillers,
+    /// When a gap or a wait is over is known to memory alone.
+    TimerInMemory,
+    /// Who waits for a prerequisite blocks the key.
+    WaitersBlock,
+    /// A parked event is released whether or not it is still parked.
+    ReleaseUnconditionally,
     /// The embedded store commits without this.
     Without(Check),
 }
@@ -50,11 +60,13 @@ pub enum Check {
     ClearedTimer,
     OutboxSequence,
     Closing,
+    SecondPlace,
+    CountedDown,
 }
 
 #[cfg(test)]
 impl Check {
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 17] = [
         Self::Nonce,
         Self::Mark,
         Self::OlderMarks,
@@ -70,6 +82,8 @@ impl Check {
         Self::ClearedTimer,
         Self::OutboxSequence,
         Self::Closing,
+        Self::SecondPlace,
+        Self::CountedDown,
     ];
 }
 

@@ -14,7 +14,7 @@ pub const FILE: &str = "sluice.db";
 /// "Slui", so that no other program's file is taken for ours.
 const APPLICATION: i32 = 0x536c_7569;
 /// Rises when `schema.sql` changes in a way older programs misread.
-const FORMAT: i32 = 1;
+const FORMAT: i32 = 2;
 const SCHEMA: &str = include_str!("schema.sql");
 
 /// How long to wait for another process that writes.

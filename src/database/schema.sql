@@ -15,7 +15,7 @@ CREATE TABLE pipelines (
 ) STRICT;
 -- Gone after a clean stop.
 CREATE TABLE runners (pipeline INTEGER, runner BLOB, seen INTEGER NOT NULL, PRIMARY KEY (pipeline, runner)) STRICT, WITHOUT ROWID;
-CREATE TABLE slots (slot INTEGER PRIMARY KEY, outbox_seq INTEGER NOT NULL, outbox_len INTEGER NOT NULL) STRICT;
+CREATE TABLE slots (slot INTEGER PRIMARY KEY, outbox_seq INTEGER NOT NULL, outbox_len INTEGER NOT NULL, parked_bytes INTEGER NOT NULL) STRICT;
 -- Commits of a writer that were acknowledged.
 CREATE TABLE writers (slot INTEGER, writer BLOB, number INTEGER NOT NULL, seen INTEGER NOT NULL, PRIMARY KEY (slot, writer)) STRICT, WITHOUT ROWID;
 CREATE TABLE positions (slot INTEGER, channel TEXT, position INTEGER NOT NULL, PRIMARY KEY (slot, channel)) STRICT, WITHOUT ROWID;
@@ -24,8 +24,19 @@ CREATE INDEX timers ON records (slot, due) WHERE due IS NOT NULL;
 -- A generation's marks are forgotten together: first it is condemned, then its marks go in steps.
 CREATE TABLE generations (slot INTEGER, generation INTEGER, start INTEGER NOT NULL, condemned INTEGER NOT NULL, PRIMARY KEY (slot, generation)) STRICT, WITHOUT ROWID;
 CREATE TABLE marks (slot INTEGER, generation INTEGER, id BLOB, dead INTEGER NOT NULL, content BLOB NOT NULL, PRIMARY KEY (slot, generation, id)) STRICT, WITHOUT ROWID;
-CREATE TABLE parked (slot INTEGER NOT NULL, mark BLOB NOT NULL, key TEXT NOT NULL, place INTEGER NOT NULL, content BLOB NOT NULL, body BLOB NOT NULL, UNIQUE (slot, mark)) STRICT;
+-- In its key's line an event is found by its place, and by the second one where it has one.
+CREATE TABLE parked (
+    slot INTEGER NOT NULL,
+    mark BLOB NOT NULL,
+    key TEXT NOT NULL,
+    place BLOB NOT NULL,
+    also BLOB,
+    content BLOB NOT NULL,
+    body BLOB NOT NULL,
+    UNIQUE (slot, mark)
+) STRICT;
 CREATE INDEX lines ON parked (slot, key, place, mark);
+CREATE INDEX also_lines ON parked (slot, key, also, mark) WHERE also IS NOT NULL;
 CREATE TABLE outbox (slot INTEGER, number INTEGER, body BLOB NOT NULL, PRIMARY KEY (slot, number)) STRICT, WITHOUT ROWID;
 CREATE TABLE dead (slot INTEGER NOT NULL, id BLOB NOT NULL, open INTEGER NOT NULL, generation INTEGER NOT NULL, body BLOB NOT NULL, UNIQUE (slot, id)) STRICT;
 CREATE INDEX open_dead ON dead (slot) WHERE open = 1;

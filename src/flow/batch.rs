@@ -6,16 +6,13 @@ use std::sync::Arc;
 use tokio::sync::oneshot;
 
 use super::context::Context;
-use super::decide::{Decision, Hurried, Item, KeyWork, Origin, Outcome, Remembered, decide};
+use super::decide::{self, Decision, Env, Hurried, Item, KeyWork, Origin, Outcome, Remembered, decide};
 use super::held::{Held, Settled};
 use super::job::Job;
 use super::route::Subject;
-use crate::event::{Key, MarkId, Millis, Partition};
-use crate::store::record::{Failure, ParkedBody, Wait};
-use crate::store::{Found, FoundKey, KeyLookup, Lookup};
-
-/// How many parked events of a key are looked at in one round.
-const RELEASE: usize = 32;
+use crate::event::{Key, MarkId, Partition};
+use crate::store::record::Failure;
+use crate::store::{Found, FoundKey, KeyLookup, Lookup, Range};
 
 #[derive(Default)]
 pub struct Batch {
@@ -31,8 +28,8 @@ struct KeyJobs {
     attention: bool,
     suspect: bool,
     hurried: Option<Hurried>,
-    /// Parked events to look at when the key wants attention.
-    release: usize,
+    /// Parts of its line to read when the key wants attention.
+    line: Vec<Range>,
     members: Vec<Member>,
 }
 
@@ -48,6 +45,12 @@ struct Member {
 enum GroupBy {
     Key(Partition, Key),
     Keyless(MarkId),
+}
+
+impl KeyJobs {
+    fn read(&self) -> &[Range] {
+        if self.attention { &self.line } else { &[] }
+    }
 }
 
 impl Batch {
@@ -70,7 +73,7 @@ impl Batch {
                     attention: false,
                     suspect: false,
                     hurried: None,
-                    release: RELEASE,
+                    line: vec![decide::line()],
                     members: Vec::new(),
                 });
                 batch.keys.len() - 1
@@ -82,6 +85,7 @@ impl Batch {
                     jobs.attention = true;
                     jobs.suspect |= suspect;
                     jobs.hurried = hurried.or(jobs.hurried);
+                    jobs.line.extend(hurried.map(|hurried| decide::only(hurried.place)));
                 }
             }
         }
@@ -134,8 +138,7 @@ impl Batch {
                 }
             }
             if let Some(key) = &jobs.key {
-                let parked = if jobs.attention { jobs.release } else { 0 };
-                lookup.keys.push(KeyLookup { key: key.clone(), parked });
+                lookup.keys.push(KeyLookup { key: key.clone(), line: jobs.read().to_vec() });
             }
         }
         lookups
@@ -191,29 +194,37 @@ impl Batch {
         }
     }
 
-    /// A suspect runs alone: of a line of parked events only the head.
+    /// A suspect runs alone: of what is parked only the next.
     pub fn alone(&mut self) {
         self.alone = true;
-        for jobs in &mut self.keys {
-            jobs.release = 1;
-        }
     }
 
-    /// The event that a batch of one suspect would run, if it would run any.
-    pub fn about_to_run_alone(&self, found: &[Found], now: Millis) -> Option<(Partition, MarkId)> {
-        let found = found.first().filter(|_| self.alone)?;
-        let jobs = self.keys.first()?;
-        if jobs.attention {
-            let head = found.keys.first()?.parked.first()?;
-            let due = match ParkedBody::decode(&head.body).ok()?.wait {
-                Wait::Retry { due, .. } => due <= now,
-                // Whether it will run, only the decision knows.
-                Wait::Behind | Wait::Version { .. } => true,
-            };
-            return due.then_some((jobs.partition, head.mark));
+    /// The event that a batch of one suspect would begin with, as far as is known.
+    pub fn about_to_run_alone(&self, env: &Env<'_>, found: &[Found], round: u32) -> Option<(Partition, MarkId)> {
+        let jobs = self.keys.first().filter(|_| self.alone)?;
+        let untouched = FoundKey::default();
+        let (key, remembered) = self.found(found, round).into_iter().next()?;
+        let work = self.work(jobs, key.unwrap_or(&untouched), remembered, found);
+        Some((jobs.partition, decide::first(env, &work)?))
+    }
+
+    fn work<'b>(
+        &self,
+        jobs: &'b KeyJobs,
+        key: &'b FoundKey,
+        remembered: Vec<Remembered>,
+        found: &[Found],
+    ) -> KeyWork<'b> {
+        let partition = self.partitions().iter().position(|partition| *partition == jobs.partition);
+        KeyWork {
+            read: jobs.read(),
+            parked_bytes: partition.and_then(|at| found.get(at)).map_or(0, |found| found.parked_bytes),
+            attention: jobs.attention,
+            alone: self.alone,
+            hurried: jobs.hurried,
+            items: jobs.members.iter().map(|member| &*member.item).zip(remembered).collect(),
+            ..KeyWork::of(jobs.key.as_ref(), key)
         }
-        let member = jobs.members.first()?;
-        found.marks.first()?.is_none().then_some((jobs.partition, member.item.routed.mark))
     }
 
     /// Back to jobs, keys in order of first mention, each key's events in arrival order.
@@ -243,21 +254,25 @@ impl Batch {
             let _ = report.send(outcome);
         }
         let subscription = match &member.item.routed.subject {
-            Subject::Keyed { subscription, .. } => Some(subscription.event.as_str()),
+            Subject::Keyed { subscription, .. } => subscription.as_ref().map(|taken| taken.event.as_str()),
             Subject::Keyless { .. } => None,
         };
         member.held.take().map(|held| held.settle(subscription, outcome))
     }
 
     /// What is left for the next round. `through(index)` is the decision that was committed for a key group: it keeps
-    /// only what had no outcome, and its attention while its line moves on; `None` keeps the group whole.
-    pub fn left<'d>(mut self, now: Millis, mut through: impl FnMut(usize) -> Option<&'d Decision>) -> Self {
+    /// only what had no outcome, and its attention while it asks for more of its line; `None` keeps the group whole.
+    pub fn left<'d>(mut self, mut through: impl FnMut(usize) -> Option<&'d Decision>) -> Self {
         let mut index = 0;
         self.keys.retain_mut(|jobs| {
             index += 1;
             let Some(decision) = through(index - 1) else { return true };
             jobs.members.drain(..decision.outcomes.len());
-            jobs.attention &= decision.timer.is_some_and(|due| due <= now);
+            jobs.attention = decision.again.is_some();
+            if let Some(line) = &decision.again {
+                jobs.line.clone_from(line);
+                jobs.line.extend(jobs.hurried.map(|hurried| decide::only(hurried.place)));
+            }
             jobs.attention || !jobs.members.is_empty()
         });
         self
@@ -293,17 +308,9 @@ impl Deciding {
             .found(&self.found, self.round)
             .into_iter()
             .zip(&self.batch.keys)
-            .map(|((found, remembered), jobs)| {
-                let items = jobs.members.iter().map(|member| &*member.item).zip(remembered).collect();
-                let work = KeyWork {
-                    key: jobs.key.as_ref(),
-                    found: found.unwrap_or(&untouched),
-                    attention: jobs.attention,
-                    hurried: jobs.hurried,
-                    items,
-                    forced: self.forced.as_ref(),
-                };
-                decide(&env, &work)
+            .map(|((key, remembered), jobs)| {
+                let work = self.batch.work(jobs, key.unwrap_or(&untouched), remembered, &self.found);
+                decide(&env, &KeyWork { forced: self.forced.as_ref(), ..work })
             })
             .collect();
         (self.batch, decisions)

@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::emit::{Destinations, Emissions};
 use super::validate::{script_failure, validate};
 use crate::event::{Event, Key, MarkId, RawEvent};
-use crate::script::{Context, Outcome};
+use crate::script::{Context, Outcome, Place};
 use crate::spec::program::{Pipeline, Subscription};
 use crate::store::record::{Class, Failure};
 
@@ -24,6 +24,11 @@ pub enum Handled {
     Retry {
         why: String,
         delay: Option<Duration>,
+    },
+    /// Until an event of this type of its key was handled; asked for at that place.
+    WaitFor {
+        kind: String,
+        at: Place,
     },
     Failed(Failure),
 }
@@ -59,6 +64,7 @@ impl Run<'_> {
             Ok(Outcome::Retry { why, delay }) => Handled::Retry { why, delay },
             Ok(Outcome::Reject { why }) => Handled::Failed(Failure::permanent("rejected", why)),
             Ok(Outcome::Skip { why }) => Handled::Skipped(Some(why)),
+            Ok(Outcome::WaitFor { kind, at }) => Handled::WaitFor { kind, at },
             Ok(Outcome::Done { state, emitted }) => {
                 if let Some(failure) = self.too_large(state.as_ref(), subscription) {
                     return Handled::Failed(failure);

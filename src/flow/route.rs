@@ -2,8 +2,6 @@
 
 use std::sync::Arc;
 
-use serde_json::Value;
-
 use super::decode::decode;
 use crate::event::{ContentDigest, Event, Key, MarkId, Partition, RawEvent};
 use crate::spec::program::{Envelope, FieldPath, IdentityBy, Pipeline, Subscription};
@@ -24,20 +22,18 @@ pub enum Subject {
     Keyed {
         key: Key,
         event: Box<Event>,
-        subscription: Arc<Subscription>,
+        /// `None`: none takes it, and only its number counts.
+        subscription: Option<Arc<Subscription>>,
     },
     /// It has no usable id, key or JSON; only its position identifies it.
-    Keyless {
-        event: Option<Box<Event>>,
-        failure: Failure,
-    },
+    Keyless { event: Option<Box<Event>>, failure: Failure },
 }
 
 /// Where a delivery goes.
 #[derive(Debug)]
 pub enum Route {
     Handle(Box<Routed>),
-    /// No subscription for this type on this channel.
+    /// No subscription for this type on this channel, and no number of a sequence.
     Ignore,
 }
 
@@ -47,10 +43,17 @@ pub fn route(raw: RawEvent, pipeline: &Pipeline, envelope: &Envelope) -> Route {
         Ok(event) => event,
         Err(failure) => return keyless(raw, pipeline, None, failure),
     };
-    let Some(subscription) = pipeline.subscription(&raw.position.channel, &event.kind) else { return Route::Ignore };
-    let Some(key) = key_of(&event, &subscription.key) else {
-        let message =
-            format!("`{}` is not a non-empty string or integer of at most {} bytes", subscription.key, Key::MAX_BYTES);
+    let subscription = pipeline.subscription(&raw.position.channel, &event.kind).cloned();
+    let path = match (&subscription, &pipeline.sequence) {
+        (Some(subscription), _) => &subscription.key,
+        (None, Some(sequence)) if sequence.by.integer(&event).is_some() => &sequence.key,
+        (None, _) => return Route::Ignore,
+    };
+    let Some(key) = key_of(&event, path) else {
+        if subscription.is_none() {
+            return Route::Ignore;
+        }
+        let message = format!("`{path}` is not a non-empty string or integer of at most {} bytes", Key::MAX_BYTES);
         return keyless(raw, pipeline, Some(event), Failure::permanent("no_key", message));
     };
     let source = match pipeline.identity {
@@ -61,7 +64,7 @@ pub fn route(raw: RawEvent, pipeline: &Pipeline, envelope: &Envelope) -> Route {
         partition: key.partition(pipeline.partitions),
         mark: MarkId::of_event(source, &event.id, &key),
         content: ContentDigest::of(&event.kind, event.version, &event.data),
-        subject: Subject::Keyed { key, event: Box::new(event), subscription: Arc::clone(subscription) },
+        subject: Subject::Keyed { key, event: Box::new(event), subscription },
         raw,
     }))
 }
@@ -78,18 +81,5 @@ fn keyless(raw: RawEvent, pipeline: &Pipeline, event: Option<Event>, failure: Fa
 
 /// The key, read from the event as received: before any upcast.
 fn key_of(event: &Event, path: &FieldPath) -> Option<Key> {
-    let (root, members) = path.0.split_first()?;
-    match (root.as_str(), members) {
-        ("id", []) => Key::new(&event.id),
-        ("source", []) => Key::new(&event.source),
-        ("headers", [name]) => Key::new(event.headers.get(name)?),
-        ("data", members) => {
-            let value = members.iter().try_fold(&event.data, |value, member| match value {
-                Value::Object(object) => object.get(member),
-                _ => None,
-            })?;
-            Key::from_json(value)
-        }
-        _ => None,
-    }
+    Key::from_json(&*path.read(event)?)
 }

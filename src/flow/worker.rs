@@ -157,7 +157,7 @@ impl Worker {
             Ok(found) => found,
             Err(error) => return Ok(Attempt::Unavailable(batch, error)),
         };
-        let started = match self.start_mark(&batch, &found).await {
+        let started = match self.start_mark(&batch, &found, round).await {
             Ok(started) => started,
             Err(error) => return Ok(Attempt::Unavailable(batch, error)),
         };
@@ -180,10 +180,12 @@ impl Worker {
     }
 
     /// Before a suspect runs, alone: a durable note that this runner starts it.
-    async fn start_mark(&self, batch: &Batch, found: &[Found]) -> Result<Option<Started>, StoreError> {
-        let Some((partition, mark)) = batch.about_to_run_alone(found, self.context.clock.now()) else {
-            return Ok(None);
+    async fn start_mark(&self, batch: &Batch, found: &[Found], round: u32) -> Result<Option<Started>, StoreError> {
+        let about_to_run = {
+            let envelope = |channel: &str| self.context.envelope(channel);
+            batch.about_to_run_alone(&self.context.env(&envelope), found, round)
         };
+        let Some((partition, mark)) = about_to_run else { return Ok(None) };
         let starts = self.context.store.start(partition, mark, self.context.runner).await?;
         Ok(Some(Started { partition, mark, starts }))
     }
@@ -242,8 +244,7 @@ impl Worker {
                 self.settled(&mut batch, index, decision, now).await?;
             }
         }
-        let rest =
-            batch.left(now, |index| decisions.get(index).filter(|_| verdicts[index] == Some(Verdict::Committed)));
+        let rest = batch.left(|index| decisions.get(index).filter(|_| verdicts[index] == Some(Verdict::Committed)));
         Ok(match trouble {
             Some(error) => Attempt::Unavailable(rest, error),
             None => Attempt::Settled(rest),
@@ -310,8 +311,7 @@ impl Worker {
         }
         decision.story.iter().for_each(|told| self.context.tell(told));
         // A line that moves on keeps its key at work, here, until it is empty or its head waits.
-        let moves_on = batch.attention(index) && decision.timer.is_some_and(|due| due <= now);
-        if let (Some(key), false) = (&key, moves_on) {
+        if let (Some(key), None) = (&key, &decision.again) {
             if batch.attention(index) {
                 self.timers.done(partition, key);
             }

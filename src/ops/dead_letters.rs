@@ -9,11 +9,12 @@ use std::sync::Arc;
 use bytes::Bytes;
 use serde_json::Value;
 
-use super::ledger::{Ledger, Trouble, commit};
+use super::ledger::{Ledger, TRIES, Trouble, commit};
 use crate::clock::{Clock, Entropy};
-use crate::event::{Headers, MarkId, Partition};
+use crate::event::{Headers, Key, MarkId, Partition};
 use crate::flow::context::Context;
-use crate::flow::decide::{Item, KeyWork, Origin, Outcome, Remembered, decide};
+use crate::flow::decide::{self, Item, KeyWork, Origin, Outcome, Remembered, decide};
+use crate::flow::emit::Destinations;
 use crate::flow::route::{Route, Routed, Subject, route};
 use crate::flow::supervisor::{self, Options};
 use crate::store::record::{DeadRecord, Failure, How, KeyRecord, OutboxBody, ParkedBody, Resolution, Unreadable, Wait};
@@ -50,7 +51,8 @@ impl Ledger {
         Ok(found.map(|(partition, letter)| read(partition, &letter)).transpose()?)
     }
 
-    /// Closes a letter for good. `false`: it is not what it was when it was looked at, and stays as it is.
+    /// Closes a letter for good, in one commit with what that means for its key. `false`: it is not what it was when it
+    /// was looked at, and stays as it is.
     pub async fn discard(
         &self,
         letter: &Letter,
@@ -58,8 +60,28 @@ impl Ledger {
         clock: &dyn Clock,
         entropy: &dyn Entropy,
     ) -> Result<bool, Trouble> {
-        let resolution = Resolution { how: How::Discarded, why: Some(why.to_owned()), at: clock.now() };
-        close(&*self.store, letter, resolution, Vec::new(), entropy).await
+        let key = letter.record.key.as_deref().and_then(Key::new).filter(|_| letter.record.emission.is_none());
+        let (destinations, envelope) = (Destinations::default(), |channel: &str| self.envelope(channel));
+        for _ in 0..TRIES {
+            let found = match &key {
+                Some(key) => self.key(letter.partition, key, Vec::new()).await?,
+                None => FoundKey::default(),
+            };
+            // A key that was never touched has nothing to say, and one that cannot be read stays as it is.
+            let known = found.nonce.is_some() && KeyRecord::decode(&found.record).is_ok();
+            let key = key.as_ref().filter(|_| known).map(|key| (key, &found));
+            let env = self.env(&destinations, &envelope, clock, entropy);
+            let (id, payload) = ((letter.id, letter.generation), (&letter.record, &letter.payload[..]));
+            let group = decide::discard_letter(&env, key, id, payload, why)?;
+            if commit(&*self.store, letter.partition, group, env.now, entropy).await? {
+                return Ok(true);
+            }
+            let now = self.store.dead_letter(letter.id).await?;
+            if !now.is_some_and(|(_, now)| now.open && now.generation == letter.generation) {
+                return Ok(false);
+            }
+        }
+        Ok(false)
     }
 }
 
@@ -224,7 +246,7 @@ pub async fn try_out(context: &Arc<Context>, letter: &Letter) -> Result<Result<T
     let found = match &routed.subject {
         Subject::Keyless { .. } => FoundKey::default(),
         Subject::Keyed { key, .. } => {
-            let keys = vec![KeyLookup { key: key.clone(), parked: 0 }];
+            let keys = vec![KeyLookup { key: key.clone(), line: Vec::new() }];
             let lookup = Lookup { keys, ..Lookup::default() };
             let found = context.store.lookup(vec![(routed.partition, lookup)]).await?;
             found.into_iter().flat_map(|found| found.keys).next().unwrap_or_default()
@@ -244,14 +266,7 @@ fn trial(context: &Context, item: &Item, found: &FoundKey) -> Result<Trial, Unre
         Subject::Keyed { key, .. } => Some(key),
         Subject::Keyless { .. } => None,
     };
-    let work = KeyWork {
-        key,
-        found,
-        attention: false,
-        hurried: None,
-        items: vec![(item, Remembered::default())],
-        forced: None,
-    };
+    let work = KeyWork { items: vec![(item, Remembered::default())], ..KeyWork::of(key, found) };
     let decision = decide(&env, &work);
     let before = KeyRecord::decode(&found.record)?.state;
     let group = decision.group.unwrap_or_default();

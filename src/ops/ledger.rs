@@ -3,13 +3,18 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use crate::clock::Entropy;
+use crate::clock::{Clock, Entropy};
 use crate::event::{Key, Millis, Partition};
+use crate::flow::decide::Env;
+use crate::flow::emit::Destinations;
 use crate::flow::supervisor::CannotRun;
 use crate::script::pool::Lost;
 use crate::spec::program::{Envelope, Pipeline, Program};
 use crate::store::record::Unreadable;
-use crate::store::{Commit, Cursor, Group, Store, StoreError, Verdict, Which};
+use crate::store::{Commit, Cursor, FoundKey, Group, KeyLookup, Lookup, Range, Store, StoreError, Verdict, Which};
+
+/// A key that changes faster than this often while it is looked at is given up.
+pub(super) const TRIES: usize = 20;
 
 /// What stands in the way.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -33,6 +38,25 @@ pub struct Ledger {
 impl Ledger {
     pub(super) fn envelope(&self, channel: &str) -> Envelope {
         self.program.channels.get(channel).map(|channel| channel.envelope.clone()).unwrap_or_default()
+    }
+
+    /// A key's record, and parts of its line.
+    pub(super) async fn key(&self, partition: Partition, key: &Key, line: Vec<Range>) -> Result<FoundKey, Trouble> {
+        let lookup = Lookup { keys: vec![KeyLookup { key: key.clone(), line }], ..Lookup::default() };
+        let found = self.store.lookup(vec![(partition, lookup)]).await?;
+        Ok(found.into_iter().flat_map(|found| found.keys).next().unwrap_or_default())
+    }
+
+    /// What surrounds a person's decision: it emits nothing.
+    pub(super) fn env<'a>(
+        &'a self,
+        destinations: &'a Destinations,
+        envelope: &'a (dyn Fn(&str) -> Envelope + Sync),
+        clock: &dyn Clock,
+        entropy: &'a dyn Entropy,
+    ) -> Env<'a> {
+        let (pipeline, revision, now) = (&*self.pipeline, &*self.program.revision, clock.now());
+        Env { pipeline, destinations, revision, envelope, now, entropy, watched: false }
     }
 
     pub(super) fn keys(&self, which: Which) -> Keys<'_> {

@@ -5,24 +5,22 @@
 
 use std::sync::Arc;
 
-use super::ledger::{Keys, Ledger, Trouble, commit};
+use super::ledger::{Keys, Ledger, TRIES, Trouble, commit};
 use crate::clock::{Clock, Entropy};
 use crate::event::{Event, Key, MarkId, Partition};
 use crate::flow::context::Context;
-use crate::flow::decide::{self, Env, Hurried};
+use crate::flow::decide::{self, Hurried};
 use crate::flow::decode::decode;
 use crate::flow::emit::Destinations;
 use crate::flow::supervisor::{self, Options};
 use crate::store::record::{KeyRecord, ParkedBody, Unreadable, Wait};
-use crate::store::{FoundKey, KeyLookup, Lookup, Mark, MarkStatus, ParkedAt, ParkedEvent, Which};
+use crate::store::{FoundKey, KeyLookup, Lookup, Mark, MarkStatus, ParkedAt, ParkedEvent, Place, Range, Which};
 
 /// Keys whose lines are read in one call, and how many entries of each.
 const KEYS_AT_ONCE: usize = 16;
 const HEADS: usize = 16;
 /// Entries of one line that are read in one call.
 const ENTRIES: usize = 256;
-/// A key that changes faster than this often while it is looked at is given up.
-const TRIES: usize = 20;
 
 /// A parked event.
 #[derive(Clone, Debug)]
@@ -30,6 +28,7 @@ pub struct Waiting {
     pub partition: Partition,
     pub key: Key,
     pub id: MarkId,
+    pub place: Place,
     pub read: Result<Read, Unreadable>,
 }
 
@@ -47,17 +46,21 @@ pub struct Standing {
     pub waiting: Waiting,
     /// Events that stand before it.
     pub before: u64,
-    /// Events in the line. `None`: the key's record cannot be read.
+    /// Parked events of its key. `None`: the key's record cannot be read.
     pub line: Option<u64>,
-    /// The first of the line, when that is another one.
+    /// What must go first: the head of the line, or the lowest number.
     pub head: Option<Waiting>,
+    /// The dead letter that blocks its key.
+    pub blocked_by: Option<MarkId>,
 }
 
 /// What became of an event that was released.
 #[derive(Clone, Debug)]
 pub enum Released {
-    /// Another stands before it.
+    /// Another must go first.
     Behind,
+    /// A dead letter blocks its key.
+    Blocked(MarkId),
     /// Handled, skipped or set aside, by us or by a runner that was faster.
     Ended(MarkStatus),
     /// It ran and waits again, or goes on waiting for its version.
@@ -84,7 +87,7 @@ impl Ledger {
             let event = decode(&body.raw, &envelope, &self.pipeline.limits).ok();
             Read { body, event }
         });
-        Waiting { partition, key, id: event.mark, read }
+        Waiting { partition, key, id: event.mark, place: event.place, read }
     }
 
     /// Every parked event, line by line.
@@ -100,20 +103,20 @@ impl Ledger {
 
     pub async fn standing(&self, id: MarkId) -> Result<Option<Standing>, Trouble> {
         let Some(ParkedAt { partition, key, before, event }) = self.store.parked(id).await? else { return Ok(None) };
-        let found = self.key(partition, &key, 1).await?;
-        let head = found.parked.first().filter(|head| head.mark != id);
+        let waiting = self.waiting(partition, key.clone(), &event);
+        let first =
+            waiting.read.as_ref().map_or_else(|_| vec![decide::line()], |read| decide::ahead_of(&read.body.wait));
+        let found = self.key(partition, &key, first).await?;
+        let firsts = found.parked.iter().filter_map(|part| part.first());
+        let head = firsts.take_while(|first| first.mark != id).next();
+        let record = KeyRecord::decode(&found.record).ok();
         Ok(Some(Standing {
             before,
-            line: KeyRecord::decode(&found.record).ok().map(|record| record.book.parked),
+            line: record.as_ref().map(|record| record.book.parked),
             head: head.map(|head| self.waiting(partition, key.clone(), head)),
-            waiting: self.waiting(partition, key, &event),
+            blocked_by: record.and_then(|record| record.book.blocked_by),
+            waiting,
         }))
-    }
-
-    async fn key(&self, partition: Partition, key: &Key, parked: usize) -> Result<FoundKey, Trouble> {
-        let lookup = Lookup { keys: vec![KeyLookup { key: key.clone(), parked }], ..Lookup::default() };
-        let found = self.store.lookup(vec![(partition, lookup)]).await?;
-        Ok(found.into_iter().flat_map(|found| found.keys).next().unwrap_or_default())
     }
 
     /// What an event is remembered as that is not parked.
@@ -136,17 +139,10 @@ impl Ledger {
         let (destinations, envelope) = (Destinations::default(), |channel: &str| self.envelope(channel));
         for _ in 0..TRIES {
             // The key first: if its line changes after this, the commit is refused.
-            let found = self.key(waiting.partition, &waiting.key, 1).await?;
+            let line = vec![Range { limit: 1, ..decide::line() }];
+            let found = self.key(waiting.partition, &waiting.key, line).await?;
             let Some(at) = self.store.parked(waiting.id).await? else { return Ok(Discarded::Gone) };
-            let env = Env {
-                pipeline: &self.pipeline,
-                destinations: &destinations,
-                revision: &self.program.revision,
-                envelope: &envelope,
-                now: clock.now(),
-                entropy,
-                watched: false,
-            };
+            let env = self.env(&destinations, &envelope, clock, entropy);
             let group = decide::discard(&env, &at.key, &found, &at.event, why)?.unwrap_or_default();
             if commit(&*self.store, at.partition, group, env.now, entropy).await? {
                 return Ok(Discarded::Done);
@@ -156,14 +152,17 @@ impl Ledger {
     }
 }
 
-/// Runs the head of a line now, and what may follow it; what became of it. `context` is the ledger's own.
+/// Runs a parked event now, if nothing must go first, and what may follow it; what became of it. `context` is the ledger's own.
 pub async fn release(ledger: &Ledger, context: &Arc<Context>, standing: &Standing) -> Result<Released, Trouble> {
-    let Waiting { partition, key, id, read } = &standing.waiting;
+    let Waiting { partition, key, id, read, .. } = &standing.waiting;
     let before = &read.as_ref().map_err(Clone::clone)?.body;
-    if standing.before > 0 {
+    if let Some(letter) = standing.blocked_by {
+        return Ok(Released::Blocked(letter));
+    }
+    if standing.head.is_some() {
         return Ok(Released::Behind);
     }
-    let hurried = Hurried { mark: *id, attempts: before.attempts };
+    let hurried = Hurried { mark: *id, attempts: before.attempts, place: standing.waiting.place };
     let options = Options { workers: 1, ..Options::default() };
     supervisor::hurry(Arc::clone(context), *partition, key.clone(), hurried, &options).await?;
     let Some(at) = ledger.store.parked(*id).await? else {
@@ -183,7 +182,7 @@ pub struct Lines<'l> {
     ledger: &'l Ledger,
     keys: Option<Keys<'l>>,
     /// The line that is being read, and the last place that was.
-    line: Option<(Partition, Key, Option<u64>)>,
+    line: Option<(Partition, Key, Option<Place>)>,
 }
 
 impl Lines<'_> {
@@ -191,9 +190,9 @@ impl Lines<'_> {
     pub async fn page(&mut self) -> Result<Option<Vec<Waiting>>, Trouble> {
         loop {
             if let Some((partition, key, after)) = self.line.take() {
-                let page = self.ledger.store.line(partition, &key, after, ENTRIES).await?;
+                let page = self.ledger.store.line(partition, &key, decide::each(after, ENTRIES)).await?;
                 let Some(last) = page.last() else { continue };
-                self.line = Some((partition, key.clone(), Some(last.order)));
+                self.line = Some((partition, key.clone(), Some(last.place)));
                 return Ok(Some(page.iter().map(|e| self.ledger.waiting(partition, key.clone(), e)).collect()));
             }
             let Some(keys) = &mut self.keys else { return Ok(None) };
@@ -210,17 +209,20 @@ impl Lines<'_> {
 
     /// The lines of these keys, up to the first one that is longer than what is read at once.
     async fn heads(&mut self, keys: Vec<(Partition, Key)>) -> Result<Vec<Waiting>, Trouble> {
-        let lookup =
-            |key: &Key| Lookup { keys: vec![KeyLookup { key: key.clone(), parked: HEADS }], ..Lookup::default() };
+        let lookup = |key: &Key| Lookup {
+            keys: vec![KeyLookup { key: key.clone(), line: vec![decide::each(None, HEADS)] }],
+            ..Lookup::default()
+        };
         let lookups = keys.iter().map(|(partition, key)| (*partition, lookup(key))).collect();
         let found = self.ledger.store.lookup(lookups).await?.into_iter().flat_map(|found| found.keys);
         let mut page = Vec::new();
         let mut found = keys.into_iter().zip(found);
         for ((partition, key), FoundKey { record, parked, .. }) in found.by_ref() {
+            let parked = parked.concat();
             page.extend(parked.iter().map(|event| self.ledger.waiting(partition, key.clone(), event)));
             let whole = KeyRecord::decode(&record).is_ok_and(|record| record.book.parked <= parked.len() as u64);
             if let (false, Some(last)) = (whole, parked.last()) {
-                self.line = Some((partition, key, Some(last.order)));
+                self.line = Some((partition, key, Some(last.place)));
                 break;
             }
         }

@@ -42,7 +42,8 @@ impl Ledger {
     }
 
     async fn read(&self, keys: Vec<(Partition, Key)>) -> Result<Vec<Kept>, Trouble> {
-        let lookup = |key: &Key| Lookup { keys: vec![KeyLookup { key: key.clone(), parked: 0 }], ..Lookup::default() };
+        let lookup =
+            |key: &Key| Lookup { keys: vec![KeyLookup { key: key.clone(), line: Vec::new() }], ..Lookup::default() };
         let lookups = keys.iter().map(|(partition, key)| (*partition, lookup(key))).collect();
         let found = self.store.lookup(lookups).await?.into_iter().flat_map(|found| found.keys);
         let known = keys.into_iter().zip(found).filter(|(_, found)| found.nonce.is_some());

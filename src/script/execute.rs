@@ -25,6 +25,7 @@ pub(super) fn handle(
         Some(Ending::Retry { why, delay }) => return Ok(Outcome::Retry { why, delay }),
         Some(Ending::Reject { why }) => return Ok(Outcome::Reject { why }),
         Some(Ending::Skip { why }) => return Ok(Outcome::Skip { why }),
+        Some(Ending::WaitFor { kind, at }) => return Ok(Outcome::WaitFor { kind, at }),
         None => {}
     }
     let state = if run.state_deleted { None } else { Some(state_left(script, &mut run, scope)?) };

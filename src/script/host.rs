@@ -12,7 +12,7 @@ use crate::event::{Headers, Key, derived_id};
 type Answer<T> = Result<T, Box<EvalAltResult>>;
 
 /// Names of the functions that end a script or leave something, which only handlers may do.
-pub(super) const HANDLER_ONLY: [&str; 5] = ["emit", "retry", "reject", "skip", "delete_state"];
+pub(super) const HANDLER_ONLY: [&str; 6] = ["emit", "retry", "reject", "skip", "wait_for", "delete_state"];
 
 /// What an emitted event costs beside its data: its envelope on the wire and in the outbox.
 const EMITTED_BYTES: usize = 256;
@@ -26,11 +26,12 @@ pub(super) const LOG_BYTES: usize = 256 * 1024;
 const LINE_BYTES: usize = 128;
 
 /// How the functions are called, for errors about their arguments.
-pub(super) const SIGNATURES: [(&str, &str); 7] = [
+pub(super) const SIGNATURES: [(&str, &str); 8] = [
     ("emit", "emit(type, data) or emit(type, data, #{ version, key, headers })"),
     ("retry", "retry(why) or retry(why, delay), the delay in seconds or as in \"30s\""),
     ("reject", "reject(why)"),
     ("skip", "skip(why)"),
+    ("wait_for", "wait_for(type)"),
     ("delete_state", "delete_state()"),
     ("uuid", "uuid()"),
     ("log", "log(level, message), the level one of \"debug\", \"info\", \"warn\", \"error\""),
@@ -62,6 +63,10 @@ pub(super) fn register(engine: &mut Engine) {
     });
     engine.register_fn("skip", |context: NativeCallContext, why: ImmutableString| {
         end(&context, "skip", Ending::Skip { why: reason(why) })
+    });
+    engine.register_fn("wait_for", |context: NativeCallContext, kind: ImmutableString| {
+        let at = Run::with(|run| place(run, &context)).unwrap_or_default();
+        end(&context, "wait_for", Ending::WaitFor { kind: reason(kind), at })
     });
     engine.register_fn("delete_state", |context: NativeCallContext| -> Answer<()> {
         in_handler(&context, "delete_state", |run| run.state_deleted = true)
@@ -109,6 +114,16 @@ fn end(context: &NativeCallContext<'_>, name: &str, ending: Ending) -> Answer<()
     Err(EvalAltResult::ErrorTerminated(Dynamic::UNIT, context.call_position()).into())
 }
 
+/// Where the script calls from.
+fn place(run: &Run, context: &NativeCallContext<'_>) -> Place {
+    let position = context.call_position();
+    Place {
+        file: context.call_source().unwrap_or(&run.subject.file).to_owned(),
+        line: errors::line(run, context.call_source(), position),
+        column: position.position().unwrap_or(0),
+    }
+}
+
 fn emit(context: &NativeCallContext<'_>, kind: &str, data: Dynamic, options: Option<Map>) -> Answer<()> {
     let options = Options::read(context, options)?;
     let position = context.call_position();
@@ -119,11 +134,7 @@ fn emit(context: &NativeCallContext<'_>, kind: &str, data: Dynamic, options: Opt
         let overhead = EMITTED_BYTES + options.headers.0.iter().map(|(n, v)| n.len() + v.len()).sum::<usize>();
         let data = run.allowance.charge(overhead).and_then(|()| run.allowance.take(data));
         let data = data.map_err(|why| errors::unconvertible(run, &why, "data", position))?;
-        let at = Place {
-            file: context.call_source().unwrap_or(&run.subject.file).to_owned(),
-            line: errors::line(run, context.call_source(), position),
-            column: position.position().unwrap_or(0),
-        };
+        let at = place(run, context);
         let Options { version, key, headers } = options;
         run.emitted.push(Emitted { kind: kind.to_owned(), version, key, headers, data, at });
         Ok(())

@@ -79,6 +79,11 @@ pub enum Outcome {
     Skip {
         why: String,
     },
+    /// Until an event of this type of its key was handled.
+    WaitFor {
+        kind: String,
+        at: Place,
+    },
 }
 
 /// One call of `emit`.

@@ -13,7 +13,7 @@ use rhai::{ImmutableString, Shared};
 use super::budget::{Budget, Overrun};
 use super::convert::Allowance;
 use super::host::LOG_BYTES;
-use super::{Emitted, Kind};
+use super::{Emitted, Kind, Place};
 use crate::spec::program::Limits;
 
 /// Modules by (importing file, path as written).
@@ -25,6 +25,7 @@ pub(super) enum Ending {
     Retry { why: String, delay: Option<Duration> },
     Reject { why: String },
     Skip { why: String },
+    WaitFor { kind: String, at: Place },
 }
 
 #[derive(Debug)]

@@ -1,8 +1,8 @@
 //! Files → [`Program`], or every problem at once. No network.
 //!
 //! ```text
-//! files.rs → document.rs → raw.rs → compile → program.rs
-//!  text        a tree       serde             what runs
+//! files.rs → document.rs →  raw  → compile → program.rs
+//!  text        a tree      serde             what runs
 //! ```
 
 mod compile;
@@ -13,6 +13,7 @@ mod locate;
 mod mapping;
 mod mask;
 mod names;
+mod order;
 mod plain;
 pub mod program;
 mod raw;

@@ -1,6 +1,6 @@
 //! What may be called how. Names go into file paths, consumer names, store keys and subjects.
 
-use crate::spec::program::FieldPath;
+use crate::spec::program::{EventTime, FieldPath};
 
 const MAX_NAME: usize = 64;
 const MAX_EVENT: usize = 128;
@@ -94,6 +94,20 @@ pub fn field_path(text: &str) -> Result<FieldPath, String> {
     }
 }
 
+/// An event's id and source are names; what counts or tells time is a member.
+pub fn member_path(text: &str) -> Result<FieldPath, String> {
+    let path = field_path(text).ok().filter(|path| path.0.len() > 1);
+    path.ok_or_else(|| "a path to a member begins with `data.` or `headers.`, like `data.seq`".into())
+}
+
+pub fn event_time(text: &str) -> Result<EventTime, String> {
+    if text == "time" {
+        return Ok(EventTime::Envelope);
+    }
+    let path = member_path(text).map(EventTime::Path);
+    path.map_err(|_| "write `time`, or a path that begins with `data.` or `headers.`, like `data.at`".into())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -140,5 +154,15 @@ mod tests {
         for bad in ["", "data", "order_id", "id.x", "data..x", "data.", "data. x"] {
             assert!(field_path(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn numbers_and_times_are_members() {
+        for bad in ["id", "source", "data", "seq", "time.x", ""] {
+            assert!(member_path(bad).is_err() && event_time(bad).is_err(), "{bad}");
+        }
+        assert_eq!(event_time("time"), Ok(EventTime::Envelope));
+        assert!(member_path("time").is_err());
+        assert_eq!(event_time("headers.At"), member_path("headers.At").map(EventTime::Path));
     }
 }

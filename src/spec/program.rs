@@ -1,15 +1,18 @@
 //! What runs. A value of these types is valid: only [`compile`](super::compile) makes one.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use secrecy::SecretString;
+use serde_json::Value;
 
 pub use super::mapping::{Mapping, Path as MappingPath, Piece, Text as MappedText, Version as MappedVersion};
+pub use super::order::{EventTime, First, OnDeadPrerequisite, OnFailure, OnTimeout, Reorder, Resequence, Sequence};
 use super::units;
-use crate::event::ChannelName;
+use crate::event::{ChannelName, Event};
 use crate::schema::Schema;
 use crate::script::Script;
 
@@ -182,6 +185,10 @@ pub struct Pipeline {
     pub retain: Duration,
     pub identity: IdentityBy,
     pub retry: Retry,
+    pub reorder: Reorder,
+    pub sequence: Option<Sequence>,
+    pub resequence: Option<Resequence>,
+    pub on_failure: OnFailure,
     pub unknown_version: UnknownVersion,
     pub dead_letter: Option<ChannelName>,
     pub limits: Limits,
@@ -198,6 +205,11 @@ impl Pipeline {
             }
         }
         inputs
+    }
+
+    /// Whether events wait for one another, scripts that call `wait_for` left aside.
+    pub fn waits(&self) -> bool {
+        self.sequence.is_some() || self.subscriptions.iter().any(|subscription| !subscription.after.is_empty())
     }
 
     /// The subscription for an event type that came over a channel.
@@ -238,6 +250,8 @@ pub struct Subscription {
     pub upcasts: HashMap<u32, Upcast>,
     /// The version handlers see.
     pub newest: u32,
+    /// Types that must have been handled for the key before.
+    pub after: Vec<String>,
     pub filter: Option<Arc<Script>>,
     pub handler: Arc<Script>,
 }
@@ -326,6 +340,30 @@ impl Default for Limits {
 pub struct Admin {
     pub listen: std::net::SocketAddr,
     pub token: Option<SecretString>,
+}
+
+impl FieldPath {
+    /// What stands there.
+    pub fn read<'e>(&self, event: &'e Event) -> Option<Cow<'e, Value>> {
+        let text = |text: &str| Some(Cow::Owned(Value::String(text.to_owned())));
+        let (root, members) = self.0.split_first()?;
+        match (root.as_str(), members) {
+            ("id", []) => text(&event.id),
+            ("source", []) => text(&event.source),
+            ("headers", [name]) => text(event.headers.get(name)?),
+            ("data", members) => {
+                members.iter().try_fold(&event.data, |value, member| value.as_object()?.get(member)).map(Cow::Borrowed)
+            }
+            _ => None,
+        }
+    }
+
+    /// An integer; one that stands in a header is written in digits.
+    pub fn integer(&self, event: &Event) -> Option<i64> {
+        let value = self.read(event)?;
+        let in_header = self.0.first().is_some_and(|root| root == "headers");
+        value.as_i64().or_else(|| value.as_str().filter(|_| in_header)?.parse().ok())
+    }
 }
 
 impl std::fmt::Display for FieldPath {

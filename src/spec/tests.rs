@@ -10,6 +10,7 @@ use crate::diagnostic::{Level, render};
 mod bad;
 mod good;
 mod json_schemas;
+mod order;
 mod reference;
 mod sample;
 mod scenarios;

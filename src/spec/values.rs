@@ -7,7 +7,7 @@ use std::fmt;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
-use serde::de::{self, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde::de::{self, Deserializer, SeqAccess, Visitor};
 
 pub const DURATION: &str = r"^([0-9]+(ms|s|m|h|d|w))+$";
 pub const SIZE: &str = r"^0*[1-9][0-9]* *(B|[kKMG]B|[KMG]iB)?$";
@@ -15,6 +15,8 @@ pub const PIPELINE: &str = r"^[a-z0-9][a-z0-9_-]{0,63}$";
 pub const CHANNEL: &str = r"^[A-Za-z0-9_-]{1,64}$";
 pub const EVENT: &str = r"^[A-Za-z][A-Za-z0-9_-]*(\.[A-Za-z0-9_-]+)*$";
 pub const FIELD_PATH: &str = r"^(id|source|(data|headers)(\.[^.\s]+( +[^.\s]+)*)+)$";
+pub const MEMBER_PATH: &str = r"^(data|headers)(\.[^.\s]+( +[^.\s]+)*)+$";
+pub const EVENT_TIME: &str = r"^(time|(data|headers)(\.[^.\s]+( +[^.\s]+)*)+)$";
 pub const STREAM: &str = r"^[^\s.*>/\\]+$";
 pub const SUBJECT: &str =
     r"^(\*|([^\s.*>{}]|\{(pipeline|type|key)\})+)(\.(\*|([^\s.*>{}]|\{(pipeline|type|key)\})+))*(\.>)?$|^>$";
@@ -113,54 +115,50 @@ impl JsonSchema for Constant {
     }
 }
 
-/// `all`, or `{ sample: 200, seed: 1 }`.
-#[derive(Debug)]
-pub enum Orders {
-    All,
-    Sample(Sample),
+/// The number a sequence begins with.
+#[derive(Clone, Copy, Debug)]
+pub enum FirstNumber {
+    Any,
+    At(i64),
 }
 
-#[derive(Debug, Default, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-#[schemars(extend("required" = ["sample"]))]
-pub struct Sample {
-    /// How many orders.
-    #[schemars(range(min = 1, max = 100_000))]
-    pub sample: Option<u64>,
-    /// Another seed is another sample.
-    #[schemars(extend("default" = 1))]
-    pub seed: Option<u64>,
-}
-
-impl<'de> Deserialize<'de> for Orders {
+impl<'de> Deserialize<'de> for FirstNumber {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Either;
-        impl<'de> Visitor<'de> for Either {
-            type Value = Orders;
+        impl Visitor<'_> for Either {
+            type Value = FirstNumber;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("`all`, or `{ sample: 200, seed: 1 }`")
+                f.write_str("a whole number of 64 bits, or `any`")
             }
 
-            fn visit_str<E: de::Error>(self, word: &str) -> Result<Orders, E> {
-                if word == "all" { Ok(Orders::All) } else { Err(E::unknown_variant(word, &["all"])) }
+            fn visit_i64<E: de::Error>(self, number: i64) -> Result<FirstNumber, E> {
+                Ok(FirstNumber::At(number))
             }
 
-            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Orders, A::Error> {
-                Sample::deserialize(de::value::MapAccessDeserializer::new(map)).map(Orders::Sample)
+            fn visit_u64<E: de::Error>(self, number: u64) -> Result<FirstNumber, E> {
+                let fits = i64::try_from(number);
+                fits.map(FirstNumber::At).map_err(|_| E::invalid_value(de::Unexpected::Unsigned(number), &self))
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<FirstNumber, E> {
+                match text {
+                    "any" => Ok(FirstNumber::Any),
+                    other => Err(E::invalid_value(de::Unexpected::Str(other), &self)),
+                }
             }
         }
         deserializer.deserialize_any(Either)
     }
 }
 
-impl JsonSchema for Orders {
+impl JsonSchema for FirstNumber {
     fn schema_name() -> std::borrow::Cow<'static, str> {
-        "Orders".into()
+        "FirstNumber".into()
     }
 
-    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "oneOf": [{ "enum": ["all"] }, Sample::json_schema(generator)] })
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "oneOf": [{ "type": "integer" }, { "const": "any" }] })
     }
 }
 
@@ -233,6 +231,19 @@ pub fn event(_: &mut SchemaGenerator) -> Schema {
     let mut schema = text(EVENT, "an event type begins with a letter and holds letters, digits, `.`, `-` and `_`");
     schema.insert("maxLength".to_owned(), 128.into());
     schema
+}
+
+pub fn events(generator: &mut SchemaGenerator) -> Schema {
+    let one = event(generator);
+    json_schema!({ "type": "array", "items": one, "uniqueItems": true })
+}
+
+pub fn member_path(_: &mut SchemaGenerator) -> Schema {
+    text(MEMBER_PATH, "a path to a member begins with `data.` or `headers.`, like `data.seq`")
+}
+
+pub fn event_time(_: &mut SchemaGenerator) -> Schema {
+    text(EVENT_TIME, "write `time`, or a path that begins with `data.` or `headers.`, like `data.at`")
 }
 
 pub fn field_path(_: &mut SchemaGenerator) -> Schema {

@@ -16,9 +16,6 @@ pub(super) fn digest_vector(partitions: u16) -> String {
     format!("{}:{}", key.partition(partitions).0, MarkId::of_event("vector", "1", &key).hex())
 }
 
-/// Orders are scores of a sorted set, doubles in Redis: above this they would no longer be exact.
-pub(super) const MAX_ORDER: u64 = 1 << 53;
-
 pub(super) fn check(commit: &Commit, partitions: u16) -> Result<(), StoreError> {
     check_partition(commit.partition, partitions)?;
     // Groups are judged one by one against what was there before the call, so they must not meet.
@@ -35,8 +32,8 @@ pub(super) fn check(commit: &Commit, partitions: u16) -> Result<(), StoreError> 
         }
         for write in &group.writes {
             match write {
-                Write::Park(parked) if parked.order > MAX_ORDER => {
-                    return Err(bug("an event is parked at an order above 2^53"));
+                Write::Park(parked) if parked.also == Some(parked.place) => {
+                    return Err(bug("an event is parked twice at one place"));
                 }
                 Write::Park(_) | Write::Unpark { .. } if group.touch.is_none() => {
                     return Err(bug("a group without a key parks or unparks"));

@@ -43,7 +43,7 @@ impl KeysPage {
 pub struct ParkedAt {
     pub partition: Partition,
     pub key: Key,
-    /// Events of its key that stand before it.
+    /// Places of its key's line that are taken before its first one; an event may have taken two.
     pub before: u64,
     pub event: ParkedEvent,
 }

@@ -11,6 +11,7 @@ pub mod embedded;
 mod listing;
 pub mod memory;
 pub mod open;
+mod place;
 pub mod record;
 pub mod redis;
 
@@ -23,6 +24,7 @@ use crate::clock::Entropy;
 use crate::event::{ChannelName, ContentDigest, Key, MarkId, Millis, Partition};
 
 pub use listing::{Cursor, KeysPage, ParkedAt, Which};
+pub use place::{Place, Range};
 
 /// A version of a key record: sixteen fresh random bytes a touch. (Counters would suffer ABA: a record that was
 /// lost and rebuilt could come back to a number somebody still holds.)
@@ -65,8 +67,8 @@ pub struct Lookup {
 #[derive(Clone, Debug)]
 pub struct KeyLookup {
     pub key: Key,
-    /// How many of the key's parked events to read at most, from its head; fewer (but one) when they are large.
-    pub parked: usize,
+    /// Parts of its line to read.
+    pub line: Vec<Range>,
 }
 
 /// The answer, each list in the order asked. One partition's answer is one consistent snapshot.
@@ -75,6 +77,8 @@ pub struct Found {
     pub marks: Vec<Option<Mark>>,
     pub keys: Vec<FoundKey>,
     pub dead: Vec<Option<DeadLetter>>,
+    /// Bytes of all entries that are parked in the partition.
+    pub parked_bytes: u64,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -83,7 +87,8 @@ pub struct FoundKey {
     pub nonce: Option<Nonce>,
     /// What was committed with that nonce; opaque to the store.
     pub record: Bytes,
-    pub parked: Vec<ParkedEvent>,
+    /// One a part that was asked for: the events whose place, or second place, is in it, in that order.
+    pub parked: Vec<Vec<ParkedEvent>>,
 }
 
 /// A parked event, its bytes opaque to the store.
@@ -91,8 +96,9 @@ pub struct FoundKey {
 pub struct ParkedEvent {
     pub mark: MarkId,
     pub content: ContentDigest,
-    /// Place in its key's line; unique per key.
-    pub order: u64,
+    pub place: Place,
+    /// A second place, where the event is found as well.
+    pub also: Option<Place>,
     pub body: Bytes,
 }
 
@@ -127,9 +133,9 @@ pub enum Write {
         status: MarkStatus,
         content: ContentDigest,
     },
-    /// Parks, or overwrites the parking entry of the same mark. Needs a group with a key.
+    /// Parks, or overwrites the parking entry of the same mark, which leaves its old places. Needs a group with a key.
     Park(ParkedEvent),
-    /// Takes an entry out of its key's line.
+    /// Takes an entry out of its key's line, from all its places.
     Unpark {
         mark: MarkId,
     },
@@ -335,9 +341,8 @@ pub trait Store: Send + Sync {
     /// a timer, and a store may go by that.)
     fn keys(&self, which: Which, from: Option<Cursor>) -> Answer<'_, KeysPage>;
 
-    /// Parked events of a key behind this place of its line, without one from its head: at most `limit`, fewer (but
-    /// one) when they are large. None: that was the end of the line.
-    fn line(&self, partition: Partition, key: &Key, after: Option<u64>, limit: usize) -> Answer<'_, Vec<ParkedEvent>>;
+    /// A part of a key's line. Empty: that was its end.
+    fn line(&self, partition: Partition, key: &Key, part: Range) -> Answer<'_, Vec<ParkedEvent>>;
 
     /// One parked event, wherever it is.
     fn parked(&self, id: MarkId) -> Answer<'_, Option<ParkedAt>>;

@@ -11,7 +11,7 @@ use crate::clock::{Entropy as _, SeededEntropy};
 use crate::event::{ChannelName, Key, MarkId, Millis, Partition};
 use crate::store::{
     Answer, Census, Commit, Committed, Cursor, DeadLetter, Found, KeysPage, Lookup, Opened, OutboxEntry, ParkedAt,
-    ParkedEvent, Store, StoreError, Timer, Which, WriterId,
+    ParkedEvent, Range, Store, StoreError, Timer, Which, WriterId,
 };
 
 /// What befalls a call. Its caller sees `Unavailable`, and cannot tell which it was; or nothing at all.
@@ -315,8 +315,8 @@ impl Store for FaultyStore {
         self.inner.keys(which, from)
     }
 
-    fn line(&self, partition: Partition, key: &Key, after: Option<u64>, limit: usize) -> Answer<'_, Vec<ParkedEvent>> {
-        self.inner.line(partition, key, after, limit)
+    fn line(&self, partition: Partition, key: &Key, part: Range) -> Answer<'_, Vec<ParkedEvent>> {
+        self.inner.line(partition, key, part)
     }
 
     fn parked(&self, id: MarkId) -> Answer<'_, Option<ParkedAt>> {

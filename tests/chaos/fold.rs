@@ -193,7 +193,7 @@ impl History {
 
 async fn state(store: &dyn Store, key: &str) -> Value {
     let key = Key::new(key).unwrap();
-    let lookup = Lookup { keys: vec![KeyLookup { key: key.clone(), parked: 0 }], ..Lookup::default() };
+    let lookup = Lookup { keys: vec![KeyLookup { key: key.clone(), line: vec![] }], ..Lookup::default() };
     let found = store.lookup(vec![(key.partition(PARTITIONS), lookup)]).await.unwrap();
     KeyRecord::decode(&found[0].keys[0].record).unwrap().state.unwrap_or_default()
 }

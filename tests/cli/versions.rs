@@ -131,7 +131,10 @@ fn a_dead_letter_of_an_unknown_version_says_where_a_replay_would_put_it() {
     let letters = shop.sandbox.sluice(&["dlq", "list", "--format", "json"]).expect(0).json();
     let id = letters["dead_letters"][0]["id"].as_str().unwrap();
     let tried = shop.sandbox.sluice(&["dlq", "try", id]).expect(0).stdout;
-    assert!(tried.starts_with("would be parked until a program accepts version 3 of `OrderPlaced`\n"), "{tried}");
+    assert!(
+        tried.starts_with("would be parked: it waits for a program that accepts version 3 of `OrderPlaced`\n"),
+        "{tried}"
+    );
     shop.sandbox.sluice(&["dlq", "replay", id]).expect(0);
     assert_eq!(shop.parked(), (json!(1), json!(0)));
 }

@@ -78,6 +78,11 @@ fn the_tutorial_leads_from_an_empty_folder_to_the_replay_of_a_dead_letter() {
 }
 
 #[test]
+fn events_come_in_turn_as_the_document_shows() {
+    walk(&Document::read("docs/order.md"), &Sandbox::empty(), false).unwrap();
+}
+
+#[test]
 fn a_walk_notices_what_a_document_says_wrongly() {
     let walked = |text: &str| walk(&Document { name: "x.md".into(), text: text.into() }, &Sandbox::empty(), false);
     let right =

@@ -1,6 +1,6 @@
 //! Foreign and broken data: an error, and nothing half written. And what rotation leaves behind.
 
-use sluicegate::store::{Lookup, Store, StoreError};
+use sluicegate::store::{KeyLookup, Lookup, Range, Store, StoreError};
 
 use super::*;
 
@@ -69,7 +69,7 @@ async fn a_partition_whose_bookkeeping_is_garbled_is_refused() {
     let server = RedisServer::start();
     let mut raw = Raw::new(&server);
     let store = prepared(&server).await;
-    for (field, value) in [("generations", "1:x:1024;"), ("outbox_seq", "many"), ("marks", "")] {
+    for (field, value) in [("generations", "1:x:1024;"), ("outbox_seq", "many"), ("marks", ""), ("parked_bytes", "x")] {
         let held: String = raw.run(&["HGET", "{sluice:p:1}:m", field]);
         raw.run::<()>(&["HSET", "{sluice:p:1}:m", field, value]);
         let before = raw.dump();
@@ -81,13 +81,59 @@ async fn a_partition_whose_bookkeeping_is_garbled_is_refused() {
 }
 
 #[tokio::test]
+async fn a_parked_entry_that_is_garbled_fails_the_commit_that_would_move_it_before_its_first_write() {
+    let server = RedisServer::start();
+    let mut raw = Raw::new(&server);
+    let store = prepared(&server).await;
+    let moving = |write| Group {
+        touch: Some(Touch {
+            key: key("k1"),
+            expected: Some(Nonce([1; 16])),
+            new: Nonce([2; 16]),
+            record: b"new".as_slice().into(),
+            timer: None,
+        }),
+        conditions: vec![],
+        writes: vec![write],
+    };
+    let parked = ParkedEvent {
+        mark: id(101),
+        content: ContentDigest([0; 8]),
+        place: Place::FIRST,
+        also: None,
+        body: b"body".as_slice().into(),
+    };
+    let groups = [moving(Write::Unpark { mark: id(101) }), moving(Write::Park(parked))];
+    let held: Vec<u8> = redis::cmd("HGET").arg("{sluice:p:1}:p").arg(&id(101).0).query(&mut raw.0).unwrap();
+    let plant = |raw: &mut Raw, value: &[u8]| {
+        redis::cmd("HSET").arg("{sluice:p:1}:p").arg(&id(101).0).arg(value).exec(&mut raw.0).unwrap();
+    };
+    let other_flags = [&held[..8], &[7], &held[9..]].concat();
+    for garbled in [b"".as_slice(), &held[..8], &held[..61], &other_flags] {
+        plant(&mut raw, garbled);
+        let before = raw.dump();
+        for group in &groups {
+            let answer = send(&store, commit(1, vec![done(3), group.clone()])).await;
+            assert!(matches!(answer, Err(StoreError::Refused(_))), "{answer:?}");
+            assert_eq!(raw.dump(), before);
+        }
+        assert!(matches!(store.parked(id(101)).await, Err(StoreError::Refused(_))));
+    }
+    plant(&mut raw, &held);
+    send(&store, commit(1, vec![done(3), groups[0].clone()])).await.unwrap();
+    assert_eq!(raw.run::<u32>(&["EXISTS", "{sluice:p:1}:p", "{sluice:p:1}:q:k1"]), 0);
+    let bytes: String = raw.run(&["HGET", "{sluice:p:1}:m", "parked_bytes"]);
+    assert_eq!(bytes, "0");
+}
+
+#[tokio::test]
 async fn reading_foreign_values_is_an_error_and_no_panic() {
     let server = RedisServer::start();
     let mut raw = Raw::new(&server);
     let store = prepared(&server).await;
     let ask = |n| Lookup {
         marks: vec![id(n)],
-        keys: vec![sluicegate::store::KeyLookup { key: key("k1"), parked: 9 }],
+        keys: vec![KeyLookup { key: key("k1"), line: vec![Range::all(9)] }],
         dead: vec![id(51)],
     };
     for (plant, field) in [("p", id(101)), ("ls", id(51))] {

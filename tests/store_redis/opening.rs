@@ -103,7 +103,7 @@ async fn a_store_made_otherwise_is_refused() {
     let why = refusal(RedisConfig { partitions: 8, ..config(server.port, "p") }).await;
     assert!(why.contains("made with 4 partitions") && why.contains("wants 8"), "{why}");
     assert_eq!(raw.dump(), before);
-    for (field, value, said) in [("format", "2", "in format `2`"), ("digest_vector", "x", "spreads keys")] {
+    for (field, value, said) in [("format", "1", "in format `1`"), ("digest_vector", "x", "spreads keys")] {
         let held: String = raw.run(&["HGET", "{sluice:p}:meta", field]);
         raw.run::<()>(&["HSET", "{sluice:p}:meta", field, value]);
         let why = refusal(config(server.port, "p")).await;

@@ -34,10 +34,7 @@ fn trial_page(trial: &Trial) -> String {
         }
         None => match &trial.wait {
             Some(Wait::Retry { why, due }) => format!("would be parked until {}: {}", due.rfc3339(), print::tame(why)),
-            Some(Wait::Version { event, version }) => {
-                format!("would be parked until a program accepts version {version} of `{}`", print::tame(event))
-            }
-            Some(Wait::Behind) => "would be parked behind an earlier event of its key".to_owned(),
+            Some(wait) => format!("would be parked: it waits {}", print::tame(&wait.what_for())),
             None => format!("would end as: {}", trial.outcome.name()),
         },
     }];

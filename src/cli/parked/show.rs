@@ -125,15 +125,20 @@ fn kind(wait: &Wait) -> &'static str {
         Wait::Retry { .. } => "retry",
         Wait::Version { .. } => "version",
         Wait::Behind => "behind",
+        Wait::After { .. } => "after",
+        Wait::Number { .. } => "number",
+        Wait::Hold { .. } => "hold",
     }
 }
 
-/// What an event waits for, in words.
+/// What an event waits for, in words, and until when at most.
 pub fn wait_words(wait: &Wait) -> String {
     match wait {
         Wait::Retry { why, due } => format!("for its next attempt at {}: {why}", moment(*due)),
-        Wait::Version { event, version } => format!("for a program that accepts version {version} of `{event}`"),
-        Wait::Behind => "behind an earlier event of its key".to_owned(),
+        Wait::After { deadline: until, .. } | Wait::Hold { due: until, .. } => {
+            format!("{}, until {}", wait.what_for(), moment(*until))
+        }
+        Wait::Version { .. } | Wait::Behind | Wait::Number { .. } => wait.what_for(),
     }
 }
 
@@ -172,6 +177,12 @@ fn as_json(pipeline: &str, waiting: &Waiting) -> Value {
                     value["due"] = json!(due.rfc3339());
                 }
                 Wait::Version { event, version } => value["wanted"] = json!({ "type": event, "version": version }),
+                Wait::After { event, deadline, .. } => {
+                    value["wanted"] = json!({ "type": event });
+                    value["due"] = json!(deadline.rfc3339());
+                }
+                Wait::Number { number } => value["number"] = json!(number),
+                Wait::Hold { due, .. } => value["due"] = json!(due.rfc3339()),
                 Wait::Behind => {}
             }
             if let Some(event) = event {
@@ -186,7 +197,7 @@ fn as_json(pipeline: &str, waiting: &Waiting) -> Value {
 }
 
 fn page(pipeline: &str, standing: &Standing) -> String {
-    let Standing { waiting, before, line, head } = standing;
+    let Standing { waiting, before, line, head, blocked_by } = standing;
     let mut facts = vec![
         ("id", waiting.id.hex()),
         ("pipeline", pipeline.to_owned()),
@@ -196,6 +207,7 @@ fn page(pipeline: &str, standing: &Standing) -> String {
     ];
     let line = line.map_or(String::new(), |line| format!(" of {line}"));
     facts.push(("in line", format!("{}{line}", before + 1)));
+    facts.extend(blocked_by.map(|letter| ("blocked by", format!("dead letter {}", short(letter)))));
     facts.extend(head.as_ref().map(|head| ("head", format!("{}, which waits {}", short(head.id), waits(head)))));
     let Ok(Read { body, event }) = &waiting.read else { return desk::facts(facts).join("\n") };
     if let Some(event) = event {

@@ -79,6 +79,10 @@ fn told(released: &Released, standing: &Standing) -> (&'static str, String) {
             let before = print::count(standing.before, "event");
             ("behind", format!("not run: {before} of its key before it{who}; release that one"))
         }
+        Released::Blocked(letter) => {
+            let letter = short(*letter);
+            ("blocked", format!("not run: dead letter {letter} blocks its key; replay or discard that (`sluice dlq`)"))
+        }
         Released::Unsettled => {
             ("unsettled", "not run: it changed meanwhile, or time ran out; look at it again".to_owned())
         }

@@ -41,7 +41,7 @@ impl Table {
     }
 
     async fn found(&self, store: &MemoryStore) -> FoundKey {
-        let lookup = Lookup { keys: vec![KeyLookup { key: self.key.clone(), parked: 0 }], ..Lookup::default() };
+        let lookup = Lookup { keys: vec![KeyLookup { key: self.key.clone(), line: Vec::new() }], ..Lookup::default() };
         let found = store.lookup(vec![(self.key.partition(PARTITIONS), lookup)]).await.expect("it answers");
         found[0].keys[0].clone()
     }
@@ -59,8 +59,7 @@ impl Table {
             watched: false,
         };
         let items = vec![(&item, Remembered::default())];
-        let work =
-            KeyWork { key: Some(&self.key), found: &found, attention: false, hurried: None, items, forced: None };
+        let work = KeyWork { items, ..KeyWork::of(Some(&self.key), &found) };
         decide(&env, &work).group.expect("something to write")
     }
 

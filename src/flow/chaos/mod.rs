@@ -4,7 +4,9 @@
 mod aba;
 mod broken;
 mod broker;
+mod desk;
 mod mutants;
+mod order;
 mod person;
 mod rig;
 mod versions;

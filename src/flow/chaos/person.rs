@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use serde_json::json;
 
+use super::desk::Desk;
 use super::rig::{PARTITIONS, accepting};
-use super::versions::Desk;
 use crate::event::Millis;
-use crate::flow::decide::{Hurried, Item, Outcome, discard};
+use crate::flow::decide::{self, Hurried, Item, Outcome, discard};
 use crate::store::record::{DeadRecord, How};
-use crate::store::{FoundKey, Group, KeyLookup, Lookup, Mark, MarkStatus, ParkedEvent, Store as _, Verdict};
+use crate::store::{FoundKey, Group, Lookup, Mark, MarkStatus, ParkedEvent, Store as _, Verdict};
 
 /// Asks for a retry, twice.
 fn flaky(desk: &Desk) -> Item {
@@ -22,19 +22,17 @@ async fn line() -> (Desk, ParkedEvent) {
     let first = flaky(&desk);
     assert_eq!(desk.settle(Some(&first)).await.outcomes, [Outcome::Parked]);
     assert_eq!([desk.arrive(2, 1).await, desk.arrive(3, 1).await], [Outcome::Parked, Outcome::Parked]);
-    let head = found(&desk).await.parked.remove(0);
+    let head = found(&desk).await.parked.remove(0).remove(0);
     (desk, head)
 }
 
 async fn found(desk: &Desk) -> FoundKey {
-    let keys = vec![KeyLookup { key: desk.key.clone(), parked: 9 }];
-    let lookup = vec![(desk.key.partition(PARTITIONS), Lookup { keys, ..Lookup::default() })];
-    desk.store.lookup(lookup).await.expect("it answers").remove(0).keys.remove(0)
+    desk.found(None, vec![decide::each(None, 9)]).await.keys.remove(0)
 }
 
 async fn discarding(desk: &Desk, place: usize) -> (ParkedEvent, Group) {
     let found = found(desk).await;
-    let parked = found.parked[place].clone();
+    let parked = found.parked[0][place].clone();
     let group = discard(&desk.env(), &desk.key, &found, &parked, "not wanted").expect("readable");
     (parked, group.expect("something to write"))
 }
@@ -43,13 +41,13 @@ async fn discarding(desk: &Desk, place: usize) -> (ParkedEvent, Group) {
 async fn what_is_hurried_runs_before_its_time_and_once_for_each_time_it_was_looked_at() {
     let (mut desk, head) = line().await;
     let due = desk.timer;
-    let hurried = |attempts| Some(Hurried { mark: head.mark, attempts });
+    let hurried = |attempts| Some(Hurried { mark: head.mark, attempts, place: head.place });
     for not_that in [hurried(0), hurried(2), None] {
         assert!(desk.hurry(not_that).await.1.touch.is_none(), "{not_that:?}");
         assert_eq!(desk.timer, due);
     }
-    let other = found(&desk).await.parked[1].mark;
-    assert!(desk.hurry(Some(Hurried { mark: other, attempts: 0 })).await.1.touch.is_none());
+    let other = found(&desk).await.parked[0][1].clone();
+    assert!(desk.hurry(Some(Hurried { mark: other.mark, attempts: 0, place: other.place })).await.1.touch.is_none());
     assert!(desk.hurry(hurried(1)).await.1.touch.is_some());
     assert_eq!(desk.line().await.0[0].1, 2, "it ran, and waits again");
     assert!(desk.hurry(hurried(1)).await.1.touch.is_none(), "the second of a double click");
@@ -98,7 +96,7 @@ async fn a_discard_that_comes_after_another_commit_of_its_key_is_refused() {
     let (mut desk, head) = line().await;
     let (_, late) = discarding(&desk, 0).await;
     let (_, late_too) = discarding(&desk, 2).await;
-    desk.hurry(Some(Hurried { mark: head.mark, attempts: 1 })).await;
+    desk.hurry(Some(Hurried { mark: head.mark, attempts: 1, place: head.place })).await;
     for group in [late, late_too] {
         assert_eq!(desk.commit(group).await, Verdict::Stale);
     }

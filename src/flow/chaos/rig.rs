@@ -27,7 +27,8 @@ use crate::flow::tally::Tally;
 use crate::schema::Schema;
 use crate::script::{Engine, Kind, Source as ScriptSource};
 use crate::spec::program::{
-    Emit, FieldPath, IdentityBy, Limits, Pipeline, Retry, Subscription, UnknownVersion, Upcast, Written,
+    Emit, FieldPath, IdentityBy, Limits, OnFailure, Pipeline, Reorder, Retry, Subscription, UnknownVersion, Upcast,
+    Written,
 };
 use crate::store::memory::{Memory, MemoryStore};
 use crate::store::record::DeadRecord;
@@ -116,6 +117,7 @@ pub fn accepting(versions: &[u32]) -> Pipeline {
             .map(|step| (step[0], Upcast { to: step[1], script: Arc::clone(&upcast) }))
             .collect(),
         newest: versions.iter().copied().max().expect("at least one version"),
+        after: Vec::new(),
         filter: None,
         handler: Arc::new(handler),
     };
@@ -130,6 +132,10 @@ pub fn accepting(versions: &[u32]) -> Pipeline {
         retain: RETAIN,
         identity: IdentityBy::SourceAndId,
         retry: Retry { attempts: 5, first: Duration::from_secs(1), factor: 2.0, max: Duration::from_secs(10) },
+        reorder: Reorder::default(),
+        sequence: None,
+        resequence: None,
+        on_failure: OnFailure::Continue,
         unknown_version: UnknownVersion::Park,
         dead_letter: None,
         limits: Limits::default(),

@@ -1,147 +1,15 @@
 //! Decisions about versions, committed to a store one after the other.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::json;
 
-use super::rig::{PARTITIONS, RETAIN, accepting};
-use crate::bus::memory::MemoryBus;
-use crate::clock::{SeededEntropy, SystemClock};
-use crate::event::{Headers, Key, Millis, Position, RawEvent};
-use crate::flow::decide::{Decision, Env, Hurried, Item, KeyWork, LOOK_AGAIN, Origin, Outcome, Remembered, decide};
-use crate::flow::emit::{Destination, Destinations};
-use crate::flow::route::{Route, Subject, route};
-use crate::spec::program::{Envelope, Pipeline, UnknownVersion, Written};
-use crate::store::memory::{Memory, MemoryStore};
-use crate::store::record::{Class, DeadRecord, KeyRecord, ParkedBody, Wait};
-use crate::store::{Commit, Group, KeyLookup, Lookup, Store as _, Verdict};
-
-const START: Millis = Millis(1_700_000_000_000);
-
-/// One key at one store, under a program that may be changed.
-pub(super) struct Desk {
-    pub(super) pipeline: Pipeline,
-    destinations: Destinations,
-    entropy: SeededEntropy,
-    pub(super) store: MemoryStore,
-    pub(super) key: Key,
-    pub(super) now: Millis,
-    /// When the key wants attention, by the last commit.
-    pub(super) timer: Option<Millis>,
-}
-
-impl Desk {
-    pub(super) fn under(pipeline: Pipeline) -> Self {
-        let bus = MemoryBus::new(Arc::new(SystemClock));
-        let out = Destination { sink: Arc::new(bus.sink("out".into())), envelope: Written::Sluice };
-        Self {
-            pipeline,
-            destinations: Destinations(BTreeMap::from([("out".into(), out)])),
-            entropy: SeededEntropy::new(1),
-            store: MemoryStore::new(Memory::new(PARTITIONS, RETAIN)),
-            key: Key::new("k").expect("a key"),
-            now: START,
-            timer: None,
-        }
-    }
-
-    pub(super) fn item(&self, n: u64, version: u32, data: &serde_json::Value) -> Item {
-        let event =
-            json!({ "id": format!("e{n}"), "type": "Counted", "version": version, "source": "test", "data": data });
-        let raw = RawEvent {
-            position: Position { channel: "in".into(), seq: n },
-            stored_at: self.now,
-            headers: Headers::default(),
-            payload: event.to_string().into(),
-        };
-        match route(raw, &self.pipeline, &Envelope::Auto) {
-            Route::Handle(routed) => Item { origin: Origin::Source, routed: *routed },
-            Route::Ignore => panic!("the pipeline subscribes to it"),
-        }
-    }
-
-    /// An event arrives; its outcome.
-    pub(super) async fn arrive(&mut self, n: u64, version: u32) -> Outcome {
-        let item = self.item(n, version, &json!({ "key": "k", "n": n, "flaky": false }));
-        let decision = self.settle(Some(&item)).await;
-        decision.outcomes[0]
-    }
-
-    /// The key gets attention; what left the park, and the writes.
-    pub(super) async fn look(&mut self) -> (Vec<Outcome>, Group) {
-        self.hurry(None).await
-    }
-
-    /// The same, when a person asks for it.
-    pub(super) async fn hurry(&mut self, hurried: Option<Hurried>) -> (Vec<Outcome>, Group) {
-        let decision = self.decided(None, hurried).await;
-        (decision.unparked, decision.group.unwrap_or_default())
-    }
-
-    pub(super) async fn settle(&mut self, item: Option<&Item>) -> Decision {
-        self.decided(item, None).await
-    }
-
-    async fn decided(&mut self, item: Option<&Item>, hurried: Option<Hurried>) -> Decision {
-        let partition = self.key.partition(PARTITIONS);
-        let keys = vec![KeyLookup { key: self.key.clone(), parked: if item.is_none() { 32 } else { 0 } }];
-        let marks = item.iter().map(|item| item.routed.mark).collect();
-        let lookup = Lookup { marks, keys, ..Lookup::default() };
-        let found = self.store.lookup(vec![(partition, lookup)]).await.expect("it answers").remove(0);
-        let event = found.marks.first().copied().flatten();
-        let items = item.iter().map(|item| (*item, Remembered { event, ..Remembered::default() })).collect();
-        let env = self.env();
-        let work = KeyWork {
-            key: Some(&self.key),
-            found: &found.keys[0],
-            attention: item.is_none(),
-            hurried,
-            items,
-            forced: None,
-        };
-        let decision = decide(&env, &work);
-        self.timer = decision.timer;
-        if let Some(group) = decision.group.clone() {
-            assert_eq!(self.commit(group).await, Verdict::Committed);
-        }
-        decision
-    }
-
-    pub(super) fn env(&self) -> Env<'_> {
-        Env {
-            pipeline: &self.pipeline,
-            destinations: &self.destinations,
-            revision: "test",
-            envelope: &|_| Envelope::Auto,
-            now: self.now,
-            entropy: &self.entropy,
-            watched: false,
-        }
-    }
-
-    pub(super) async fn commit(&self, group: Group) -> Verdict {
-        let commit = Commit::alone(self.key.partition(PARTITIONS), group, self.now, &self.entropy);
-        self.store.commit(vec![commit]).await.remove(0).expect("it answers").verdicts[0]
-    }
-
-    /// The line's entries, and how many events the handler counted.
-    pub(super) async fn line(&self) -> (Vec<(Wait, u32)>, u64) {
-        let keys = vec![KeyLookup { key: self.key.clone(), parked: 32 }];
-        let lookup = Lookup { keys, ..Lookup::default() };
-        let found = self.store.lookup(vec![(self.key.partition(PARTITIONS), lookup)]).await.expect("it answers");
-        let found = &found[0].keys[0];
-        let bodies = found.parked.iter().map(|parked| ParkedBody::decode(&parked.body).expect("readable"));
-        let state = KeyRecord::decode(&found.record).expect("readable").state.unwrap_or_default();
-        (bodies.map(|body| (body.wait, body.attempts)).collect(), state["count"].as_u64().unwrap_or(0))
-    }
-
-    pub(super) async fn dead(&self) -> Vec<DeadRecord> {
-        let letters = self.store.dead_letters(true).await.expect("it answers");
-        letters.iter().map(|(_, letter)| DeadRecord::decode(&letter.body).expect("readable").0).collect()
-    }
-}
+use super::desk::{Desk, START};
+use super::rig::{RETAIN, accepting};
+use crate::flow::decide::{LOOK_AGAIN, Outcome};
+use crate::flow::route::Subject;
+use crate::spec::program::{Pipeline, UnknownVersion};
+use crate::store::record::{Class, Wait};
 
 fn version(version: u32) -> Wait {
     Wait::Version { event: "Counted".to_owned(), version }

@@ -6,7 +6,11 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+mod lanes;
+mod order;
+mod pages;
 mod person;
+mod release;
 mod versions;
 mod writes;
 
@@ -14,16 +18,20 @@ use super::dead;
 use super::emit::Destinations;
 use super::handle::{Handled, Run};
 use super::retry;
-use super::route::{Route, Routed, Subject, route};
+use super::route::{Routed, Subject};
 use super::story::Told;
 use crate::clock::Entropy;
 use crate::event::{ContentDigest, Event, Key, MarkId, Millis, RawEvent};
 use crate::mutant::{self, Mutant};
 use crate::spec::program::{Envelope, Pipeline, Subscription};
-use crate::store::record::{Class, DeadRecord, Failure, KeyRecord, OutboxBody, ParkedBody, Unreadable, Wait};
-use crate::store::{Condition, FoundKey, Group, Mark, MarkStatus, ParkedEvent, Write};
+use crate::store::record::{Class, DeadRecord, Failure, KeyRecord, OutboxBody, Wait};
+use crate::store::{FoundKey, Group, Mark, MarkStatus, Range};
+use lanes::Waiting;
+use pages::Pages;
+use release::Next;
 
-pub use person::{Hurried, discard};
+pub use lanes::{ahead_of, each, line, only};
+pub use person::{Hurried, discard, discard_letter};
 pub use versions::LOOK_AGAIN;
 
 /// How one delivery ended. `Ignored` and `Returned` never reach a decision.
@@ -71,13 +79,36 @@ pub struct Remembered {
 pub struct KeyWork<'a> {
     pub key: Option<&'a Key>,
     pub found: &'a FoundKey,
-    /// Its timer fired: see whether parked events are due.
+    /// The parts of its line that were read.
+    pub read: &'a [Range],
+    /// Bytes that are parked in its partition.
+    pub parked_bytes: u64,
+    /// Its timer fired, or the last decision asked for more: see whether parked events are due.
     pub attention: bool,
+    /// Of what is due one event runs, and no more.
+    pub alone: bool,
     /// Looked at beyond that: a person will not wait for its time.
     pub hurried: Option<Hurried>,
     pub items: Vec<(&'a Item, Remembered)>,
     /// An event that must not run, and why (it killed the process before).
     pub forced: Option<&'a (MarkId, Failure)>,
+}
+
+impl<'a> KeyWork<'a> {
+    /// Nothing but the key as it was found.
+    pub fn of(key: Option<&'a Key>, found: &'a FoundKey) -> Self {
+        Self {
+            key,
+            found,
+            read: &[],
+            parked_bytes: 0,
+            attention: false,
+            alone: false,
+            hurried: None,
+            items: Vec::new(),
+            forced: None,
+        }
+    }
 }
 
 /// What surrounds a decision.
@@ -106,6 +137,8 @@ pub struct Decision {
     pub group: Option<Group>,
     /// One per item, in order; the items without one wait for the next round.
     pub outcomes: Vec<Outcome>,
+    /// Parked events come first: what to read of the key's line for the next round, before any further item.
+    pub again: Option<Vec<Range>>,
     /// Events that left the park, and how.
     pub unparked: Vec<Outcome>,
     /// What is to be told of it once it is committed; only when it is watched.
@@ -121,10 +154,12 @@ pub struct Decision {
 const GROUP_BYTES: usize = 4 << 20;
 
 pub fn decide(env: &Env<'_>, work: &KeyWork<'_>) -> Decision {
-    let release = |draft: &mut Draft<'_>| if work.attention { draft.release() } else { Ok(()) };
     let draft = KeyRecord::decode(&work.found.record).and_then(|record| {
         let mut draft = Draft::new(env, work, Some(record));
-        release(&mut draft).map(|()| draft)
+        if work.attention {
+            draft.release()?;
+        }
+        Ok(draft)
     });
     let mut draft = draft.unwrap_or_else(|unreadable| {
         tracing::error!(pipeline = %env.pipeline.name, %unreadable, "events of one key are set aside");
@@ -133,13 +168,34 @@ pub fn decide(env: &Env<'_>, work: &KeyWork<'_>) -> Decision {
         draft
     });
     for (index, (item, remembered)) in work.items.iter().enumerate() {
-        if draft.bytes > GROUP_BYTES {
+        if draft.decision.again.is_some() || draft.bytes > GROUP_BYTES {
+            break;
+        }
+        // Those whose turn it is go before whatever arrives later.
+        let due = draft.due_lanes();
+        if !due.is_empty() && !mutant::on(Mutant::ArrivalsFirst) {
+            draft.decision.again = Some(due.iter().map(lanes::Lane::page).collect());
             break;
         }
         let outcome = draft.arrive(index, item, *remembered);
         draft.decision.outcomes.push(outcome);
     }
     draft.finish()
+}
+
+/// The event that [`decide`] would begin with, if that is known from what was read.
+pub fn first(env: &Env<'_>, work: &KeyWork<'_>) -> Option<MarkId> {
+    let record = KeyRecord::decode(&work.found.record).ok()?;
+    let mut draft = Draft::new(env, work, Some(record));
+    if work.attention {
+        match draft.next().ok()? {
+            Next::Run(waiting, _) => return Some(waiting.parked.mark),
+            Next::Read(_) => return None,
+            Next::Rest => {}
+        }
+    }
+    let (item, remembered) = work.items.first()?;
+    (remembered.event.is_none() && draft.due_lanes().is_empty()).then_some(item.routed.mark)
 }
 
 /// One run of one event: what it is remembered as, and what committing it takes.
@@ -154,8 +210,20 @@ struct Turn<'a> {
     owner: Option<usize>,
 }
 
+impl Turn<'_> {
+    /// When it was first parked.
+    fn since(&self, now: Millis) -> Millis {
+        match self.entry {
+            Entry::Release { waiting, .. } => waiting.body.since,
+            Entry::Arrival | Entry::Replay { .. } => now,
+        }
+    }
+}
+
 enum Runnable<'a> {
     Run(&'a Event, &'a Arc<Subscription>),
+    /// No subscription takes it; its number counts.
+    Count(&'a Event),
     /// It must not run, and why.
     SetAside(Option<&'a Event>, Failure),
 }
@@ -163,29 +231,48 @@ enum Runnable<'a> {
 impl<'a> Runnable<'a> {
     fn event(&self) -> Option<&'a Event> {
         match self {
-            Self::Run(event, _) => Some(event),
+            Self::Run(event, _) | Self::Count(event) => Some(event),
             Self::SetAside(event, _) => *event,
         }
     }
 
     fn runs(&self) -> bool {
-        matches!(self, Self::Run(..))
+        !matches!(self, Self::SetAside(..))
     }
 }
 
 #[derive(Clone, Copy)]
 enum Entry<'a> {
     Arrival,
-    Release {
-        order: u64,
-        since: Millis,
-        /// Its entry says that it waits for a version.
-        waits_for_version: bool,
-    },
-    Replay {
-        generation: u64,
-        record: &'a DeadRecord,
-    },
+    Release { waiting: &'a Waiting, way: Way },
+    Replay { generation: u64, record: &'a DeadRecord },
+}
+
+/// Why a parked event comes out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Way {
+    Turn,
+    /// It waited long enough.
+    Expired,
+    /// A person will not wait.
+    Hurried,
+}
+
+impl<'a> Entry<'a> {
+    /// What it waited for until now.
+    fn wait(&self) -> Option<&'a Wait> {
+        match self {
+            Self::Release { waiting, .. } => Some(&waiting.body.wait),
+            Self::Arrival | Self::Replay { .. } => None,
+        }
+    }
+
+    fn way(&self) -> Way {
+        match self {
+            Self::Release { way, .. } => *way,
+            Self::Arrival | Self::Replay { .. } => Way::Turn,
+        }
+    }
 }
 
 struct Draft<'a> {
@@ -195,10 +282,15 @@ struct Draft<'a> {
     /// The key's record cannot be read: it stays as it is, and its events are set aside.
     unreadable: Option<Failure>,
     group: Group,
-    /// The head of the line goes on waiting: nothing changes but when to look again.
-    postponed: bool,
+    pages: Pages<'a>,
+    /// What happened until then is let go.
+    let_go: Option<i64>,
+    /// Something blocks the key from here on.
+    stopped: bool,
     /// Bytes of what the group parks, sets aside and emits.
     bytes: usize,
+    /// Those of them that are parked.
+    parked_bytes: u64,
     /// Events of this batch that will be remembered when it commits.
     seen: HashMap<MarkId, ContentDigest>,
     decision: Decision,
@@ -212,58 +304,14 @@ impl<'a> Draft<'a> {
             record: record.unwrap_or_default(),
             unreadable: None,
             group: Group::default(),
-            postponed: false,
+            pages: Pages::new(work.read, &work.found.parked),
+            let_go: None,
+            stopped: false,
             bytes: 0,
+            parked_bytes: 0,
             seen: HashMap::new(),
             decision: Decision::default(),
         }
-    }
-
-    /// Runs the line of parked events from its head, as far as they are due.
-    fn release(&mut self) -> Result<(), Unreadable> {
-        self.record.book.blocked_until = None;
-        for parked in &self.work.found.parked {
-            let body = ParkedBody::decode(&parked.body)?;
-            if let Wait::Retry { due, .. } = body.wait
-                && due > self.env.now
-                && !self.work.hurried.is_some_and(|hurried| hurried.is(parked.mark, &body))
-            {
-                self.record.book.blocked_until = Some(due);
-                break;
-            }
-            let envelope = (self.env.envelope)(&body.raw.position.channel);
-            let waits_for_version = matches!(body.wait, Wait::Version { .. });
-            let entry = Entry::Release { order: parked.order, since: body.since, waits_for_version };
-            let outcome = match route(body.raw.clone(), self.env.pipeline, &envelope) {
-                Route::Ignore => {
-                    self.wait_for_handler(parked, body);
-                    break;
-                }
-                Route::Handle(routed) => self.turn(Turn {
-                    mark: parked.mark,
-                    content: parked.content,
-                    raw: &body.raw,
-                    subject: self.subject(&routed, parked.mark),
-                    entry,
-                    attempts: body.attempts,
-                    owner: None,
-                }),
-            };
-            if outcome == Outcome::Parked {
-                break;
-            }
-            self.decision.unparked.push(outcome);
-        }
-        Ok(())
-    }
-
-    /// A parked event whose subscription is gone stays, and is looked at again later.
-    fn wait_for_handler(&mut self, parked: &ParkedEvent, mut body: ParkedBody) {
-        let due = self.env.now.plus(std::time::Duration::from_secs(60));
-        body.wait = Wait::Retry { why: "no subscription handles its type any more".to_owned(), due };
-        self.group.conditions.push(Condition::Parked(parked.mark));
-        self.group.writes.push(Write::Park(ParkedEvent { body: body.encode(), ..parked.clone() }));
-        self.record.book.blocked_until = Some(due);
     }
 
     fn arrive(&mut self, index: usize, item: &Item, remembered: Remembered) -> Outcome {
@@ -283,7 +331,7 @@ impl<'a> Draft<'a> {
             }
             turn.mark = *id;
             turn.entry = Entry::Replay { generation: *generation, record };
-            return self.turn(turn);
+            return self.take_turn(turn);
         }
         if remembered.position.is_some() {
             return Outcome::Duplicate;
@@ -309,8 +357,14 @@ impl<'a> Draft<'a> {
             );
             turn.subject = Runnable::SetAside(turn.subject.event(), Failure::permanent("beyond_retain", message));
         }
-        if self.record.book.parked > 0 && turn.subject.runs() {
-            return self.park(&turn, Wait::Behind, 0);
+        self.take_turn(turn)
+    }
+
+    fn take_turn(&mut self, turn: Turn<'_>) -> Outcome {
+        if turn.subject.runs()
+            && let Some(outcome) = self.in_order(&turn)
+        {
+            return outcome;
         }
         self.turn(turn)
     }
@@ -325,7 +379,8 @@ impl<'a> Draft<'a> {
             (Subject::Keyed { event, .. }, Some((forced, failure))) if *forced == mark => {
                 Runnable::SetAside(Some(event), failure.clone())
             }
-            (Subject::Keyed { event, subscription, .. }, _) => Runnable::Run(event, subscription),
+            (Subject::Keyed { event, subscription: Some(subscription), .. }, _) => Runnable::Run(event, subscription),
+            (Subject::Keyed { event, subscription: None, .. }, _) => Runnable::Count(event),
         }
     }
 
@@ -335,7 +390,7 @@ impl<'a> Draft<'a> {
         }
         let upcast = match &turn.subject {
             Runnable::Run(event, subscription) => Some(subscription.newest).filter(|newest| *newest != event.version),
-            Runnable::SetAside(..) => None,
+            Runnable::Count(_) | Runnable::SetAside(..) => None,
         };
         let told = Told {
             outcome,
@@ -366,6 +421,7 @@ impl<'a> Draft<'a> {
         }
         let handled = match (&turn.subject, self.work.key) {
             (Runnable::SetAside(_, failure), _) => Handled::Failed(failure.clone()),
+            (Runnable::Count(_), _) => Handled::Skipped(Some("no subscription takes it; its number counts".to_owned())),
             (Runnable::Run(event, subscription), Some(key)) => {
                 let run = Run {
                     pipeline: self.env.pipeline,
@@ -379,7 +435,7 @@ impl<'a> Draft<'a> {
             }
             (Runnable::Run(..), None) => Handled::Failed(Failure::permanent("no_key", "the event has no key")),
         };
-        let attempts = turn.attempts + u32::from(turn.subject.runs());
+        let attempts = turn.attempts + u32::from(matches!(turn.subject, Runnable::Run(..)));
         let policy = &self.env.pipeline.retry;
         match handled {
             Handled::Done { state, emissions } => {
@@ -399,6 +455,7 @@ impl<'a> Draft<'a> {
                 self.tell(&turn, Outcome::Skipped, || why.unwrap_or_else(|| "`where` does not hold".to_owned()));
                 Outcome::Skipped
             }
+            Handled::WaitFor { kind, at } => self.asked_to_wait(&turn, kind, at),
             Handled::Retry { why, delay } if attempts < policy.attempts => {
                 let delay = delay.unwrap_or_else(|| retry::delay(policy, attempts, self.env.entropy.fraction()));
                 self.park(&turn, Wait::Retry { why, due: self.env.now.plus(delay) }, attempts)

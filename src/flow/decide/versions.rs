@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use super::{Draft, Entry, Env, Outcome, Runnable, Turn};
+use super::{Draft, Env, Outcome, Runnable, Turn};
 use crate::event::Millis;
 use crate::flow::validate::unknown_version;
 use crate::spec::program::UnknownVersion;
@@ -32,10 +32,7 @@ impl Draft<'_> {
         if self.env.pipeline.unknown_version == UnknownVersion::DeadLetter {
             return None;
         }
-        let since = match turn.entry {
-            Entry::Release { since, .. } => since,
-            Entry::Arrival | Entry::Replay { .. } => self.env.now,
-        };
+        let since = turn.since(self.env.now);
         let retain = self.env.pipeline.retain;
         if self.env.now < since.plus(retain) {
             let wait = Wait::Version { event: event.kind.clone(), version: event.version };

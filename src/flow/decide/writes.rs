@@ -4,9 +4,11 @@ use std::time::Duration;
 
 use super::super::dead;
 use super::super::emit::dead_letter_entry;
+use super::order::{happened, note_gap};
 use super::versions::next_look;
-use super::{Decision, Draft, Emission, Entry, Outcome, Turn};
+use super::{Decision, Draft, Emission, Entry, Outcome, Runnable, Turn, lanes};
 use crate::mutant::{self, Mutant};
+use crate::spec::program::OnFailure;
 use crate::store::record::{DeadRecord, Failure, How, OutboxBody, ParkedBody, Resolution, Wait};
 use crate::store::{Condition, MarkStatus, Nonce, ParkedEvent, Touch, Write};
 
@@ -25,15 +27,32 @@ impl Draft<'_> {
         self.condition(turn);
         self.seen.insert(turn.mark, turn.content);
         self.group.writes.push(Write::Mark { id: turn.mark, status, content: turn.content });
+        if status == MarkStatus::Done {
+            self.take_number(turn);
+            if let Runnable::Run(event, _) = &turn.subject {
+                self.record.book.handle(&event.kind);
+            }
+        }
         match turn.entry {
             Entry::Arrival => {}
-            Entry::Release { .. } => {
+            Entry::Release { waiting, .. } => {
+                self.record.book.leave(&waiting.body.wait);
                 self.record.book.parked = self.record.book.parked.saturating_sub(1);
                 self.group.writes.push(Write::Unpark { mark: turn.mark });
             }
-            Entry::Replay { record, .. } if status == MarkStatus::Done => self.close(turn, record, How::Replayed, None),
+            Entry::Replay { record, .. } if status == MarkStatus::Done => {
+                self.record.book.unblock(turn.mark);
+                self.close(turn, record, How::Replayed, None);
+            }
             // A replay that died again re-opens its record.
             Entry::Replay { .. } => {}
+        }
+    }
+
+    /// Its number, if it has one, is not waited for any more.
+    fn take_number(&mut self, turn: &Turn<'_>) {
+        if let (Some(number), Some(numbers)) = (self.number_of(turn.subject.event()), &mut self.record.book.numbers) {
+            numbers.take(number);
         }
     }
 
@@ -49,35 +68,44 @@ impl Draft<'_> {
         let now = self.env.now;
         self.tell(turn, Outcome::Parked, || match &wait {
             Wait::Retry { why, due } => format!("{why}; again in {}", in_words(due.since(now))),
-            Wait::Version { version, .. } => format!("until a program accepts version {version}"),
-            Wait::Behind => "behind an earlier event of its key".to_owned(),
+            wait => format!("waits {}", wait.what_for()),
         });
-        self.condition(turn);
-        self.seen.insert(turn.mark, turn.content);
-        let book = &mut self.record.book;
-        let (order, since) = match turn.entry {
-            Entry::Release { order, since, .. } => (order, since),
-            Entry::Arrival | Entry::Replay { .. } => {
-                book.parked += 1;
-                book.next_order += 1;
-                (book.next_order, self.env.now)
-            }
-        };
         let look = match &wait {
             Wait::Retry { due, .. } => Some(*due),
-            Wait::Version { .. } => Some(next_look(self.env, since)),
-            Wait::Behind => None,
+            Wait::Version { .. } => Some(next_look(self.env, turn.since(now))),
+            _ => None,
         };
         if let Some(look) = look {
             // The earliest of the line decides when to look again; its head is checked then.
-            book.blocked_until = Some(book.blocked_until.map_or(look, |until| until.min(look)));
+            let book = &mut self.record.book;
+            let known = book.blocked_until.filter(|_| book.line > 0);
+            book.blocked_until = Some(known.map_or(look, |until| until.min(look)));
+            self.stopped = true;
         }
-        if matches!((&wait, turn.entry), (Wait::Version { .. }, Entry::Release { waits_for_version: true, .. })) {
+        self.condition(turn);
+        self.seen.insert(turn.mark, turn.content);
+        if let (Wait::Version { .. }, Some(Wait::Version { .. })) = (&wait, turn.entry.wait()) {
             // Its entry says so already: only when to look again is written, however large the event.
-            self.postponed = true;
             return Outcome::Parked;
         }
+        if matches!(wait, Wait::After { .. }) {
+            self.take_number(turn);
+        }
+        let arrival = match turn.entry {
+            Entry::Release { waiting, .. } => {
+                self.record.book.leave(&waiting.body.wait);
+                lanes::arrival(waiting.parked.place)
+            }
+            Entry::Arrival | Entry::Replay { .. } => {
+                self.record.book.parked += 1;
+                self.record.book.arrivals += 1;
+                self.record.book.arrivals
+            }
+        };
+        self.record.book.enter(&wait);
+        self.pages.enter(lanes::lane(&wait));
         if let Entry::Replay { record, .. } = turn.entry {
+            self.record.book.unblock(turn.mark);
             self.close(turn, record, How::Parked, None);
         }
         if mutant::on(Mutant::ParkInMemory) {
@@ -85,9 +113,12 @@ impl Draft<'_> {
             self.group.writes.push(Write::Mark { id, status: MarkStatus::Done, content: turn.content });
             return Outcome::Parked;
         }
-        let body = ParkedBody { raw: turn.raw.clone(), wait, attempts, since }.encode();
+        let time = happened(turn.subject.event(), turn.raw);
+        let (place, also) = lanes::places(&wait, time, arrival, look.is_some());
+        let body = ParkedBody { raw: turn.raw.clone(), wait, attempts, since: turn.since(now) }.encode();
         self.bytes += body.len();
-        self.group.writes.push(Write::Park(ParkedEvent { mark: turn.mark, content: turn.content, order, body }));
+        self.parked_bytes += body.len() as u64;
+        self.group.writes.push(Write::Park(ParkedEvent { mark: turn.mark, content: turn.content, place, also, body }));
         Outcome::Parked
     }
 
@@ -98,9 +129,10 @@ impl Draft<'_> {
             Entry::Replay { record, .. } => record.first_dead_at,
             Entry::Arrival | Entry::Release { .. } => self.env.now,
         };
+        self.settle(turn, MarkStatus::Dead);
+        self.miss(turn, &failure);
         let record =
             dead::record(self.env, self.work.key, turn.raw, turn.subject.event(), failure, attempts, first_dead_at);
-        self.settle(turn, MarkStatus::Dead);
         let body = record.encode(&turn.raw.payload);
         self.bytes += body.len();
         self.group.writes.push(Write::Dead { id: turn.mark, body });
@@ -113,6 +145,33 @@ impl Draft<'_> {
         Outcome::Dead
     }
 
+    /// What an event that was set aside means for those that wait for it, or come after it.
+    pub(super) fn miss(&mut self, turn: &Turn<'_>, failure: &Failure) {
+        // It took another's identity or number, which says nothing of the other.
+        if matches!(&*failure.reason, "id_conflict" | "sequence_conflict") {
+            return;
+        }
+        self.take_number(turn);
+        // A person saw to it.
+        if failure.reason == "discarded" {
+            return;
+        }
+        let book = &mut self.record.book;
+        let subscriptions = &self.env.pipeline.subscriptions;
+        if let Some(event) = turn.subject.event()
+            && !book.handled.contains(&event.kind)
+            && (book.waiting.contains_key(&event.kind) || subscriptions.iter().any(|s| s.after.contains(&event.kind)))
+        {
+            book.dead.insert(event.kind.clone());
+        }
+        // These never had a turn that their successors could wait for.
+        let had_turn = !matches!(&*failure.reason, "late" | "buffer_full");
+        if had_turn && self.env.pipeline.on_failure == OnFailure::BlockKey && self.work.key.is_some() {
+            book.blocked_by.get_or_insert(turn.mark);
+            self.stopped = true;
+        }
+    }
+
     pub(super) fn emit(&mut self, owner: Option<usize>, entry: OutboxBody) {
         let body = entry.encode();
         self.bytes += body.len();
@@ -121,16 +180,18 @@ impl Draft<'_> {
     }
 
     pub(super) fn finish(mut self) -> Decision {
-        let book = &mut self.record.book;
-        if book.parked == 0 {
-            book.blocked_until = None;
-        }
-        // A line whose head is not waiting for a time wants attention at once.
-        let timer = (book.parked > 0).then(|| book.blocked_until.unwrap_or(self.env.now));
-        self.decision.timer = timer;
-        if self.group.writes.is_empty() && !self.postponed {
+        let before = self.record.book.timer;
+        note_gap(&mut self.record.book, self.env.now);
+        let timer = self.timer();
+        // Without a write the key is touched only to set its timer, which a look at it may have found too early.
+        let looked = self.work.attention && self.decision.again.is_none() && timer != before;
+        if self.group.writes.is_empty() && (!looked || self.unreadable.is_some()) {
+            self.decision.timer = before;
             return self.decision;
         }
+        self.record.book.timer = timer;
+        self.decision.timer = timer;
+        let stored = timer.filter(|_| !(mutant::on(Mutant::TimerInMemory) && self.record.book.line == 0));
         if let (Some(key), None) = (self.work.key, &self.unreadable) {
             let parks = self.group.writes.iter().any(|write| matches!(write, Write::Park(_)));
             let new = match self.work.found.nonce {
@@ -139,7 +200,8 @@ impl Draft<'_> {
                 _ => Nonce(self.env.entropy.fresh()),
             };
             let expected = self.work.found.nonce;
-            self.group.touch = Some(Touch { key: key.clone(), expected, new, record: self.record.encode(), timer });
+            self.group.touch =
+                Some(Touch { key: key.clone(), expected, new, record: self.record.encode(), timer: stored });
         }
         self.decision.bytes = self.bytes + self.group.touch.as_ref().map_or(0, |touch| touch.record.len());
         self.decision.group = Some(self.group);

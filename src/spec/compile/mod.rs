@@ -3,9 +3,12 @@
 
 mod channels;
 mod envelope;
+mod figures;
+mod limits;
 mod pipeline;
 mod project;
 mod reliability;
+mod reorder;
 mod scenarios;
 mod schemas;
 mod scripts;

@@ -1,14 +1,15 @@
-//! Retry, idempotency, dead letters, lag and limits; in a pipeline or as defaults for all.
+//! Retry, idempotency, waiting, dead letters and lag; in a pipeline or as defaults for all.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::super::document::Document;
-use super::super::locate::{NodePath, Step};
-use super::super::program::{IdentityBy, Limits, Retry, UnknownVersion};
-use super::super::{raw, units};
-use super::Context;
+use super::super::locate::NodePath;
+use super::super::program::{IdentityBy, OnFailure, Reorder, Retry, UnknownVersion};
+use super::super::raw;
 use super::channels::Place;
+use super::figures::Figures;
+use super::{Context, reorder};
 use crate::diagnostic::{Diagnostic, rules};
 
 const RETAIN: Duration = Duration::from_secs(7 * 24 * 3600);
@@ -23,6 +24,8 @@ pub struct Settings {
     max: Option<Duration>,
     by: Option<IdentityBy>,
     retain: Option<Duration>,
+    reorder: reorder::Said,
+    on_failure: Option<OnFailure>,
     unknown_version: Option<UnknownVersion>,
     pub lag: Option<Duration>,
     pub dead_letter: Option<(String, Place)>,
@@ -31,38 +34,45 @@ pub struct Settings {
 impl Settings {
     pub fn read(context: &mut Context<'_>, document: &Arc<Document>, base: &NodePath, raw: &raw::Reliability) -> Self {
         let mut settings = Self::default();
-        let mut reader = Reader { context, document };
+        let mut figures = Figures { context, document };
         if let Some(retry) = &raw.retry {
             let base = base.key("retry");
-            settings.attempts = reader
+            settings.attempts = figures
                 .within(retry.attempts, 1..=1000, &base.key("attempts"))
                 .and_then(|attempts| u32::try_from(attempts).ok());
-            settings.first = reader.duration(retry.first.as_ref(), &base.key("first"));
-            settings.max = reader.duration(retry.max.as_ref(), &base.key("max"));
+            settings.first = figures.duration(retry.first.as_ref(), &base.key("first"));
+            settings.max = figures.duration(retry.max.as_ref(), &base.key("max"));
             settings.factor = retry.factor.filter(|factor| {
                 let fine = (1.0..=100.0).contains(factor);
                 if !fine {
-                    reader.error("`factor` is from 1 to 100", &base.key("factor"));
+                    figures.error("`factor` is from 1 to 100", &base.key("factor"));
                 }
                 fine
             });
             if let (Some(first), Some(max)) = (settings.first, settings.max)
                 && first > max
             {
-                reader.error("`max` is shorter than `first`", &base.key("max"));
+                figures.error("`max` is shorter than `first`", &base.key("max"));
             }
         }
         if let Some(idempotency) = &raw.idempotency {
             let base = base.key("idempotency");
-            settings.retain = reader.duration(idempotency.retain.as_ref(), &base.key("retain"));
-            settings.by = idempotency.by.as_ref().and_then(|by| reader.identity(by, &base.key("by")));
+            settings.retain = figures.duration(idempotency.retain.as_ref(), &base.key("retain"));
+            settings.by = idempotency.by.as_ref().and_then(|by| identity(&mut figures, by, &base.key("by")));
         }
+        if let Some(reorder) = &raw.reorder {
+            settings.reorder = reorder::Said::read(&mut figures, &base.key("reorder"), reorder);
+        }
+        settings.on_failure = raw.on_failure.map(|choice| match choice {
+            raw::OnFailure::Continue => OnFailure::Continue,
+            raw::OnFailure::BlockKey => OnFailure::BlockKey,
+        });
         settings.unknown_version = raw.unknown_version.map(|choice| match choice {
             raw::UnknownVersion::DeadLetter => UnknownVersion::DeadLetter,
             raw::UnknownVersion::Park => UnknownVersion::Park,
         });
         if let Some(slo) = &raw.slo {
-            settings.lag = reader.duration(slo.lag.as_ref(), &base.key("slo").key("lag"));
+            settings.lag = figures.duration(slo.lag.as_ref(), &base.key("slo").key("lag"));
         }
         settings.dead_letter =
             raw.dead_letter.as_ref().map(|name| (name.clone(), Place::new(document, base.key("dead_letter"))));
@@ -79,6 +89,8 @@ impl Settings {
             max: self.max.or(defaults.max),
             by: self.by.or(defaults.by),
             retain: self.retain.or(defaults.retain),
+            reorder: self.reorder.or(defaults.reorder),
+            on_failure: self.on_failure.or(defaults.on_failure),
             unknown_version: self.unknown_version.or(defaults.unknown_version),
             lag: self.lag.or(defaults.lag),
             dead_letter: self.dead_letter.or_else(|| defaults.dead_letter.clone()),
@@ -91,6 +103,14 @@ impl Settings {
 
     pub fn identity(&self) -> IdentityBy {
         self.by.unwrap_or(IdentityBy::SourceAndId)
+    }
+
+    pub fn reorder(&self) -> Reorder {
+        self.reorder.reorder()
+    }
+
+    pub fn on_failure(&self) -> OnFailure {
+        self.on_failure.unwrap_or(OnFailure::Continue)
     }
 
     pub fn unknown_version(&self) -> UnknownVersion {
@@ -108,124 +128,45 @@ impl Settings {
         }
     }
 
-    /// Warns when an event can be forgotten while it is still being retried.
-    pub fn warn_if_forgotten(&self, context: &mut Context<'_>, document: &Document) {
-        let Some(message) = self.retry().outlasts(self.retain()) else { return };
+    /// Warns when an event can be forgotten while it is still being retried, or waits for another: where some do, or the
+    /// pipeline itself says how long.
+    pub fn warn_if_forgotten(
+        &self,
+        context: &mut Context<'_>,
+        document: &Document,
+        raw: &raw::Reliability,
+        waits: bool,
+    ) {
         let root = NodePath::default();
-        let said = if self.retain.is_some() { root.key("idempotency").key("retain") } else { root.key("retry") };
-        let span = document.at_key(&said);
-        let warning = Diagnostic::warning(rules::GUARANTEE, message).at(span);
-        context.push(warning.help("make `idempotency.retain` longer, or the retry schedule shorter"));
+        let retain = raw.idempotency.as_ref().filter(|said| said.retain.is_some());
+        let at = |other: NodePath| retain.map_or(other, |_| root.key("idempotency").key("retain"));
+        let timeout = raw.reorder.as_ref().is_some_and(|reorder| reorder.timeout.is_some());
+        let mut warn = |message: Option<String>, at: NodePath, help: &str| {
+            let Some(message) = message else { return };
+            context.push(Diagnostic::warning(rules::GUARANTEE, message).at(document.at_key(&at)).help(help));
+        };
+        warn(
+            self.retry().outlasts(self.retain()),
+            at(root.key("retry")),
+            "make `idempotency.retain` longer, or the retry schedule shorter",
+        );
+        if waits || timeout {
+            let message = self.reorder().outlasts(self.retain());
+            let said = if timeout { root.key("reorder").key("timeout") } else { root.key("subscriptions") };
+            warn(message, at(said), "make `idempotency.retain` longer, or `reorder.timeout` shorter");
+        }
     }
 }
 
-/// `serde_json` reads 128 levels and refuses more; state and emissions add an envelope to what a script may nest, and
-/// what was committed must be readable ever after.
-const MAX_DEPTH: usize = 100;
-
-pub fn limits(context: &mut Context<'_>, document: &Arc<Document>, raw: Option<&raw::Limits>) -> Limits {
-    let mut limits = Limits::default();
-    let Some(raw) = raw else { return limits };
-    let base = NodePath::default().key("limits");
-    let mut reader = Reader { context, document };
-    let sizes = [
-        (&raw.payload, "payload", &mut limits.payload_bytes),
-        (&raw.string, "string", &mut limits.string_bytes),
-        (&raw.state, "state", &mut limits.state_bytes),
-    ];
-    for (text, key, limit) in sizes {
-        if let Some(size) = reader.size(text.as_ref(), &base.key(key)) {
-            *limit = size;
-        }
-    }
-    match raw.depth.map(usize::try_from) {
-        None => {}
-        Some(Ok(depth)) if (1..=MAX_DEPTH).contains(&depth) => limits.depth = depth,
-        Some(_) => {
-            let message = format!(
-                "`depth` is from 1 to {MAX_DEPTH}: JSON is read to 128 levels, and what is stored or emitted nests deeper than \
-                 the data within"
-            );
-            reader.error(&message, &base.key("depth"));
-        }
-    }
-    let counts = [
-        (raw.call_depth, "call_depth", 1..=128, &mut limits.call_depth),
-        (raw.items, "items", 1..=10_000_000, &mut limits.collection_items),
-    ];
-    for (count, key, range, limit) in counts {
-        if let Some(count) = reader.within(count, range, &base.key(key)).and_then(|c| usize::try_from(c).ok()) {
-            *limit = count;
-        }
-    }
-    if let Some(operations) = reader.within(raw.operations, 1..=1_000_000_000, &base.key("operations")) {
-        limits.operations = operations;
-    }
-    if let Some(wall) = reader.duration(raw.wall.as_ref(), &base.key("wall")) {
-        limits.wall = wall;
-    }
-    limits
-}
-
-struct Reader<'r, 'c> {
-    context: &'r mut Context<'c>,
-    document: &'r Arc<Document>,
-}
-
-impl Reader<'_, '_> {
-    fn error(&mut self, message: &str, path: &NodePath) {
-        self.context.error(rules::BAD_VALUE, message, self.document, path);
-    }
-
-    fn duration(&mut self, text: Option<&raw::Human>, path: &NodePath) -> Option<Duration> {
-        self.parsed(text, path, units::duration)
-    }
-
-    fn size(&mut self, text: Option<&raw::Human>, path: &NodePath) -> Option<usize> {
-        self.parsed(text, path, units::size)
-    }
-
-    fn parsed<T>(
-        &mut self,
-        text: Option<&raw::Human>,
-        path: &NodePath,
-        parse: fn(&str) -> Result<T, String>,
-    ) -> Option<T> {
-        let expanded = self.context.expand(&text?.0, self.document, path)?;
-        if !expanded.known {
-            return None;
-        }
-        let parsed = parse(&expanded.value);
-        // What a variable holds is never shown.
-        let told = parsed
-            .map_err(|why| if expanded.literal { why } else { "what this expands to cannot be read here".into() });
-        self.context.checked(told, self.document, path)
-    }
-
-    fn within(&mut self, number: Option<u64>, range: std::ops::RangeInclusive<u64>, path: &NodePath) -> Option<u64> {
-        let number = number?;
-        if range.contains(&number) {
-            return Some(number);
-        }
-        let key = path.0.last().map(|step| match step {
-            Step::Key(key) => key.clone(),
-            Step::Index(index) => index.to_string(),
-        });
-        let message = format!("`{}` is from {} to {}", key.unwrap_or_default(), range.start(), range.end());
-        self.error(&message, path);
-        None
-    }
-
-    fn identity(&mut self, by: &[String], path: &NodePath) -> Option<IdentityBy> {
-        let mut by: Vec<&str> = by.iter().map(String::as_str).collect();
-        by.sort_unstable();
-        match by.as_slice() {
-            ["id", "source"] => Some(IdentityBy::SourceAndId),
-            ["id"] => Some(IdentityBy::Id),
-            _ => {
-                self.error("an event is identified by `[source, id]` or `[id]`", path);
-                None
-            }
+fn identity(figures: &mut Figures<'_, '_>, by: &[String], path: &NodePath) -> Option<IdentityBy> {
+    let mut by: Vec<&str> = by.iter().map(String::as_str).collect();
+    by.sort_unstable();
+    match by.as_slice() {
+        ["id", "source"] => Some(IdentityBy::SourceAndId),
+        ["id"] => Some(IdentityBy::Id),
+        _ => {
+            figures.error("an event is identified by `[source, id]` or `[id]`", path);
+            None
         }
     }
 }

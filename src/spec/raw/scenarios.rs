@@ -1,13 +1,14 @@
 //! What users write into `*.test.yaml`.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
-use schemars::JsonSchema;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
+use serde::de::{self, Deserializer, MapAccess, Visitor};
 use serde_yaml::Value;
 
-use super::values;
-use super::{Human, Orders};
+use super::super::values::{self, Human};
 
 /// Scenarios for `sluice test`: events that come, and what must have become of them.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
@@ -95,6 +96,57 @@ pub struct Explore {
     /// Play the given order once for each moment at which the process could die, and go on after it.
     #[schemars(extend("default" = false))]
     pub crashes: Option<bool>,
+}
+
+/// `all`, or `{ sample: 200, seed: 1 }`.
+#[derive(Debug)]
+pub enum Orders {
+    All,
+    Sample(Sample),
+}
+
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+#[schemars(extend("required" = ["sample"]))]
+pub struct Sample {
+    /// How many orders.
+    #[schemars(range(min = 1, max = 100_000))]
+    pub sample: Option<u64>,
+    /// Another seed is another sample.
+    #[schemars(extend("default" = 1))]
+    pub seed: Option<u64>,
+}
+
+impl<'de> Deserialize<'de> for Orders {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Either;
+        impl<'de> Visitor<'de> for Either {
+            type Value = Orders;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("`all`, or `{ sample: 200, seed: 1 }`")
+            }
+
+            fn visit_str<E: de::Error>(self, word: &str) -> Result<Orders, E> {
+                if word == "all" { Ok(Orders::All) } else { Err(E::unknown_variant(word, &["all"])) }
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Orders, A::Error> {
+                Sample::deserialize(de::value::MapAccessDeserializer::new(map)).map(Orders::Sample)
+            }
+        }
+        deserializer.deserialize_any(Either)
+    }
+}
+
+impl JsonSchema for Orders {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Orders".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "oneOf": [{ "enum": ["all"] }, Sample::json_schema(generator)] })
+    }
 }
 
 #[derive(Debug, Default, Deserialize, JsonSchema)]

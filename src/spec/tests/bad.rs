@@ -28,7 +28,7 @@ fn keys_and_shapes() {
             ("a misspelt key that is required", Project::new().swap("subscriptions", "subscription")),
             ("an unknown policy", Project::new().and("unknown_version: prak\n")),
             ("a misspelt key deep inside", Project::new().and("retry: { atempts: 3 }\n")),
-            ("a key of a later release", Project::new().swap("    handler", "    after: [X]\n    handler")),
+            ("a key of nothing there is", Project::new().swap("    handler", "    until: [X]\n    handler")),
             (
                 "all that is wrong at once",
                 Project::new().and("retry: { first: [1], factor: x }\npartitions: many\ncolour: red\n"),

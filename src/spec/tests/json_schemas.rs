@@ -186,6 +186,21 @@ fn bad() -> Vec<(&'static str, Project)> {
         ("two ways to a field", channel("{ local: {}, envelope: { map: { type: { path: .a, value: B } } } }")),
         ("an unknown way to a field", channel("{ local: {}, envelope: { map: { type: { from: .a } } } }")),
         ("an unknown policy", more("unknown_version: prak\n")),
+        ("after no list", pipeline("    handler", "    after: OrderPaid\n    handler")),
+        ("after a type twice", pipeline("    handler", "    after: [OrderPaid, OrderPaid]\n    handler")),
+        ("after what is no type", pipeline("    handler", "    after: [a type]\n    handler")),
+        ("a sequence by nothing", more("sequence: { first: 1 }\n")),
+        ("a sequence by an id", more("sequence: { by: id }\n")),
+        ("another first", more("sequence: { by: data.seq, first: some }\n")),
+        ("half a first", more("sequence: { by: data.seq, first: 1.5 }\n")),
+        ("held for no time that is said", more("resequence: { by: time }\n")),
+        ("held by no time", more("resequence: { by: id, hold: 5s }\n")),
+        ("an unknown end of waiting", more("reorder: { on_timeout: advnce }\n")),
+        ("room for none", more("reorder: { max_parked_per_key: 0 }\n")),
+        ("room for too many", more("reorder: { max_parked_per_key: 1000001 }\n")),
+        ("room for no bytes", more("reorder: { max_parked_bytes: 0 }\n")),
+        ("an unknown way to fail", more("on_failure: stop\n")),
+        ("a default of one pipeline", main("defaults: { sequence: { by: data.seq } }\n")),
         ("no address", main("admin: { listen: here }\n")),
         ("scenarios of nothing", scenarios("pipelines: [p.yaml]\n")),
         ("scenarios of no pipeline", scenarios(&SCENARIOS.replace("[p.yaml]", "[]"))),
@@ -247,6 +262,11 @@ fn the_defaults_they_tell_are_those_that_hold() {
     let mut told = defaults(&json_schema(FileKind::Pipeline)).expect("defaults");
     assert_eq!(told["retry"]["attempts"], 5);
     told.as_object_mut().expect("a map").remove("subscriptions");
+    // Numbers are counted only where a pipeline says so.
+    let first = &told.as_object_mut().expect("a map").remove("sequence").expect("defaults")["first"];
+    let sequence = |text: &str| Project::new().and(text).program().pipelines[0].sequence.clone();
+    let spelt = sequence(&format!("sequence: {{ by: data.seq, first: {first} }}\n"));
+    assert!(spelt.is_some() && spelt == sequence("sequence: { by: data.seq }\n"));
     let said =
         told.as_object().expect("a map").iter().map(|(key, value)| format!("{key}: {value}\n")).collect::<String>();
     let spelt = Project::new().and(&said).program();
@@ -287,6 +307,8 @@ static PATTERNS: LazyLock<BTreeMap<&str, Schema>> = LazyLock::new(|| {
         values::CHANNEL,
         values::EVENT,
         values::FIELD_PATH,
+        values::MEMBER_PATH,
+        values::EVENT_TIME,
         values::SUBJECT,
         values::STREAM,
         values::SIZE,
@@ -305,7 +327,7 @@ proptest::proptest! {
     #[test]
     fn patterns_say_what_the_loader_says(
         name in "[aZ0_.! -]{0,4}",
-        path in "(data|headers|id|source|x)?[.a ]{0,5}",
+        path in "(data|headers|id|source|time|x)?[.a ]{0,5}",
         subject in "([a.*> ]|\\{(type|x)\\}?){0,5}",
         stream in "[a.*>/ ]{0,3}",
         duration in "([0-9]?(ms|s|m|h|d|w|[x.])?){0,3}",
@@ -315,6 +337,8 @@ proptest::proptest! {
         assert_eq!(matches(values::CHANNEL, &name), names::channel(&name).is_ok(), "channel {name:?}");
         assert_eq!(matches(values::EVENT, &name), names::event(&name).is_ok(), "event {name:?}");
         assert_eq!(matches(values::FIELD_PATH, &path), names::field_path(&path).is_ok(), "path {path:?}");
+        assert_eq!(matches(values::MEMBER_PATH, &path), names::member_path(&path).is_ok(), "member {path:?}");
+        assert_eq!(matches(values::EVENT_TIME, &path), names::event_time(&path).is_ok(), "time {path:?}");
         assert_eq!(matches(values::SUBJECT, &subject), names::subject(&subject).is_ok(), "subject {subject:?}");
         assert_eq!(matches(values::STREAM, &stream), names::stream(&stream).is_ok(), "stream {stream:?}");
         assert_eq!(matches(values::SIZE, &size), units::size(&size).is_ok(), "size {size:?}");

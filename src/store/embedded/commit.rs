@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::counts::Counts;
 use super::{Commit, Committed, Connection, Slots, StoreError, contract, database, lookup, params};
 use crate::database::OptionalExtension as _;
 use crate::event::{Key, MarkId, Millis};
@@ -37,16 +38,16 @@ pub fn commit(
         ))));
     }
     let generations = rotate(connection, slot, commit.now, retain)?;
-    let mut partition = Partition { connection, slot, generations, outbox_seq: 0, outbox_len: 0 };
+    let mut partition = Partition { connection, slot, generations, counts: Counts::default() };
     // All are judged before the first is written.
     let verdicts: Vec<Verdict> =
         commit.groups.iter().map(|group| partition.judge(group)).collect::<database::Result<_>>()?;
     partition.count(writer, known + 1, commit.now)?;
-    let (outbox_before, len_before) = connection
-        .prepare_cached("SELECT outbox_seq, outbox_len FROM slots WHERE slot = ?1")?
-        .query_row([slot], |row| Ok((lookup::unsigned(row, 0)?, lookup::unsigned(row, 1)?)))?;
-    let sequence = if lacks(Check::OutboxSequence) { len_before } else { outbox_before };
-    (partition.outbox_seq, partition.outbox_len) = (sequence, len_before);
+    let before = Counts::read(connection, slot)?;
+    partition.counts = before;
+    if lacks(Check::OutboxSequence) {
+        partition.counts.outbox_seq = before.outbox_len;
+    }
     for number in &commit.cleared {
         partition.clear(*number)?;
     }
@@ -58,12 +59,10 @@ pub fn commit(
             partition.write(group)?;
         }
     }
-    if (partition.outbox_seq, partition.outbox_len) != (outbox_before, len_before) {
-        connection
-            .prepare_cached("UPDATE slots SET outbox_seq = ?2, outbox_len = ?3 WHERE slot = ?1")?
-            .execute(params![slot, partition.outbox_seq.cast_signed(), partition.outbox_len.cast_signed()])?;
+    if partition.counts != before {
+        partition.counts.write(connection, slot)?;
     }
-    Ok(Ok(Committed { verdicts, outbox_before, outbox_len: partition.outbox_len }))
+    Ok(Ok(Committed { verdicts, outbox_before: before.outbox_seq, outbox_len: partition.counts.outbox_len }))
 }
 
 pub fn returned(connection: &Connection, slot: i64, event: &MarkId) -> database::Result<()> {
@@ -126,8 +125,7 @@ struct Partition<'c> {
     connection: &'c Connection,
     slot: i64,
     generations: Vec<i64>,
-    outbox_seq: u64,
-    outbox_len: u64,
+    counts: Counts,
 }
 
 impl Partition<'_> {
@@ -209,11 +207,11 @@ impl Partition<'_> {
                 Write::Park(parked) => self.park(key.as_ref(), &parked)?,
                 Write::Unpark { mark } => self.unpark(&mark)?,
                 Write::Emit(body) => {
-                    self.outbox_seq += 1;
-                    self.outbox_len += 1;
+                    self.counts.outbox_seq += 1;
+                    self.counts.outbox_len += 1;
                     self.connection.prepare_cached("INSERT INTO outbox VALUES (?1, ?2, ?3)")?.execute(params![
                         self.slot,
-                        self.outbox_seq.cast_signed(),
+                        self.counts.outbox_seq.cast_signed(),
                         &*body
                     ])?;
                 }
@@ -241,26 +239,34 @@ impl Partition<'_> {
             .map(drop)
     }
 
-    fn park(&self, key: Option<&Key>, parked: &ParkedEvent) -> database::Result<()> {
-        let key = key.map_or("", Key::as_str);
+    fn park(&mut self, key: Option<&Key>, parked: &ParkedEvent) -> database::Result<()> {
+        self.unpark(&parked.mark)?;
+        let also = parked.also.filter(|_| !lacks(Check::SecondPlace));
+        self.counts.parked_bytes += parked.body.len() as u64;
         self.connection
-            .prepare_cached("INSERT OR REPLACE INTO parked VALUES (?1, ?2, ?3, ?4, ?5, ?6)")?
+            .prepare_cached("INSERT INTO parked VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)")?
             .execute(params![
                 self.slot,
                 parked.mark.0,
-                key,
-                parked.order.cast_signed(),
+                key.map_or("", Key::as_str),
+                parked.place.0,
+                also.map(|place| place.0),
                 parked.content.0,
                 &*parked.body
             ])
             .map(drop)
     }
 
-    fn unpark(&self, mark: &MarkId) -> database::Result<()> {
-        self.connection
-            .prepare_cached("DELETE FROM parked WHERE slot = ?1 AND mark = ?2")?
-            .execute(params![self.slot, mark.0])
-            .map(drop)
+    fn unpark(&mut self, mark: &MarkId) -> database::Result<()> {
+        let gone = self
+            .connection
+            .prepare_cached("DELETE FROM parked WHERE slot = ?1 AND mark = ?2 RETURNING length(body)")?
+            .query_row(params![self.slot, mark.0], |row| lookup::unsigned(row, 0))
+            .optional()?;
+        if !lacks(Check::CountedDown) {
+            self.counts.parked_bytes = self.counts.parked_bytes.saturating_sub(gone.unwrap_or(0));
+        }
+        Ok(())
     }
 
     fn clear(&mut self, number: u64) -> database::Result<()> {
@@ -268,7 +274,7 @@ impl Partition<'_> {
             .connection
             .prepare_cached("DELETE FROM outbox WHERE slot = ?1 AND number = ?2")?
             .execute(params![self.slot, number.cast_signed()])?;
-        self.outbox_len = self.outbox_len.saturating_sub(gone as u64);
+        self.counts.outbox_len = self.counts.outbox_len.saturating_sub(gone as u64);
         Ok(())
     }
 

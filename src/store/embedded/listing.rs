@@ -3,8 +3,6 @@
 use super::super::listing::PAGE;
 use super::{Connection, Cursor, Key, KeysPage, MarkId, ParkedAt, Slots, Which, database, lookup, params};
 use crate::database::OptionalExtension as _;
-use crate::event::ContentDigest;
-use crate::store::ParkedEvent;
 
 pub fn keys(connection: &Connection, slots: Slots, which: Which, from: &Cursor) -> database::Result<KeysPage> {
     let mut page = connection.prepare_cached(match which {
@@ -25,16 +23,17 @@ pub fn keys(connection: &Connection, slots: Slots, which: Which, from: &Cursor) 
 
 pub fn parked(connection: &Connection, slots: Slots, id: &MarkId) -> database::Result<Option<ParkedAt>> {
     let mut find = connection.prepare_cached(
-        "SELECT key, content, place, body, (SELECT count(*) FROM parked AS other WHERE other.slot = found.slot AND \
-         other.key = found.key AND (other.place, other.mark) < (found.place, found.mark)) \
+        "SELECT key, content, place, also, body, \
+         (SELECT count(*) FROM parked AS other WHERE other.slot = found.slot AND other.key = found.key \
+          AND (other.place, other.mark) < (found.place, found.mark)) + \
+         (SELECT count(*) FROM parked AS other WHERE other.slot = found.slot AND other.key = found.key \
+          AND other.also IS NOT NULL AND (other.also, other.mark) < (found.place, found.mark)) \
          FROM parked AS found WHERE slot = ?1 AND mark = ?2",
     )?;
     for (partition, slot) in slots.each() {
         let found = find.query_row(params![slot, id.0], |row| {
-            let (key, content): (String, _) = (row.get(0)?, ContentDigest(row.get(1)?));
-            let (order, body) = (lookup::unsigned(row, 2)?, lookup::bytes(row, 3)?);
-            let event = ParkedEvent { mark: *id, content, order, body };
-            Ok(Key::new(&key).map(|key| (key, event, lookup::unsigned(row, 4))))
+            let (key, event): (String, _) = (row.get(0)?, lookup::event(*id, row, 1)?);
+            Ok(Key::new(&key).map(|key| (key, event, lookup::unsigned(row, 5))))
         });
         if let Some((key, event, before)) = found.optional()?.flatten() {
             return Ok(Some(ParkedAt { partition, key, before: before?, event }));

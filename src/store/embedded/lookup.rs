@@ -3,21 +3,20 @@
 use super::{Bytes, Connection, DeadLetter, Found, Lookup, MarkId, Row, database, params};
 use crate::database::OptionalExtension as _;
 use crate::event::{ChannelName, ContentDigest, Key};
-use crate::store::{FoundKey, Mark, MarkStatus, Nonce, ParkedEvent};
+use crate::store::{FoundKey, KeyLookup, Mark, MarkStatus, Nonce, ParkedEvent, Place, Range};
 
-/// Bytes of a key's parked events in one answer; one event goes over it.
+/// Bytes of a part of a line in one answer; one event goes over it.
 const PARKED_BYTES: usize = 4 << 20;
 
 pub fn look(connection: &Connection, slot: i64, lookup: &Lookup) -> database::Result<Found> {
     let generations = if lookup.marks.is_empty() { Vec::new() } else { generations(connection, slot)? };
     Ok(Found {
         marks: lookup.marks.iter().map(|id| mark(connection, slot, &generations, id)).collect::<Result<_, _>>()?,
-        keys: lookup
-            .keys
-            .iter()
-            .map(|asked| key(connection, slot, &asked.key, asked.parked))
-            .collect::<Result<_, _>>()?,
+        keys: lookup.keys.iter().map(|asked| key(connection, slot, asked)).collect::<Result<_, _>>()?,
         dead: lookup.dead.iter().map(|id| dead(connection, slot, id)).collect::<Result<_, _>>()?,
+        parked_bytes: connection
+            .prepare_cached("SELECT parked_bytes FROM slots WHERE slot = ?1")?
+            .query_row([slot], |row| unsigned(row, 0))?,
     })
 }
 
@@ -50,47 +49,50 @@ pub fn mark(connection: &Connection, slot: i64, generations: &[i64], id: &MarkId
     Ok(None)
 }
 
-fn key(connection: &Connection, slot: i64, key: &Key, parked: usize) -> database::Result<FoundKey> {
+fn key(connection: &Connection, slot: i64, asked: &KeyLookup) -> database::Result<FoundKey> {
     let record = connection
         .prepare_cached("SELECT nonce, record FROM records WHERE slot = ?1 AND key = ?2")?
-        .query_row(params![slot, key.as_str()], |row| Ok((Nonce(row.get(0)?), bytes(row, 1)?)))
+        .query_row(params![slot, asked.key.as_str()], |row| Ok((Nonce(row.get(0)?), bytes(row, 1)?)))
         .optional()?;
     let (nonce, record) = record.unzip();
-    Ok(FoundKey { nonce, record: record.unwrap_or_default(), parked: line(connection, slot, key, None, parked)? })
+    let parked = asked.line.iter().map(|part| line(connection, slot, &asked.key, *part));
+    Ok(FoundKey { nonce, record: record.unwrap_or_default(), parked: parked.collect::<Result<_, _>>()? })
 }
 
-/// A key's parked events behind this place, without one from its head.
-pub fn line(
-    connection: &Connection,
-    slot: i64,
-    key: &Key,
-    after: Option<u64>,
-    most: usize,
-) -> database::Result<Vec<ParkedEvent>> {
+/// A part of a key's line.
+pub fn line(connection: &Connection, slot: i64, key: &Key, part: Range) -> database::Result<Vec<ParkedEvent>> {
     let mut line = Vec::new();
-    if most == 0 {
+    if part.limit == 0 {
         return Ok(line);
     }
+    // Two walks along two indexes, merged as they go: no more rows are read than are taken.
     let mut parked = connection.prepare_cached(
-        "SELECT mark, content, place, body FROM parked WHERE slot = ?1 AND key = ?2 AND place > ?3 ORDER BY place, mark",
+        "SELECT mark, content, place, also, body, place AS at FROM parked \
+         WHERE slot = ?1 AND key = ?2 AND place BETWEEN ?3 AND ?4 UNION ALL \
+         SELECT mark, content, place, also, body, also AS at FROM parked \
+         WHERE slot = ?1 AND key = ?2 AND also BETWEEN ?3 AND ?4 ORDER BY at, mark",
     )?;
-    // Places begin at 0, and the contract keeps them far below what is negative here.
-    let after = after.map_or(-1, u64::cast_signed);
-    let mut rows = parked.query(params![slot, key.as_str(), after])?;
+    let mut rows = parked.query(params![slot, key.as_str(), part.from.0, part.to.0])?;
     let mut weight = 0;
     while let Some(row) = rows.next()? {
-        let body = bytes(row, 3)?;
-        weight += body.len();
+        let event = event(MarkId(row.get(0)?), row, 1)?;
+        weight += event.body.len();
         if !line.is_empty() && weight > PARKED_BYTES {
             break;
         }
-        let (mark, content) = (MarkId(row.get(0)?), ContentDigest(row.get(1)?));
-        line.push(ParkedEvent { mark, content, order: unsigned(row, 2)?, body });
-        if line.len() == most {
+        line.push(event);
+        if line.len() == part.limit {
             break;
         }
     }
     Ok(line)
+}
+
+/// Of `content, place, also, body`, from the first of these columns on.
+pub fn event(mark: MarkId, row: &Row<'_>, first: usize) -> database::Result<ParkedEvent> {
+    let (content, place) = (ContentDigest(row.get(first)?), Place(row.get(first + 1)?));
+    let also = row.get::<_, Option<_>>(first + 2)?.map(Place);
+    Ok(ParkedEvent { mark, content, place, also, body: bytes(row, first + 3)? })
 }
 
 pub fn dead(connection: &Connection, slot: i64, id: &MarkId) -> database::Result<Option<DeadLetter>> {

@@ -1,6 +1,7 @@
 //! The store in the project's own database. Its tables are described in `src/database/schema.sql`.
 
 mod commit;
+mod counts;
 mod listing;
 mod lookup;
 mod opening;
@@ -14,7 +15,7 @@ use futures_util::future::{BoxFuture, FutureExt as _};
 
 use super::{
     Answer, Census, Commit, Committed, Cursor, DeadLetter, Found, KeysPage, Lookup, Opened, OutboxEntry, ParkedAt,
-    ParkedEvent, SILENT_FOR, Store, StoreError, Timer, Which, WriterId, contract,
+    ParkedEvent, Range, SILENT_FOR, Store, StoreError, Timer, Which, WriterId, contract,
 };
 use crate::clock::Clock;
 use crate::database::{self, Connection, Database, Row, Trouble, params};
@@ -359,13 +360,13 @@ impl Store for EmbeddedStore {
         self.read(move |connection, slots| listing::keys(connection, slots, which, &from))
     }
 
-    fn line(&self, partition: Partition, key: &Key, after: Option<u64>, limit: usize) -> Answer<'_, Vec<ParkedEvent>> {
+    fn line(&self, partition: Partition, key: &Key, part: Range) -> Answer<'_, Vec<ParkedEvent>> {
         let slot = match self.slots().and_then(|slots| slots.of_partition(partition)) {
             Ok(slot) => slot,
             Err(error) => return std::future::ready(Err(error)).boxed(),
         };
         let key = key.clone();
-        self.read(move |connection, _| lookup::line(connection, slot, &key, after, limit))
+        self.read(move |connection, _| lookup::line(connection, slot, &key, part))
     }
 
     fn parked(&self, id: MarkId) -> Answer<'_, Option<ParkedAt>> {

@@ -104,7 +104,7 @@ fn make(connection: &Connection, pipeline: &str, partitions: u16, vector: &str) 
     )?;
     let id = connection.last_insert_rowid();
     for (_, slot) in Slots::of(id, partitions).each() {
-        connection.execute("INSERT INTO slots VALUES (?1, 0, 0)", [slot])?;
+        connection.execute("INSERT INTO slots VALUES (?1, 0, 0, 0)", [slot])?;
     }
     Ok(id)
 }

@@ -16,7 +16,7 @@ use super::contract;
 use super::listing::PAGE;
 use super::{
     Answer, Census, Commit, Committed, Cursor, DeadLetter, Durability, Found, KeysPage, Lookup, Opened, OutboxEntry,
-    ParkedAt, ParkedEvent, SILENT_FOR, Store, StoreError, Timer, Which, WriterId,
+    ParkedAt, ParkedEvent, Range, SILENT_FOR, Store, StoreError, Timer, Which, WriterId,
 };
 use crate::event::{ChannelName, Key, MarkId, Millis, Partition};
 
@@ -264,8 +264,8 @@ impl Store for MemoryStore {
         })
     }
 
-    fn line(&self, partition: Partition, key: &Key, after: Option<u64>, limit: usize) -> Answer<'_, Vec<ParkedEvent>> {
-        self.now(|data| Ok(data.at(partition)?.line(key, after, limit)))
+    fn line(&self, partition: Partition, key: &Key, part: Range) -> Answer<'_, Vec<ParkedEvent>> {
+        self.now(|data| Ok(data.at(partition)?.line(key, part)))
     }
 
     fn parked(&self, id: MarkId) -> Answer<'_, Option<ParkedAt>> {

@@ -9,7 +9,7 @@ use crate::event::{ChannelName, ContentDigest, Key, MarkId, Millis, Partition};
 use crate::mutant::{self, Mutant};
 use crate::store::{
     Census, Commit, Committed, Condition, DeadLetter, Found, FoundKey, Group, Lookup, Mark, MarkStatus, Nonce,
-    OutboxEntry, ParkedEvent, StoreError, Timer, Touch, Verdict, Which, Write, WriterId,
+    OutboxEntry, ParkedEvent, Place, Range, StoreError, Timer, Touch, Verdict, Which, Write, WriterId,
 };
 
 /// Bytes of a key's parked events in one answer; one event goes over it.
@@ -21,7 +21,8 @@ pub(super) struct PartitionData {
     generations: Vec<Generation>,
     records: HashMap<Key, (Nonce, Bytes)>,
     parked: HashMap<MarkId, ParkedEvent>,
-    lines: HashMap<Key, BTreeSet<(u64, MarkId)>>,
+    parked_bytes: u64,
+    lines: HashMap<Key, BTreeSet<(Place, MarkId)>>,
     timers: BTreeMap<Key, Millis>,
     outbox: BTreeMap<u64, Bytes>,
     outbox_seq: u64,
@@ -39,15 +40,16 @@ struct Generation {
 
 impl PartitionData {
     pub fn lookup(&self, lookup: &Lookup) -> Found {
-        let key = |key: &Key, parked: usize| {
-            let parked = self.line(key, None, parked);
+        let key = |key: &Key, line: &[Range]| {
+            let parked = line.iter().map(|part| self.line(key, *part)).collect();
             let (nonce, record) = self.records.get(key).cloned().unzip();
             FoundKey { nonce, record: record.unwrap_or_default(), parked }
         };
         Found {
             marks: lookup.marks.iter().map(|id| self.mark(id)).collect(),
-            keys: lookup.keys.iter().map(|asked| key(&asked.key, asked.parked)).collect(),
+            keys: lookup.keys.iter().map(|asked| key(&asked.key, &asked.line)).collect(),
             dead: lookup.dead.iter().map(|id| self.dead_letter(id)).collect(),
+            parked_bytes: self.parked_bytes,
         }
     }
 
@@ -104,6 +106,10 @@ impl PartitionData {
             }
             Condition::Owed(number) => self.outbox.contains_key(number),
         };
+        let released = group.conditions.iter().any(|condition| matches!(condition, Condition::Parked(_)));
+        if released && mutant::on(Mutant::ReleaseUnconditionally) {
+            return Verdict::Committed;
+        }
         if fresh && group.conditions.iter().all(holds) { Verdict::Committed } else { Verdict::Stale }
     }
 
@@ -143,16 +149,20 @@ impl PartitionData {
     fn park(&mut self, key: Option<&Key>, parked: ParkedEvent) {
         self.unpark(key, &parked.mark);
         if let Some(key) = key {
-            self.lines.entry(key.clone()).or_default().insert((parked.order, parked.mark));
+            let line = self.lines.entry(key.clone()).or_default();
+            line.extend(parked.places().map(|place| (place, parked.mark)));
         }
+        self.parked_bytes += parked.body.len() as u64;
         self.parked.insert(parked.mark, parked);
     }
 
     fn unpark(&mut self, key: Option<&Key>, mark: &MarkId) {
-        if let Some(parked) = self.parked.remove(mark)
-            && let Some(line) = key.and_then(|key| self.lines.get_mut(key))
-        {
-            line.remove(&(parked.order, *mark));
+        let Some(parked) = self.parked.remove(mark) else { return };
+        self.parked_bytes -= parked.body.len() as u64;
+        if let Some(line) = key.and_then(|key| self.lines.get_mut(key)) {
+            for place in parked.places() {
+                line.remove(&(place, *mark));
+            }
         }
     }
 
@@ -214,11 +224,11 @@ impl PartitionData {
     }
 
     /// Up to the entry that goes over [`LINE_BYTES`].
-    pub fn line(&self, key: &Key, after: Option<u64>, limit: usize) -> Vec<ParkedEvent> {
-        let line = self.lines.get(key).into_iter().flatten();
-        let behind = line.filter(|(order, _)| after.is_none_or(|after| *order > after)).take(limit);
+    pub fn line(&self, key: &Key, part: Range) -> Vec<ParkedEvent> {
+        let Some(line) = self.lines.get(key).filter(|_| part.from <= part.to) else { return Vec::new() };
+        let within = line.range((part.from, MarkId([0; 16]))..=(part.to, MarkId([0xff; 16]))).take(part.limit);
         let mut weight = 0;
-        let page = behind.filter_map(|(_, mark)| self.parked.get(mark)).take_while(|event| {
+        let page = within.filter_map(|(_, mark)| self.parked.get(mark)).take_while(|event| {
             let room = weight <= LINE_BYTES;
             weight += event.body.len();
             room
@@ -229,7 +239,7 @@ impl PartitionData {
     /// With its key, and how many stand before it.
     pub fn parked(&self, id: &MarkId) -> Option<(Key, u64, ParkedEvent)> {
         let event = self.parked.get(id)?;
-        let place = (event.order, *id);
+        let place = (event.place, *id);
         let (key, line) = self.lines.iter().find(|(_, line)| line.contains(&place))?;
         Some((key.clone(), line.range(..place).count() as u64, event.clone()))
     }

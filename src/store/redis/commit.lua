@@ -10,7 +10,7 @@
 --          n, then per group: key ('' for none) [, expected nonce ('' for none), new nonce .. record, timer ms ('' for none)],
 --            n, n conditions, n, n writes
 -- A condition is one argument: U<mark>, P<mark>, D<mark><generation>, O<number>.
--- A write is one to three: M<mark><status><content>; P<mark>, order, entry; U<mark>; E, body; O<number>;
+-- A write is one or two: M<mark><status><content>; P<mark>, entry; U<mark>; E, body; O<number>;
 --          D<mark>, body; C<mark>, body.
 -- Reply    {'TAIL', number known} or {'OK', a 1 or 0 a group, outbox number before, outbox length}
 
@@ -30,8 +30,9 @@ local now, retain = tonumber(ARGV[3]), tonumber(ARGV[4])
 
 -- Verify: the generations of marks, and which of them are over.
 
-local meta = call('HMGET', META, 'outbox_seq', 'generations', 'marks', 'condemned')
+local meta = call('HMGET', META, 'outbox_seq', 'generations', 'marks', 'condemned', 'parked_bytes')
 local outbox_before, marks, condemned = tonumber(meta[1] or '0'), tonumber(meta[3] or '0'), meta[4] or ''
+local bytes_before = tonumber(meta[5] or '0')
 local live, newest_id, parsed, rotated = {}, 0, {}, false
 for id, start, shards in string.gmatch(meta[2] or '', '(%d+):(%-?%d+):(%d+);') do
   parsed[#parsed + 1] = id .. ':' .. start .. ':' .. shards .. ';'
@@ -42,7 +43,7 @@ for id, start, shards in string.gmatch(meta[2] or '', '(%d+):(%-?%d+):(%d+);') d
     live[#live + 1] = { prefix = T .. ':d:' .. id .. ':', start = tonumber(start), shards = tonumber(shards), text = parsed[#parsed] }
   end
 end
-if not outbox_before or not marks or table.concat(parsed) ~= (meta[2] or '') then
+if not outbox_before or not marks or not bytes_before or table.concat(parsed) ~= (meta[2] or '') then
   return redis.error_reply('SLUICE the hash ' .. META .. ' does not hold what sluice wrote there')
 end
 if #live == 0 or now >= live[1].start + retain / 2 then
@@ -85,6 +86,25 @@ local function must_be_dead_letters()
   end
 end
 
+-- Verify: what is parked now under the marks that matter. An entry is read once; of it are kept its size and its
+-- members of the line, to take it out of all its places.
+
+local entries, garbled = {}, false
+local function described(mark, entry)
+  local members = { sub(entry, 10, 34) .. mark }
+  if byte(entry, 9) == 1 then members[2] = sub(entry, 35, 59) .. mark end
+  return { members = members, bytes = #entry }
+end
+local function parked_as(mark)
+  if entries[mark] == nil then
+    local entry = parked > 0 and call('HGET', PARKED, mark)
+    entries[mark] = entry and described(mark, entry)
+    local places = entry and byte(entry, 9)
+    if entry and not (places == 0 and #entry > 36 or places == 1 and #entry > 61) then garbled = true end
+  end
+  return entries[mark]
+end
+
 -- Verify: the groups.
 
 local function holds(condition)
@@ -95,9 +115,9 @@ local function holds(condition)
       if call('HEXISTS', key, rest) == 1 then return false end
       hash_checked[key] = true
     end
-    return parked == 0 or call('HEXISTS', PARKED, rest) == 0
+    return not parked_as(rest)
   elseif op == 80 then -- P: parked
-    return call('HEXISTS', PARKED, rest) == 1
+    return parked_as(rest)
   elseif op == 68 then -- D: open at this generation
     return call('HGET', DEAD_STATE, sub(rest, 1, 16)) == sub(rest, 17) .. ':o'
   else -- O: in the outbox
@@ -144,10 +164,13 @@ for g = 1, tonumber(take()) do
     if op == 77 then
       if ok then must_be_hash(shard(live[1], sub(write, 2, 17))) end
     elseif op == 80 or op == 85 then
-      if op == 80 then at = at + 2 end
-      if ok and not line_checked then
-        call('ZCARD', LINE .. key)
-        line_checked = true
+      if op == 80 then at = at + 1 end
+      if ok then
+        parked_as(sub(write, 2))
+        if not line_checked then
+          call('ZCARD', LINE .. key)
+          line_checked = true
+        end
       end
     elseif op == 68 or op == 67 then
       at = at + 1
@@ -159,6 +182,10 @@ for g = 1, tonumber(take()) do
   groups[g] = ok and group
   verdicts[g] = ok and '1' or '0'
   committed = committed or ok
+end
+
+if garbled then
+  return redis.error_reply('SLUICE the hash ' .. PARKED .. ' does not hold what sluice wrote there')
 end
 
 -- Write. From here on nothing fails.
@@ -180,6 +207,7 @@ delete(STARTED, returned_at, returned)
 if not committed then count_commit() end
 
 local outbox_seq, marked = outbox_before, 0
+local parked_bytes = bytes_before
 -- Records and outbox entries are gathered and written many at a time: a call costs more than what it does.
 local records, owed = {}, {}
 local function gather(list, name, value)
@@ -194,6 +222,14 @@ end
 local function write_owed()
   if #owed > 0 then call('HSET', OUTBOX, unpack(owed)) end
   owed = {}
+end
+local function leave(line, mark)
+  local old = entries[mark]
+  if old then
+    call('ZREM', line, unpack(old.members))
+    parked_bytes = parked_bytes - old.bytes
+  end
+  entries[mark] = false
 end
 local function dead_letter(id, body, state)
   local generation = tonumber(string.match(call('HGET', DEAD_STATE, id) or '', '^%d+') or '0') + 1
@@ -222,12 +258,16 @@ for g = 1, #groups do
         local id = sub(rest, 1, 16)
         marked = marked + call('HSET', shard(live[1], id), id, sub(rest, 17))
       elseif op == 80 then -- P: park
-        local order = take()
-        call('HSET', PARKED, rest, take())
-        call('ZADD', LINE .. key, order, rest)
+        local line, entry = LINE .. key, take()
+        leave(line, rest)
+        call('HSET', PARKED, rest, entry)
+        local new = described(rest, entry)
+        for i = 1, #new.members do call('ZADD', line, 0, new.members[i]) end
+        parked_bytes = parked_bytes + new.bytes
+        entries[rest] = new
       elseif op == 85 then -- U: take out of the line
+        leave(LINE .. key, rest)
         call('HDEL', PARKED, rest)
-        call('ZREM', LINE .. key, rest)
       elseif op == 69 then -- E: owe
         outbox_seq = outbox_seq + 1
         if gather(owed, format('%.0f', outbox_seq), take()) then write_owed() end
@@ -269,6 +309,7 @@ local function change(name, value)
   changed[#changed + 1] = value
 end
 if outbox_seq ~= outbox_before then change('outbox_seq', format('%.0f', outbox_seq)) end
+if parked_bytes ~= bytes_before then change('parked_bytes', format('%.0f', parked_bytes)) end
 if rotated then
   local texts = {}
   for i = 1, #live do texts[i] = live[i].text end

@@ -14,7 +14,13 @@ pub fn lookup(cmd: &mut Cmd, lookup: &Lookup) {
     lookup.marks.iter().for_each(|mark| push(cmd, &mark.0));
     cmd.arg(lookup.keys.len());
     for key in &lookup.keys {
-        cmd.arg(key.key.as_str()).arg(key.parked);
+        cmd.arg(key.key.as_str()).arg(key.line.len());
+        for part in &key.line {
+            push(cmd, &part.from.0);
+            push(cmd, &part.to.0);
+            // The server counts in signed numbers.
+            cmd.arg(i64::try_from(part.limit).unwrap_or(i64::MAX));
+        }
     }
     cmd.arg(lookup.dead.len());
     lookup.dead.iter().for_each(|id| push(cmd, &id.0));
@@ -70,7 +76,6 @@ fn group(cmd: &mut Cmd, group: &Group) {
             Write::Park(parked) => {
                 let key = &group.touch.as_ref().expect("the contract check refuses to park without a key").key;
                 push(cmd, &tagged(b'P', &parked.mark, b""));
-                cmd.arg(parked.order);
                 push(cmd, &layout::encode_parked(key, parked));
             }
             Write::Unpark { mark } => push(cmd, &tagged(b'U', mark, b"")),

@@ -6,11 +6,11 @@
 //! |---|---|---|
 //! | `{sluice:<pipeline>}:meta` | hash | format, partition count, key hash and its test vector |
 //! | `{sluice:<pipeline>}:runners` | hash | runner → its last sign of life in ms; gone after a clean stop |
-//! | `T:m` | hash | `outbox_seq`, `pos:<channel>`, `generations`, `marks`, `condemned` |
+//! | `T:m` | hash | `outbox_seq`, `pos:<channel>`, `generations`, `marks`, `condemned`, `parked_bytes` |
 //! | `T:k:<key>` | string | nonce (16 bytes), then the record |
 //! | `T:d:<generation>:<shard>` | hash | mark → status byte, then content (8 bytes) |
-//! | `T:p` | hash | parked mark → entry: order (8, big endian), content (8), key length (2), key, body |
-//! | `T:q:<key>` | sorted set | the key's line: order → parked mark |
+//! | `T:p` | hash | parked mark → entry: content (8), places after the first (1), place (25), perhaps a second place (25), key length (2), key, body |
+//! | `T:q:<key>` | sorted set | the key's line: a place, then the parked mark (16), one member a place; all scores are 0 |
 //! | `T:t` | sorted set | due in ms → key |
 //! | `T:o` | hash | number → outbox body |
 //! | `T:l`, `T:ls`, `T:lo` | hash, hash, set | dead letter → body; → `<generation>:<o\|c>`; the open ones |
@@ -20,10 +20,10 @@
 use bytes::{BufMut as _, Bytes, BytesMut};
 
 use crate::event::{ContentDigest, Key, MarkId, Partition};
-use crate::store::{Mark, MarkStatus, ParkedEvent};
+use crate::store::{Mark, MarkStatus, ParkedEvent, Place};
 
 /// Rises when the layout above changes in a way older programs misread.
-pub const FORMAT: &str = "1";
+pub const FORMAT: &str = "2";
 
 /// The prefixes of one pipeline's keys.
 #[derive(Debug)]
@@ -84,27 +84,31 @@ pub fn decode_mark(bytes: &[u8]) -> Option<Mark> {
 
 pub fn encode_parked(key: &Key, parked: &ParkedEvent) -> Bytes {
     let key = key.as_str().as_bytes();
-    let mut entry = BytesMut::with_capacity(18 + key.len() + parked.body.len());
-    entry.put_u64(parked.order);
+    let mut entry = BytesMut::with_capacity(11 + 2 * Place::BYTES + key.len() + parked.body.len());
     entry.put_slice(&parked.content.0);
+    entry.put_u8(u8::from(parked.also.is_some()));
+    parked.places().for_each(|place| entry.put_slice(&place.0));
     entry.put_u16(u16::try_from(key.len()).expect("keys are at most 1024 bytes"));
     entry.put_slice(key);
     entry.put_slice(&parked.body);
     entry.freeze()
 }
 
-/// The key of what [`encode_parked`] made.
-pub fn key_of_parked(entry: &[u8]) -> Option<Key> {
-    let key_len = usize::from(u16::from_be_bytes(entry.get(16..18)?.try_into().ok()?));
-    Key::new(std::str::from_utf8(entry.get(18..18 + key_len)?).ok()?)
-}
-
-pub fn decode_parked(mark: MarkId, entry: &Bytes) -> Option<ParkedEvent> {
-    let order = u64::from_be_bytes(entry.get(..8)?.try_into().ok()?);
-    let content = ContentDigest(entry.get(8..16)?.try_into().ok()?);
-    let key_len = usize::from(u16::from_be_bytes(entry.get(16..18)?.try_into().ok()?));
-    let body = entry.get(18 + key_len..)?;
-    Some(ParkedEvent { mark, content, order, body: entry.slice_ref(body) })
+/// What [`encode_parked`] was given.
+pub fn decode_parked(mark: MarkId, entry: &Bytes) -> Option<(Key, ParkedEvent)> {
+    let (content, rest) = entry.split_first_chunk()?;
+    let (places, rest) = rest.split_first()?;
+    let (place, rest) = rest.split_first_chunk()?;
+    let (also, rest) = match places {
+        0 => (None, rest),
+        1 => rest.split_first_chunk().map(|(also, rest)| (Some(Place(*also)), rest))?,
+        _ => return None,
+    };
+    let (key_len, rest) = rest.split_first_chunk()?;
+    let (key, body) = rest.split_at_checked(usize::from(u16::from_be_bytes(*key_len)))?;
+    let key = Key::new(std::str::from_utf8(key).ok()?)?;
+    let (content, place) = (ContentDigest(*content), Place(*place));
+    Some((key, ParkedEvent { mark, content, place, also, body: entry.slice_ref(body) }))
 }
 
 #[cfg(test)]
@@ -114,17 +118,22 @@ mod tests {
     #[test]
     fn parked_entries_keep_any_bytes() {
         let key = Key::new("}:x\n\0é").expect("key");
-        let parked = ParkedEvent {
-            mark: MarkId([7; 16]),
-            content: ContentDigest([0; 8]),
-            order: 1 << 53,
-            body: Bytes::from_static(b"\0\r\n\xff"),
-        };
-        assert_eq!(decode_parked(parked.mark, &encode_parked(&key, &parked)), Some(parked.clone()));
-        assert_eq!(key_of_parked(&encode_parked(&key, &parked)), Some(key));
-        assert_eq!(key_of_parked(&[0xff; 20]), None);
-        assert_eq!(decode_parked(parked.mark, &Bytes::from_static(b"short")), None);
-        assert_eq!(decode_parked(parked.mark, &Bytes::from(vec![0xff; 20])), None);
+        for also in [None, Some(Place::LAST)] {
+            let parked = ParkedEvent {
+                mark: MarkId([7; 16]),
+                content: ContentDigest([0; 8]),
+                place: Place([0xfe; Place::BYTES]),
+                also,
+                body: Bytes::from_static(b"\0\r\n\xff"),
+            };
+            let entry = encode_parked(&key, &parked);
+            let body = entry.len() - parked.body.len();
+            for short in 0..body {
+                assert_eq!(decode_parked(parked.mark, &entry.slice(..short)), None, "{short} bytes");
+            }
+            assert_eq!(decode_parked(parked.mark, &entry), Some((key.clone(), parked)));
+        }
+        assert_eq!(decode_parked(MarkId([7; 16]), &Bytes::from(vec![0xff; 80])), None);
     }
 
     #[test]

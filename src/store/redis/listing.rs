@@ -5,7 +5,7 @@ use redis::Value;
 use super::{RedisStore, layout, reply};
 use crate::event::{Key, MarkId, Partition};
 use crate::store::listing::PAGE;
-use crate::store::{Cursor, KeysPage, ParkedAt, ParkedEvent, StoreError, Which};
+use crate::store::{Cursor, KeyLookup, KeysPage, Lookup, ParkedAt, ParkedEvent, Range, StoreError, Which};
 
 /// Where the server's own cursors begin and end.
 const START: &str = "0";
@@ -55,36 +55,35 @@ impl RedisStore {
         Ok((reply::text(next, what)?, items.collect::<Result<_, StoreError>>()?))
     }
 
-    pub(super) async fn line_page(
+    pub(super) async fn line_part(
         &self,
         partition: Partition,
-        key: &Key,
-        after: Option<u64>,
-        limit: usize,
+        key: Key,
+        part: Range,
     ) -> Result<Vec<ParkedEvent>, StoreError> {
-        let mut call = self.link.scripts.line.call(self.prefix(partition)?);
-        call.arg(key.as_str()).arg(after.map_or(String::new(), |after| after.to_string())).arg(limit);
-        let mut pipeline = redis::pipe();
-        pipeline.add_command(call);
-        reply::line(self.link.ask_all(&pipeline).await?.pop().unwrap_or_default())
+        let lookup = Lookup { keys: vec![KeyLookup { key, line: vec![part] }], ..Lookup::default() };
+        let found = self.found(vec![(partition, lookup)]).await?.into_iter().flat_map(|found| found.keys);
+        Ok(found.flat_map(|key| key.parked).flatten().collect())
     }
 
     pub(super) async fn parked_event(&self, id: MarkId) -> Result<Option<ParkedAt>, StoreError> {
         let what = "a parked event";
-        let entries = self.each_partition(|pipeline, prefix| {
-            pipeline.cmd("HGET").arg(format!("{prefix}:p")).arg(&id.0);
-        });
-        for (partition, entry) in entries.await? {
-            let Some(entry) = reply::bytes(entry, what)? else { continue };
-            let key = layout::key_of_parked(&entry).ok_or_else(|| reply::unexpected(what))?;
-            let event = layout::decode_parked(id, &entry).ok_or_else(|| reply::unexpected(what))?;
-            let mut pipeline = redis::pipe();
-            pipeline.cmd("ZRANK").arg(format!("{}:q:{key}", self.prefix(partition)?)).arg(&id.0);
-            return match self.link.ask_all(&pipeline).await?.pop().unwrap_or_default() {
-                // It left between the two.
-                Value::Nil => Ok(None),
-                rank => Ok(Some(ParkedAt { partition, key, before: reply::number(&rank, what)?, event })),
-            };
+        let mut pipeline = redis::pipe();
+        for (_, prefix) in self.layout.partitions() {
+            let mut call = self.link.scripts.parked.call(prefix);
+            call.arg(&id.0);
+            pipeline.add_command(call);
+        }
+        let answers = self.link.ask_all(&pipeline).await?;
+        for ((partition, _), answer) in self.layout.partitions().zip(answers) {
+            if answer == Value::Nil {
+                continue;
+            }
+            let [entry, before] =
+                <[Value; 2]>::try_from(reply::list(answer, what)?).map_err(|_| reply::unexpected(what))?;
+            let entry = reply::bytes(entry, what)?.unwrap_or_default();
+            let (key, event) = layout::decode_parked(id, &entry).ok_or_else(|| reply::unexpected(what))?;
+            return Ok(Some(ParkedAt { partition, key, before: reply::number(&before, what)?, event }));
         }
         Ok(None)
     }

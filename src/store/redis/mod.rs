@@ -30,7 +30,7 @@ use self::script::Scripts;
 use super::contract;
 use super::{
     Answer, Census, Commit, Committed, Cursor, DeadLetter, Found, KeysPage, Lookup, Opened, OutboxEntry, ParkedAt,
-    ParkedEvent, SILENT_FOR, Store, StoreError, Timer, Verdict, Which, WriterId,
+    ParkedEvent, Range, SILENT_FOR, Store, StoreError, Timer, Verdict, Which, WriterId,
 };
 use crate::clock::Clock;
 use crate::event::{ChannelName, Key, MarkId, Millis, Partition, hex};
@@ -417,9 +417,8 @@ impl Store for RedisStore {
         Box::pin(self.keys_page(which, from))
     }
 
-    fn line(&self, partition: Partition, key: &Key, after: Option<u64>, limit: usize) -> Answer<'_, Vec<ParkedEvent>> {
-        let key = key.clone();
-        Box::pin(async move { self.line_page(partition, &key, after, limit).await })
+    fn line(&self, partition: Partition, key: &Key, part: Range) -> Answer<'_, Vec<ParkedEvent>> {
+        Box::pin(self.line_part(partition, key.clone(), part))
     }
 
     fn parked(&self, id: MarkId) -> Answer<'_, Option<ParkedAt>> {

@@ -59,7 +59,8 @@ pub fn key(bytes: &[u8], what: &str) -> Result<Key, StoreError> {
 /// The answer of `lookup.lua`; `dead` are the ids asked for.
 pub fn found(value: Value, dead: &[MarkId]) -> Result<Found, StoreError> {
     let what = "a lookup";
-    let [marks, keys, letters] = <[Value; 3]>::try_from(list(value, what)?).map_err(|_| unexpected(what))?;
+    let [marks, keys, letters, parked_bytes] =
+        <[Value; 4]>::try_from(list(value, what)?).map_err(|_| unexpected(what))?;
     let letters = list(letters, what)?;
     if letters.len() != dead.len() {
         return Err(unexpected(what));
@@ -68,6 +69,7 @@ pub fn found(value: Value, dead: &[MarkId]) -> Result<Found, StoreError> {
         marks: list(marks, what)?.into_iter().map(mark).collect::<Result<_, _>>()?,
         keys: list(keys, what)?.into_iter().map(found_key).collect::<Result<_, _>>()?,
         dead: dead.iter().zip(letters).map(|(id, letter)| dead_letter_if(*id, letter)).collect::<Result<_, _>>()?,
+        parked_bytes: decimal(text(parked_bytes, what)?.as_bytes(), what)?,
     })
 }
 
@@ -79,14 +81,14 @@ fn mark(value: Value) -> Result<Option<Mark>, StoreError> {
 fn found_key(value: Value) -> Result<FoundKey, StoreError> {
     let what = "a key";
     let [record, parked] = <[Value; 2]>::try_from(list(value, what)?).map_err(|_| unexpected(what))?;
-    let parked = line(parked)?;
+    let parked = list(parked, what)?.into_iter().map(line).collect::<Result<_, _>>()?;
     let Some(record) = bytes(record, what)? else { return Ok(FoundKey { nonce: None, record: Bytes::new(), parked }) };
     let nonce = record.get(..16).and_then(|head| head.try_into().ok()).ok_or_else(|| unexpected(what))?;
     Ok(FoundKey { nonce: Some(Nonce(nonce)), record: record.slice(16..), parked })
 }
 
 /// Of marks and entries in turn.
-pub fn line(value: Value) -> Result<Vec<ParkedEvent>, StoreError> {
+fn line(value: Value) -> Result<Vec<ParkedEvent>, StoreError> {
     let mut parked = Vec::new();
     let mut line = list(value, "a line")?.into_iter();
     while let (Some(mark), Some(entry)) = (line.next(), line.next()) {
@@ -98,7 +100,8 @@ pub fn line(value: Value) -> Result<Vec<ParkedEvent>, StoreError> {
 fn parked_event(mark: Value, entry: Value) -> Result<ParkedEvent, StoreError> {
     let what = "a parked event";
     let (Some(mark), Some(entry)) = (bytes(mark, what)?, bytes(entry, what)?) else { return Err(unexpected(what)) };
-    layout::decode_parked(mark_id(&mark, what)?, &entry).ok_or_else(|| unexpected(what))
+    let decoded = layout::decode_parked(mark_id(&mark, what)?, &entry);
+    decoded.map(|(_, event)| event).ok_or_else(|| unexpected(what))
 }
 
 fn dead_letter_if(id: MarkId, value: Value) -> Result<Option<DeadLetter>, StoreError> {

@@ -34,7 +34,7 @@ impl Script {
 pub struct Scripts {
     pub commit: Script,
     pub lookup: Script,
-    pub line: Script,
+    pub parked: Script,
     pub advance: Script,
     pub start: Script,
     pub open: Script,
@@ -45,7 +45,7 @@ impl Scripts {
         Self {
             commit: Script::new(commit),
             lookup: Script::new(include_str!("lookup.lua")),
-            line: Script::new(include_str!("line.lua")),
+            parked: Script::new(include_str!("parked.lua")),
             advance: Script::new(include_str!("advance.lua")),
             start: Script::new(include_str!("start.lua")),
             open: Script::new(include_str!("open.lua")),
@@ -54,7 +54,7 @@ impl Scripts {
 
     pub fn load(&self) -> Pipeline {
         let mut pipeline = redis::pipe();
-        for script in [&self.commit, &self.lookup, &self.line, &self.advance, &self.start, &self.open] {
+        for script in [&self.commit, &self.lookup, &self.parked, &self.advance, &self.start, &self.open] {
             pipeline.cmd("SCRIPT").arg("LOAD").arg(&script.text);
         }
         pipeline

@@ -74,7 +74,7 @@ impl World {
         for (text, ns) in &expected.by_key {
             let ns: Vec<u64> = ns.iter().copied().filter(|n| !discarded.contains(n)).collect();
             let key = Key::new(text).ok_or("an empty key")?;
-            let lookup = Lookup { keys: vec![KeyLookup { key: key.clone(), parked: 0 }], ..Lookup::default() };
+            let lookup = Lookup { keys: vec![KeyLookup { key: key.clone(), line: Vec::new() }], ..Lookup::default() };
             let found =
                 store.lookup(vec![(key.partition(PARTITIONS), lookup)]).await.map_err(|error| error.to_string())?;
             let record = KeyRecord::decode(&found[0].keys[0].record).map_err(|error| error.to_string())?;

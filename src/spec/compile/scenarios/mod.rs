@@ -166,8 +166,8 @@ impl Reader<'_, '_> {
     fn explore(&mut self, raw: &raw::scenarios::Explore, base: &NodePath) -> Option<Explore> {
         let orders = match &raw.orders {
             None => Some(Orders::Given),
-            Some(raw::Orders::All) => Some(Orders::All),
-            Some(raw::Orders::Sample(sample)) => {
+            Some(raw::scenarios::Orders::All) => Some(Orders::All),
+            Some(raw::scenarios::Orders::Sample(sample)) => {
                 let path = base.key("orders");
                 let help = "say how many, like `orders: { sample: 200, seed: 1 }`";
                 let size = self.require(sample.sample.as_ref(), &path, "sample", help).copied();

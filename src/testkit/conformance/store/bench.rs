@@ -10,7 +10,7 @@ use crate::clock::{Entropy as _, SeededEntropy};
 use crate::event::{ContentDigest, Key, MarkId, Millis, Partition};
 use crate::store::{
     Commit, Committed, Condition, Found, FoundKey, Group, KeyLookup, Lookup, Mark, MarkStatus, Nonce, Opened,
-    ParkedEvent, Store, StoreError, Touch, Verdict, Write, WriterId,
+    ParkedEvent, Place, Range, Store, StoreError, Touch, Verdict, Write, WriterId,
 };
 
 pub const HERE: Partition = Partition(1);
@@ -92,12 +92,23 @@ impl Bench {
         found.marks.remove(0)
     }
 
-    /// The key with up to a hundred of its parked events.
+    /// The key without its line.
     pub async fn key(&self, name: &Key) -> FoundKey {
-        let mut found =
-            self.found(Lookup { keys: vec![KeyLookup { key: name.clone(), parked: 100 }], ..Lookup::default() }).await;
+        self.parts(name, &[]).await
+    }
+
+    /// The key and these parts of its line.
+    pub async fn parts(&self, name: &Key, line: &[Range]) -> FoundKey {
+        let keys = vec![KeyLookup { key: name.clone(), line: line.to_vec() }];
+        let mut found = self.found(Lookup { keys, ..Lookup::default() }).await;
         assert_eq!(found.keys.len(), 1, "one answer a key");
+        assert_eq!(found.keys[0].parked.len(), line.len(), "one answer a part");
         found.keys.remove(0)
+    }
+
+    /// Up to a hundred of a key's parked events.
+    pub async fn line(&self, name: &Key) -> Vec<ParkedEvent> {
+        self.parts(name, &[Range::all(100)]).await.parked.remove(0)
     }
 }
 
@@ -150,6 +161,10 @@ impl Group {
         self.then(Write::Park(parked(n, order)))
     }
 
+    pub(super) fn unpark(self, n: u32) -> Self {
+        self.then(Write::Unpark { mark: id(n) })
+    }
+
     pub(super) fn due(mut self, due: Millis) -> Self {
         self.touch.as_mut().expect("a key has timers").timer = Some(due);
         self
@@ -157,7 +172,23 @@ impl Group {
 }
 
 pub fn parked(n: u32, order: u64) -> ParkedEvent {
-    ParkedEvent { mark: id(n), content: content(2), order, body: body(&format!("parked {n} at {order}")) }
+    let body = body(&format!("parked {n} at {order}"));
+    ParkedEvent { mark: id(n), content: content(2), place: at(order), also: None, body }
+}
+
+pub fn two_places(n: u32, place: u64, also: u64) -> ParkedEvent {
+    ParkedEvent { also: Some(at(also)), ..parked(n, place) }
+}
+
+/// Places in the order of their numbers.
+pub fn at(order: u64) -> Place {
+    let mut bytes = [0x0a; Place::BYTES];
+    bytes[..8].copy_from_slice(&order.to_be_bytes());
+    Place(bytes)
+}
+
+pub fn between(from: u64, to: u64, limit: usize) -> Range {
+    Range { from: at(from), to: at(to), limit }
 }
 
 pub fn finished(status: MarkStatus) -> Option<Mark> {

@@ -1,9 +1,11 @@
 //! A group is written when its nonce and all its conditions hold, and not at all otherwise.
 
-use super::bench::{Bench, HERE, NOW, body, content, finished, id, key, keyless, touch};
+use super::bench::{Bench, HERE, NOW, at, body, content, finished, id, key, keyless, parked, touch};
 use super::{Cases, Handles};
 use crate::event::{Millis, Partition};
-use crate::store::{Census, Condition, DeadLetter, FoundKey, Lookup, Mark, MarkStatus, StoreError, Verdict, Write};
+use crate::store::{
+    Census, Condition, DeadLetter, FoundKey, Lookup, Mark, MarkStatus, ParkedEvent, StoreError, Verdict, Write,
+};
 
 pub const CASES: Cases = &[
     ("a_key_is_written_only_over_the_nonce_that_was_read", |h| Box::pin(nonces(h))),
@@ -150,8 +152,9 @@ async fn meeting_groups(handles: Handles) {
     let two_events = vec![keyless().when(Condition::Unmarked(id(1))).done(1), keyless().done(1)];
     let no_key = vec![keyless().park(1, 1)];
     let no_key_either = vec![keyless().then(Write::Unpark { mark: id(1) })];
-    let order = vec![touch(&k, None, bench.nonce(), "").park(1, u64::MAX)];
-    for groups in [two_keys, two_events, no_key, no_key_either, order] {
+    let one_place = ParkedEvent { also: Some(at(1)), ..parked(1, 1) };
+    let one_place = vec![touch(&k, None, bench.nonce(), "").then(Write::Park(one_place))];
+    for groups in [two_keys, two_events, no_key, no_key_either, one_place] {
         let answer = bench.send(bench.draft(HERE, groups.clone())).await;
         assert!(matches!(answer, Err(StoreError::Refused(_))), "{groups:?}: {answer:?}");
     }

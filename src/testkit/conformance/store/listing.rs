@@ -1,6 +1,6 @@
 //! Listings: every key and every parked event, page by page.
 
-use super::bench::{Bench, HERE, NOW, body, content, id, key, parked, touch};
+use super::bench::{Bench, HERE, NOW, at, id, key, parked, touch};
 use super::{Cases, Handles};
 use crate::event::{Key, Partition};
 use crate::store::{ParkedAt, ParkedEvent, Which, Write};
@@ -8,8 +8,6 @@ use crate::store::{ParkedAt, ParkedEvent, Which, Write};
 pub const CASES: Cases = &[
     ("every_key_is_listed_page_by_page", |h| Box::pin(every_key(h))),
     ("keys_with_parked_events_are_listed_apart", |h| Box::pin(with_parked(h))),
-    ("a_line_is_read_in_pages_from_its_head", |h| Box::pin(line_pages(h))),
-    ("a_page_of_a_line_is_bounded_by_bytes", |h| Box::pin(large_line(h))),
     ("a_parked_event_is_found_where_it_stands", |h| Box::pin(found_by_id(h))),
 ];
 
@@ -72,44 +70,19 @@ async fn with_parked(handles: Handles) {
     assert_eq!(listed(&bench, Which::WithParked).await.0.len(), 702);
 }
 
-async fn line_pages(handles: Handles) {
-    let bench = Bench::open(&handles, 1).await;
-    let k = key("k");
-    let group = (0..9).fold(touch(&k, None, bench.nonce(), ""), |group, n| group.park(n, u64::from(n) * 10));
-    bench.must(group).await;
-    let page = async |after, limit| bench.store.line(HERE, &k, after, limit).await.expect("a page");
-    assert_eq!(page(None, 2).await, [parked(0, 0), parked(1, 10)]);
-    assert_eq!(page(Some(10), 2).await, [parked(2, 20), parked(3, 30)]);
-    assert_eq!(page(Some(75), 100).await, [parked(8, 80)], "behind a place where nobody stands any more");
-    assert_eq!(page(Some(80), 100).await, []);
-    assert_eq!(bench.store.line(HERE, &key("other"), None, 9).await.expect("a page"), []);
-    assert_eq!(bench.store.line(Partition(0), &k, None, 9).await.expect("a page"), []);
-}
-
-async fn large_line(handles: Handles) {
-    let bench = Bench::open(&handles, 1).await;
-    let (k, megabyte) = (key("k"), body(&"x".repeat(1 << 20)));
-    let event = |n: u32| ParkedEvent { mark: id(n), content: content(2), order: u64::from(n), body: megabyte.clone() };
-    let group = (1..=20).fold(touch(&k, None, bench.nonce(), ""), |group, n| group.then(Write::Park(event(n))));
-    bench.must(group).await;
-    let (mut after, mut seen) = (None, 0);
-    loop {
-        let page = bench.store.line(HERE, &k, after, 1_000).await.expect("a page");
-        let Some(last) = page.last() else { break };
-        assert!(page.len() < 10, "{} events of a megabyte in a page", page.len());
-        after = Some(last.order);
-        seen += page.len();
-    }
-    assert_eq!(seen, 20);
-}
-
 async fn found_by_id(handles: Handles) {
     let bench = Bench::open(&handles, 1).await;
-    let (k, nonce) = (key("}:k\0"), bench.nonce());
-    bench.must(touch(&k, None, nonce, "").park(1, 5).park(2, 9).park(3, 7)).await;
+    let (k, first, second) = (key("}:k\0"), bench.nonce(), bench.nonce());
+    bench.must(touch(&k, None, first, "").park(1, 5).park(2, 9).park(3, 7)).await;
     let find = async |n| bench.store.parked(id(n)).await.expect("an answer");
-    let at = |n, before, order| Some(ParkedAt { partition: HERE, key: k.clone(), before, event: parked(n, order) });
-    assert_eq!([find(1).await, find(2).await, find(3).await], [at(1, 0, 5), at(2, 2, 9), at(3, 1, 7)]);
-    bench.must(touch(&k, Some(nonce), bench.nonce(), "").then(Write::Unpark { mark: id(1) })).await;
-    assert_eq!([find(1).await, find(2).await, find(4).await], [None, at(2, 1, 9), None]);
+    let found =
+        |event: &ParkedEvent, before| Some(ParkedAt { partition: HERE, key: k.clone(), before, event: event.clone() });
+    let (one, two, three) = (parked(1, 5), parked(2, 9), parked(3, 7));
+    assert_eq!([find(1).await, find(2).await, find(3).await], [found(&one, 0), found(&two, 2), found(&three, 1)]);
+    bench.must(touch(&k, Some(first), second, "").then(Write::Unpark { mark: id(1) })).await;
+    assert_eq!([find(1).await, find(2).await, find(4).await], [None, found(&two, 1), None]);
+    // Where it stands is its first place; what stands before it may stand there a second time.
+    let moved = ParkedEvent { also: Some(at(1)), ..parked(2, 8) };
+    bench.must(touch(&k, Some(second), bench.nonce(), "").then(Write::Park(moved.clone()))).await;
+    assert_eq!([find(2).await, find(3).await], [found(&moved, 2), found(&three, 1)]);
 }

@@ -3,8 +3,10 @@
 mod bench;
 mod conditions;
 mod ledger;
+mod lines;
 mod listing;
 mod marks;
+mod parts;
 mod races;
 mod writes;
 
@@ -30,11 +32,20 @@ pub struct Case {
 }
 
 pub fn cases() -> Vec<Case> {
-    [conditions::CASES, writes::CASES, marks::CASES, ledger::CASES, listing::CASES, races::CASES]
-        .into_iter()
-        .flatten()
-        .map(|(name, run)| Case { name, run: *run })
-        .collect()
+    [
+        conditions::CASES,
+        writes::CASES,
+        lines::CASES,
+        parts::CASES,
+        marks::CASES,
+        ledger::CASES,
+        listing::CASES,
+        races::CASES,
+    ]
+    .into_iter()
+    .flatten()
+    .map(|(name, run)| Case { name, run: *run })
+    .collect()
 }
 
 /// The names of the cases that do not hold; their panics say why.

@@ -1,17 +1,15 @@
-//! Parking lines, timers, the outbox, and bytes of every kind.
+//! Timers, the outbox, and bytes of every kind.
 
-use super::bench::{Bench, HERE, NOW, body, content, id, key, keyless, parked, touch};
+use super::bench::{Bench, HERE, NOW, body, content, id, key, keyless, touch};
 use super::{Cases, Handles};
 use crate::event::{ContentDigest, Key, MarkId, Millis, Partition};
 use crate::store::{
-    Census, Commit, FoundKey, KeyLookup, Lookup, OutboxEntry, ParkedEvent, StoreError, Timer, Verdict, Write,
+    Census, Commit, FoundKey, KeyLookup, Lookup, OutboxEntry, ParkedEvent, Place, Range, StoreError, Timer, Verdict,
+    Write,
 };
 use bytes::Bytes;
 
 pub const CASES: Cases = &[
-    ("parked_events_stand_in_the_order_of_their_line", |h| Box::pin(lines(h))),
-    ("parking_again_moves_the_entry", |h| Box::pin(moved(h))),
-    ("a_lookup_takes_as_many_parked_events_as_asked", |h| Box::pin(limits(h))),
     ("a_touch_sets_or_clears_its_timer", |h| Box::pin(timers(h))),
     ("timers_come_soonest_first_and_limited", |h| Box::pin(timer_limits(h))),
     ("outbox_numbers_rise_without_gaps_over_writers", |h| Box::pin(outbox_numbers(h))),
@@ -22,40 +20,6 @@ pub const CASES: Cases = &[
     ("a_census_counts_what_is_there", |h| Box::pin(census(h))),
     ("a_commit_may_be_large", |h| Box::pin(large(h))),
 ];
-
-async fn lines(handles: Handles) {
-    let bench = Bench::open(&handles, 1).await;
-    let (a, b) = (key("a"), key("b"));
-    let (n1, n2) = (bench.nonce(), bench.nonce());
-    bench.must(touch(&a, None, n1, "").park(3, 30).park(1, 10).park(2, 1 << 53)).await;
-    bench.must(touch(&b, None, bench.nonce(), "").park(4, 5)).await;
-    bench.must(touch(&a, Some(n1), n2, "").park(5, 20)).await;
-    assert_eq!(bench.key(&a).await.parked, [parked(1, 10), parked(5, 20), parked(3, 30), parked(2, 1 << 53)]);
-    assert_eq!(bench.key(&b).await.parked, [parked(4, 5)]);
-    bench.must(touch(&a, Some(n2), bench.nonce(), "").then(Write::Unpark { mark: id(5) })).await;
-    assert_eq!(bench.key(&a).await.parked, [parked(1, 10), parked(3, 30), parked(2, 1 << 53)]);
-    assert_eq!(bench.mark(id(5)).await, None);
-}
-
-async fn moved(handles: Handles) {
-    let bench = Bench::open(&handles, 1).await;
-    let (k, n) = (key("k"), bench.nonce());
-    bench.must(touch(&k, None, n, "").park(1, 10).park(2, 20)).await;
-    bench.must(touch(&k, Some(n), bench.nonce(), "").park(1, 30)).await;
-    assert_eq!(bench.key(&k).await.parked, [parked(2, 20), parked(1, 30)]);
-    assert_eq!(bench.store.census().await.expect("a census").parked, 2);
-}
-
-async fn limits(handles: Handles) {
-    let bench = Bench::open(&handles, 1).await;
-    let k = key("k");
-    bench.must(touch(&k, None, bench.nonce(), "").park(1, 1).park(2, 2).park(3, 3)).await;
-    let ask = |parked| KeyLookup { key: k.clone(), parked };
-    let found = bench.found(Lookup { keys: vec![ask(0), ask(2), ask(9)], ..Lookup::default() }).await;
-    let lens: Vec<usize> = found.keys.iter().map(|found| found.parked.len()).collect();
-    assert_eq!(lens, [0, 2, 3]);
-    assert_eq!(found.keys[1].parked, [parked(1, 1), parked(2, 2)]);
-}
 
 async fn timers(handles: Handles) {
     let bench = Bench::open(&handles, 1).await;
@@ -127,10 +91,11 @@ async fn partitions(handles: Handles) {
     for answer in bench.store.commit(commits).await {
         assert_eq!(answer.expect("both are taken").verdicts, [Verdict::Committed]);
     }
-    let ask = || Lookup { marks: vec![id(1)], keys: vec![KeyLookup { key: k.clone(), parked: 9 }], dead: vec![] };
+    let whole = |key: &Key| KeyLookup { key: key.clone(), line: vec![Range::all(9)] };
+    let ask = || Lookup { marks: vec![id(1)], keys: vec![whole(&k)], dead: vec![] };
     let lookups = vec![(Partition(2), ask()), (Partition(1), ask()), (Partition(0), ask())];
     let found = bench.store.lookup(lookups).await.expect("a lookup");
-    let records: Vec<_> = found.iter().map(|f| (f.keys[0].record.clone(), f.keys[0].parked.len())).collect();
+    let records: Vec<_> = found.iter().map(|f| (f.keys[0].record.clone(), f.keys[0].parked[0].len())).collect();
     assert_eq!(records, [(body("two"), 1), (Bytes::new(), 0), (body("zero"), 1)], "in the order asked");
     assert_eq!(found[1].marks, [None]);
 }
@@ -143,13 +108,18 @@ async fn binary(handles: Handles) {
     let awkward = [[0; 16], [255; 16], *b"0123456789:o\r\n\0}"].map(MarkId);
     for (i, name) in names.iter().chain([&longest]).enumerate() {
         let nonce = bench.nonce();
-        let event =
-            ParkedEvent { mark: awkward[i % 3], content: ContentDigest([0; 8]), order: 0, body: every_byte.clone() };
+        let event = ParkedEvent {
+            mark: awkward[i % 3],
+            content: ContentDigest([0; 8]),
+            place: Place::FIRST,
+            also: None,
+            body: every_byte.clone(),
+        };
         let mut group = touch(name, None, nonce, "").due(Millis(0)).then(Write::Park(event.clone()));
         group.touch.as_mut().expect("it has one").record = every_byte.clone();
         bench.must(group).await;
-        let found = FoundKey { nonce: Some(nonce), record: every_byte.clone(), parked: vec![event.clone()] };
-        assert_eq!(bench.key(name).await, found, "{name:?}");
+        let found = FoundKey { nonce: Some(nonce), record: every_byte.clone(), parked: vec![vec![event.clone()]] };
+        assert_eq!(bench.parts(name, &[Range::all(9)]).await, found, "{name:?}");
         let timers = bench.store.timers(Millis(0), 100).await.expect("timers");
         assert_eq!(timers, [Timer { partition: HERE, key: name.clone(), due: Millis(0) }]);
         let clean = touch(name, Some(nonce), bench.nonce(), "").then(Write::Unpark { mark: event.mark });

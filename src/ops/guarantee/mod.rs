@@ -3,6 +3,8 @@
 //! One plain sentence each. What `sluice run` warns of at its start in other words would be a second truth, so the
 //! sentences that both say are kept where `run` says them.
 
+mod order;
+
 use crate::bus::DELETES_ON_ACK;
 use crate::spec::program::{
     Channel, ChannelKind, DurabilityChoice, Envelope, IdentityBy, LocalStream, Pipeline, Program, StoreConfig,
@@ -23,6 +25,7 @@ impl Guarantee {
     pub fn of(program: &Program, pipeline: &Pipeline) -> Self {
         let mut guarantee = Self::default();
         guarantee.handling(program, pipeline);
+        guarantee.order(pipeline);
         guarantee.store(&program.store);
         for name in pipeline.inputs() {
             if let Some(channel) = program.channels.get(&name) {
@@ -52,8 +55,6 @@ impl Guarantee {
              visibly parked, dead, skipped or ignored, with a reason"
         ));
         self.promised.push("no event is acked before all of that is committed".to_owned());
-        self.promised
-            .push("events of one key are handled in the order they arrived, keys beside one another".to_owned());
         let unique = match pipeline.identity {
             IdentityBy::SourceAndId => {
                 "whoever publishes gives every event an id that its source does not use again for the same key"
@@ -221,7 +222,7 @@ mod tests {
 
     use super::*;
 
-    const PIPELINE: &str = "\
+    pub(super) const PIPELINE: &str = "\
 pipeline: orders
 key: data.order_id
 subscriptions:
@@ -239,11 +240,10 @@ channels:
   dead: { nats: { stream: DEAD, subject: dead } }
 ";
 
-    fn guarantee(project: &str, pipeline: &str) -> Guarantee {
+    pub(super) fn guarantee(project: &str, pipeline: &str) -> Guarantee {
         let directory = tempfile::tempdir().expect("a directory");
-        for (name, text) in
-            [("sluice.yaml", project), ("pipelines/p.yaml", pipeline), ("schemas/OrderCreated/1.json", "{}")]
-        {
+        let schemas = [("schemas/OrderCreated/1.json", "{}"), ("schemas/OrderPaid/1.json", "{}")];
+        for (name, text) in [("sluice.yaml", project), ("pipelines/p.yaml", pipeline)].into_iter().chain(schemas) {
             let path = directory.path().join(name);
             fs::create_dir_all(path.parent().expect("a parent")).expect("directories");
             fs::write(path, text).expect("a file");
@@ -253,7 +253,7 @@ channels:
         Guarantee::of(&program, &program.pipelines[0])
     }
 
-    fn says(sentences: &[String], words: &str) -> bool {
+    pub(super) fn says(sentences: &[String], words: &str) -> bool {
         sentences.iter().any(|sentence| sentence.contains(words))
     }
 

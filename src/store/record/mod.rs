@@ -11,6 +11,12 @@ use crate::event::{ChannelName, Headers, Millis, Position, RawEvent};
 use crate::schema::Violation;
 use crate::script::Place;
 
+mod book;
+mod parked;
+
+pub use book::{Book, Numbers, Waiters};
+pub use parked::{ParkedBody, Wait};
+
 /// A value in the store that this version cannot read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a {what} in the store cannot be read ({why}); was it written by another version of sluice?")]
@@ -45,25 +51,6 @@ pub struct KeyRecord {
     pub state: Option<Value>,
 }
 
-/// What order needs to know of a key between events.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Book {
-    /// Parked events in the key's line.
-    #[serde(default, skip_serializing_if = "is_zero")]
-    pub parked: u64,
-    /// The next place in the line.
-    #[serde(default, skip_serializing_if = "is_zero")]
-    pub next_order: u64,
-    /// The head of the line waits until then; what comes after it waits behind.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub blocked_until: Option<Millis>,
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
-fn is_zero(n: &u64) -> bool {
-    *n == 0
-}
-
 impl KeyRecord {
     pub fn encode(&self) -> Bytes {
         let state = self.state.as_ref().map(|state| serde_json::to_vec(state).expect("JSON values serialize"));
@@ -83,59 +70,6 @@ impl KeyRecord {
             Some(parsed.map_err(|error| Unreadable { what: "state", why: error.to_string() })?)
         };
         Ok(Self { book, state })
-    }
-}
-
-/// A parked event: its bytes as received, and why it waits.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ParkedBody {
-    pub raw: RawEvent,
-    pub wait: Wait,
-    /// Runs of the handler so far.
-    pub attempts: u32,
-    /// When it was first parked.
-    pub since: Millis,
-}
-
-/// Why an event is parked.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Wait {
-    /// For its next attempt.
-    Retry { why: String, due: Millis },
-    /// Behind an earlier event of its key.
-    Behind,
-    /// For a program that accepts this version of this type.
-    Version { event: String, version: u32 },
-}
-
-#[derive(Serialize, Deserialize)]
-struct ParkedHeader {
-    position: Position,
-    stored_at: Millis,
-    headers: Headers,
-    wait: Wait,
-    attempts: u32,
-    since: Millis,
-}
-
-impl ParkedBody {
-    pub fn encode(&self) -> Bytes {
-        let header = ParkedHeader {
-            position: self.raw.position.clone(),
-            stored_at: self.raw.stored_at,
-            headers: self.raw.headers.clone(),
-            wait: self.wait.clone(),
-            attempts: self.attempts,
-            since: self.since,
-        };
-        frame(&header, &self.raw.payload)
-    }
-
-    pub fn decode(bytes: &Bytes) -> Result<Self, Unreadable> {
-        let (header, payload): (ParkedHeader, _) = unframe("parked event", bytes)?;
-        let raw = RawEvent { position: header.position, stored_at: header.stored_at, headers: header.headers, payload };
-        Ok(Self { raw, wait: header.wait, attempts: header.attempts, since: header.since })
     }
 }
 
@@ -325,7 +259,7 @@ mod tests {
     #[test]
     fn key_records_round_trip_with_and_without_state() {
         for state in [None, Some(json!({"total": 3, "long": "ü\u{0}"}))] {
-            let book = Book { parked: 2, next_order: 9, blocked_until: Some(Millis(5)) };
+            let book = Book { parked: 2, line: 2, arrivals: 9, blocked_until: Some(Millis(5)), ..Book::default() };
             let record = KeyRecord { book, state };
             assert_eq!(KeyRecord::decode(&record.encode()), Ok(record));
         }
@@ -354,22 +288,5 @@ mod tests {
         for bytes in [&b"\0"[..], b"\0\0\0\xff{}", b"garbage here"] {
             assert!(KeyRecord::decode(&Bytes::copy_from_slice(bytes)).is_err());
         }
-    }
-
-    #[test]
-    fn parked_events_keep_their_bytes() {
-        let raw = RawEvent {
-            position: Position { channel: "orders".into(), seq: 3 },
-            stored_at: Millis(7),
-            headers: Headers(vec![("a".into(), "b".into())]),
-            payload: Bytes::from_static(b"\xff\x00not json"),
-        };
-        let body = ParkedBody {
-            raw,
-            wait: Wait::Retry { why: "later".into(), due: Millis(9) },
-            attempts: 2,
-            since: Millis(8),
-        };
-        assert_eq!(ParkedBody::decode(&body.encode()), Ok(body));
     }
 }

@@ -1,0 +1,244 @@
+//! What an event must wait for before it is handled: those that happened before it, the numbers before its own, and
+//! its prerequisites.
+
+use super::{Draft, Entry, Outcome, Runnable, Turn, Way};
+use crate::event::{Event, Millis, RawEvent};
+use crate::mutant::{self, Mutant};
+use crate::script::Place;
+use crate::spec::program::{EventTime, First, OnDeadPrerequisite, OnTimeout};
+use crate::store::record::{Book, Class, Failure, Numbers, Wait};
+
+impl Draft<'_> {
+    /// Parks the event or sets it aside when it is not its turn. `None`: it is.
+    pub(super) fn in_order(&mut self, turn: &Turn<'_>) -> Option<Outcome> {
+        let wait = turn.entry.wait();
+        match wait {
+            // It had its turn before.
+            Some(Wait::Retry { .. } | Wait::Version { .. }) => return None,
+            Some(Wait::After { .. }) => return self.prerequisites(turn),
+            Some(Wait::Hold { time, .. }) => {
+                let released = &mut self.record.book.released;
+                *released = Some(released.map_or(*time, |last| last.max(*time)));
+            }
+            Some(Wait::Behind | Wait::Number { .. }) | None => {}
+        }
+        if matches!(turn.entry, Entry::Arrival)
+            && let Some(outcome) = self.hold(turn)
+        {
+            return Some(outcome);
+        }
+        if let Some(outcome) = self.numbered(turn) {
+            return Some(outcome);
+        }
+        if matches!(turn.entry, Entry::Arrival) && self.is_blocked() {
+            let filler = turn.subject.event().is_some_and(|event| self.is_waited_for(&event.kind));
+            return Some(self.buffer(turn, Wait::Behind, filler));
+        }
+        self.prerequisites(turn)
+    }
+
+    /// Whether what arrives now stands behind something.
+    pub(super) fn is_blocked(&self) -> bool {
+        let book = &self.record.book;
+        let by_waiters = mutant::on(Mutant::WaitersBlock) && !book.waiting.is_empty();
+        book.line > 0 || book.blocked_by.is_some() || by_waiters
+    }
+
+    fn is_waited_for(&self, kind: &str) -> bool {
+        self.record.book.waiting.contains_key(kind) && !self.record.book.handled.contains(kind)
+    }
+
+    /// Each event of a resequenced key is held, unless it comes too late for that.
+    fn hold(&mut self, turn: &Turn<'_>) -> Option<Outcome> {
+        let resequence = self.env.pipeline.resequence.as_ref()?;
+        let Some(time) = time_of(turn, &resequence.by) else {
+            let EventTime::Path(path) = &resequence.by else { return None };
+            let message = format!("`{path}` is neither an integer nor a time, and the pipeline's order goes by it");
+            return Some(self.bury(turn, Failure::permanent("no_time", message), turn.attempts));
+        };
+        if self.record.book.released.is_some_and(|last| time < last) {
+            let message = "it happened before an event of its key that was let go already (`resequence.hold`)";
+            return Some(self.bury(turn, Failure::permanent("late", message), turn.attempts));
+        }
+        let due = self.env.now.plus(resequence.hold);
+        Some(self.buffer(turn, Wait::Hold { time, due }, false))
+    }
+
+    fn numbered(&mut self, turn: &Turn<'_>) -> Option<Outcome> {
+        let sequence = self.env.pipeline.sequence.as_ref()?;
+        let Some(number) = self.number_of(turn.subject.event()) else {
+            let message = format!("`{}` is not an integer, and the pipeline's order goes by it", sequence.by);
+            return Some(self.bury(turn, Failure::permanent("no_sequence", message), turn.attempts));
+        };
+        let blocked = self.is_blocked();
+        let numbers = self.record.book.numbers.get_or_insert_with(|| {
+            Numbers::from(match sequence.first {
+                First::Any => number,
+                First::At(first) => first,
+            })
+        });
+        let next = numbers.next;
+        if matches!(turn.entry, Entry::Release { way: Way::Expired, .. }) {
+            let message = format!("number {next} did not come within `reorder.timeout`, and this is number {number}");
+            return Some(self.bury(turn, Failure::permanent("gap", message), turn.attempts));
+        }
+        match turn.entry {
+            Entry::Replay { .. } if number <= next => None,
+            Entry::Replay { .. } => {
+                numbers.free(number);
+                Some(self.park(turn, Wait::Number { number }, turn.attempts))
+            }
+            Entry::Release { way: Way::Hurried, .. } => {
+                numbers.give_up_before(number);
+                None
+            }
+            Entry::Arrival | Entry::Release { .. } if number < next || numbers.is_used(number) => {
+                Some(self.too_late(turn, number))
+            }
+            Entry::Arrival if number > next || blocked => {
+                Some(self.buffer(turn, Wait::Number { number }, number == next))
+            }
+            Entry::Release { .. } if number > next => Some(self.park(turn, Wait::Number { number }, turn.attempts)),
+            Entry::Arrival | Entry::Release { .. } => None,
+        }
+    }
+
+    fn too_late(&mut self, turn: &Turn<'_>, number: i64) -> Outcome {
+        let given_up = self.record.book.numbers.as_ref().is_some_and(|numbers| numbers.was_given_up(number));
+        let failure = if given_up {
+            Failure::permanent("late", format!("number {number} was given up before it came"))
+        } else {
+            Failure::permanent("sequence_conflict", format!("another event of its key had number {number}"))
+        };
+        self.bury(turn, failure, turn.attempts)
+    }
+
+    fn prerequisites(&mut self, turn: &Turn<'_>) -> Option<Outcome> {
+        let Runnable::Run(_, subscription) = &turn.subject else { return None };
+        let asked = match turn.entry.wait() {
+            Some(Wait::After { asked, .. }) => asked.as_slice(),
+            _ => &[],
+        };
+        let book = &self.record.book;
+        let missing = subscription.after.iter().chain(asked).find(|kind| !book.handled.contains(*kind))?.clone();
+        let (reorder, way) = (&self.env.pipeline.reorder, turn.entry.way());
+        match way {
+            Way::Hurried => return None,
+            Way::Expired if reorder.on_timeout == OnTimeout::Advance => return None,
+            Way::Expired => return Some(self.timed_out(turn, &missing)),
+            Way::Turn => {}
+        }
+        if reorder.on_dead_prerequisite == OnDeadPrerequisite::DeadLetter && book.dead.contains(&missing) {
+            let message = format!("it waits for `{missing}` of its key, which was set aside");
+            return Some(self.bury(turn, Failure::permanent("dead_prerequisite", message), turn.attempts));
+        }
+        let asked = asked.to_vec();
+        Some(self.wait_for(turn, missing, asked))
+    }
+
+    /// Parks the event until one of this type was handled; the deadline of one that waited before stays.
+    pub(super) fn wait_for(&mut self, turn: &Turn<'_>, event: String, asked: Vec<String>) -> Outcome {
+        let deadline = match turn.entry.wait() {
+            Some(Wait::After { deadline, .. }) if *deadline > self.env.now => *deadline,
+            _ => self.env.now.plus(self.env.pipeline.reorder.timeout),
+        };
+        self.buffer(turn, Wait::After { event, deadline, asked }, false)
+    }
+
+    /// A handler called `wait_for`, which is no attempt.
+    pub(super) fn asked_to_wait(&mut self, turn: &Turn<'_>, kind: String, at: Place) -> Outcome {
+        let taken = self.env.pipeline.subscriptions.iter().any(|subscription| subscription.event == kind);
+        let failure = |reason: &str, message| Failure {
+            class: Class::Script,
+            at: Some(at.clone()),
+            ..Failure::permanent(reason, message)
+        };
+        if !taken {
+            let message = format!("`wait_for(\"{kind}\")`: no subscription of this pipeline takes it");
+            return self.bury(turn, failure("script_error", message), turn.attempts + 1);
+        }
+        if self.record.book.handled.contains(&kind) {
+            let message = format!("`wait_for(\"{kind}\")`: one of its key was handled already");
+            return self.bury(turn, failure("script_error", message), turn.attempts + 1);
+        }
+        if turn.entry.way() == Way::Expired {
+            return self.timed_out(turn, &kind);
+        }
+        let mut asked = match turn.entry.wait() {
+            Some(Wait::After { asked, .. }) => asked.clone(),
+            _ => Vec::new(),
+        };
+        if !asked.contains(&kind) {
+            asked.push(kind.clone());
+        }
+        self.wait_for(turn, kind, asked)
+    }
+
+    pub(super) fn timed_out(&mut self, turn: &Turn<'_>, missing: &str) -> Outcome {
+        let message = format!("no `{missing}` of its key was handled within `reorder.timeout`");
+        self.bury(turn, Failure::permanent("timeout", message), turn.attempts)
+    }
+
+    /// Parks the event, if there is room. What others wait for always has some.
+    fn buffer(&mut self, turn: &Turn<'_>, wait: Wait, filler: bool) -> Outcome {
+        let reorder = &self.env.pipeline.reorder;
+        let full = if self.record.book.parked >= reorder.max_parked_per_key {
+            Some(format!("{} events of its key are parked (`reorder.max_parked_per_key`)", self.record.book.parked))
+        } else if self.work.parked_bytes + self.parked_bytes >= reorder.max_parked_bytes {
+            Some(format!("{} bytes are parked in its partition (`reorder.max_parked_bytes`)", self.work.parked_bytes))
+        } else {
+            None
+        };
+        match full {
+            Some(message)
+                if matches!(turn.entry, Entry::Arrival) && (!filler || mutant::on(Mutant::FullForFillers)) =>
+            {
+                self.bury(turn, Failure::permanent("buffer_full", message), turn.attempts)
+            }
+            _ => self.park(turn, wait, turn.attempts),
+        }
+    }
+
+    /// The event's number, in a pipeline that has them.
+    pub(super) fn number_of(&self, event: Option<&Event>) -> Option<i64> {
+        let sequence = self.env.pipeline.sequence.as_ref()?;
+        sequence.by.integer(event?)
+    }
+}
+
+/// When the event happened, as it says; when it was stored, if it need not say.
+pub(super) fn happened(event: Option<&Event>, raw: &RawEvent) -> i64 {
+    let said = event.and_then(|event| event.time.as_deref()).and_then(nanoseconds);
+    said.unwrap_or_else(|| of_millis(raw.stored_at))
+}
+
+fn time_of(turn: &Turn<'_>, by: &EventTime) -> Option<i64> {
+    let event = turn.subject.event();
+    match by {
+        EventTime::Envelope => Some(happened(event, turn.raw)),
+        EventTime::Path(path) => {
+            let event = event?;
+            path.integer(event).or_else(|| nanoseconds(path.read(event)?.as_str()?))
+        }
+    }
+}
+
+fn nanoseconds(text: &str) -> Option<i64> {
+    let time: jiff::Timestamp = text.parse().ok()?;
+    i64::try_from(time.as_nanosecond()).ok()
+}
+
+fn of_millis(time: Millis) -> i64 {
+    time.0.saturating_mul(1_000_000)
+}
+
+/// After all turns: since when the next number is missing.
+pub(super) fn note_gap(book: &mut Book, now: Millis) {
+    let blocked = book.line > 0 || book.blocked_by.is_some();
+    let Some(numbers) = &mut book.numbers else { return };
+    let gap = numbers.waiting > 0 && !blocked && numbers.head.is_none_or(|head| head > numbers.next);
+    numbers.missing = match numbers.missing {
+        Some((number, since)) if gap && number == numbers.next => Some((number, since)),
+        _ => gap.then_some((numbers.next, now)),
+    };
+}

@@ -1,0 +1,312 @@
+//! Which of a key's parked events comes next, if one does.
+
+use super::lanes::{Lane, Waiting};
+use super::pages::Head;
+use super::{Draft, Entry, GROUP_BYTES, LOOK_AGAIN, Outcome, Runnable, Turn, Way};
+use crate::event::Millis;
+use crate::flow::route::{Route, route};
+use crate::mutant::{self, Mutant};
+use crate::spec::program::{OnDeadPrerequisite, OnTimeout};
+use crate::store::Range;
+use crate::store::record::{Failure, Unreadable, Wait};
+
+/// What a look at a key's parked events says.
+pub(super) enum Next {
+    Run(Box<Waiting>, Way),
+    /// None is due.
+    Rest,
+    /// What must be read before anything can be said.
+    Read(Vec<Range>),
+}
+
+impl Draft<'_> {
+    /// Runs parked events as far as they are due and were read.
+    pub(super) fn release(&mut self) -> Result<(), Unreadable> {
+        loop {
+            match self.next()? {
+                Next::Rest => return Ok(()),
+                Next::Read(ranges) => {
+                    self.decision.again = Some(ranges);
+                    return Ok(());
+                }
+                Next::Run(waiting, way) => {
+                    let outcome = self.run(&waiting, way);
+                    if outcome != Outcome::Parked {
+                        self.decision.unparked.push(outcome);
+                    }
+                    if self.stopped {
+                        return Ok(());
+                    }
+                    if self.bytes > GROUP_BYTES || self.work.alone {
+                        self.decision.again = Some(self.pages.wanted());
+                        return Ok(());
+                    }
+                }
+            }
+        }
+    }
+
+    fn run(&mut self, waiting: &Waiting, way: Way) -> Outcome {
+        let body = &waiting.body;
+        self.pages.leave(waiting.parked.mark);
+        let envelope = (self.env.envelope)(&body.raw.position.channel);
+        let Route::Handle(routed) = route(body.raw.clone(), self.env.pipeline, &envelope) else {
+            return self.wait_for_handler(waiting);
+        };
+        let turn = Turn {
+            mark: waiting.parked.mark,
+            content: waiting.parked.content,
+            raw: &body.raw,
+            subject: self.subject(&routed, waiting.parked.mark),
+            entry: Entry::Release { waiting, way },
+            attempts: body.attempts,
+            owner: None,
+        };
+        self.take_turn(turn)
+    }
+
+    /// A parked event whose subscription is gone stays, and is looked at again later.
+    fn wait_for_handler(&mut self, waiting: &Waiting) -> Outcome {
+        let due = self.env.now.plus(std::time::Duration::from_secs(60));
+        let failure = Failure::permanent("no_handler", "no subscription takes its type any more");
+        let why = failure.message.clone();
+        let turn = Turn {
+            mark: waiting.parked.mark,
+            content: waiting.parked.content,
+            raw: &waiting.body.raw,
+            subject: Runnable::SetAside(None, failure),
+            entry: Entry::Release { waiting, way: Way::Turn },
+            attempts: waiting.body.attempts,
+            owner: None,
+        };
+        self.park(&turn, Wait::Retry { why, due }, waiting.body.attempts)
+    }
+
+    /// What has begun goes first; then those whose prerequisites are there, whose number it is, whose hold is over or
+    /// who waited too long; then what stands behind.
+    pub(super) fn next(&mut self) -> Result<Next, Unreadable> {
+        let behind = match self.pages.head(&Lane::Line, self.record.book.line)? {
+            Head::Unread => return Ok(self.read()),
+            Head::Empty => None,
+            Head::Event(waiting) => match waiting.body.wait {
+                Wait::Retry { due, .. } if due > self.env.now && !self.is_hurried(&waiting) => {
+                    self.record.book.blocked_until = Some(due);
+                    return Ok(Next::Rest);
+                }
+                Wait::Retry { .. } | Wait::Version { .. } if self.record.book.blocked_by.is_none() => {
+                    self.record.book.blocked_until = None;
+                    return Ok(Next::Run(waiting, Way::Turn));
+                }
+                _ => Some(waiting),
+            },
+        };
+        self.record.book.blocked_until = None;
+        if self.record.book.blocked_by.is_some() {
+            return Ok(Next::Rest);
+        }
+        if let Some(waiting) = self.hurried()? {
+            return Ok(Next::Run(Box::new(waiting), Way::Hurried));
+        }
+        for look in [Self::satisfied, Self::number, Self::held, Self::expired] {
+            if let Some(next) = look(self)? {
+                return Ok(next);
+            }
+        }
+        if mutant::on(Mutant::WaitersBlock) && !self.record.book.waiting.is_empty() {
+            return Ok(Next::Rest);
+        }
+        Ok(behind.map_or(Next::Rest, |waiting| Next::Run(waiting, Way::Turn)))
+    }
+
+    fn read(&self) -> Next {
+        Next::Read(self.pages.wanted())
+    }
+
+    fn is_hurried(&self, waiting: &Waiting) -> bool {
+        self.work.hurried.is_some_and(|hurried| hurried.is(waiting.parked.mark, &waiting.body))
+    }
+
+    fn hurried(&self) -> Result<Option<Waiting>, Unreadable> {
+        let Some(hurried) = self.work.hurried else { return Ok(None) };
+        let Some(waiting) = self.pages.at(hurried.place)? else { return Ok(None) };
+        Ok(Some(waiting).filter(|waiting| {
+            let first = match waiting.body.wait {
+                Wait::Number { number } => self.record.book.numbers.as_ref().and_then(|n| n.head) == Some(number),
+                Wait::After { .. } | Wait::Hold { .. } => true,
+                Wait::Retry { .. } | Wait::Version { .. } | Wait::Behind => false,
+            };
+            first && self.is_hurried(waiting)
+        }))
+    }
+
+    /// Nothing of this type is waited for any more: one was handled, or will not be.
+    fn is_over(&self, kind: &str) -> bool {
+        let book = &self.record.book;
+        book.handled.contains(kind) || (book.dead.contains(kind) && !self.holds_for_dead())
+    }
+
+    fn holds_for_dead(&self) -> bool {
+        self.env.pipeline.reorder.on_dead_prerequisite == OnDeadPrerequisite::Hold
+    }
+
+    /// Lanes whose events can go on at once.
+    pub(super) fn due_lanes(&self) -> Vec<Lane> {
+        let book = &self.record.book;
+        if book.line > 0 || book.blocked_by.is_some() {
+            return Vec::new();
+        }
+        let mut lanes: Vec<Lane> =
+            book.waiting.keys().filter(|kind| self.is_over(kind)).map(|kind| Lane::After(kind.clone())).collect();
+        if book.numbers.as_ref().is_some_and(|n| n.waiting > 0 && n.head.is_none_or(|head| head <= n.next)) {
+            lanes.push(Lane::Number);
+        }
+        lanes
+    }
+
+    /// Of those whose prerequisite is there, the one that happened first.
+    fn satisfied(&mut self) -> Result<Option<Next>, Unreadable> {
+        let waiting = &self.record.book.waiting;
+        let over: Vec<_> =
+            waiting.iter().filter(|(kind, _)| self.is_over(kind)).map(|(k, w)| (k.clone(), w.count)).collect();
+        let (mut first, mut unread): (Option<Box<Waiting>>, bool) = (None, false);
+        for (kind, count) in over {
+            match self.pages.head(&Lane::After(kind.clone()), count)? {
+                Head::Unread => unread = true,
+                Head::Empty => drop(self.record.book.waiting.remove(&kind)),
+                Head::Event(waiting) => {
+                    if first.as_ref().is_none_or(|first| waiting.rank() < first.rank()) {
+                        first = Some(waiting);
+                    }
+                }
+            }
+        }
+        Ok(if unread { Some(self.read()) } else { first.map(|waiting| Next::Run(waiting, Way::Turn)) })
+    }
+
+    /// The lowest number that waits, when it is its turn or the gap before it is given up.
+    fn number(&mut self) -> Result<Option<Next>, Unreadable> {
+        let now = self.env.now;
+        let Some(numbers) = &mut self.record.book.numbers else { return Ok(None) };
+        let over = numbers.missing.is_some_and(|(number, since)| {
+            number == numbers.next && since.plus(self.env.pipeline.reorder.timeout) <= now
+        });
+        let sequenced = self.env.pipeline.sequence.is_some();
+        if sequenced && !over && numbers.head.is_some_and(|head| head > numbers.next) {
+            return Ok(None);
+        }
+        let waiting = match self.pages.head(&Lane::Number, numbers.waiting)? {
+            Head::Unread => return Ok(Some(self.read())),
+            Head::Empty => {
+                (numbers.waiting, numbers.head) = (0, None);
+                return Ok(None);
+            }
+            Head::Event(waiting) => waiting,
+        };
+        let Wait::Number { number } = waiting.body.wait else { return Ok(None) };
+        numbers.head = Some(number);
+        if number <= numbers.next || !sequenced {
+            return Ok(Some(Next::Run(waiting, Way::Turn)));
+        }
+        if !over {
+            return Ok(None);
+        }
+        Ok(Some(match self.env.pipeline.reorder.on_timeout {
+            OnTimeout::DeadLetter => Next::Run(waiting, Way::Expired),
+            OnTimeout::Advance => {
+                numbers.give_up_before(number);
+                Next::Run(waiting, Way::Turn)
+            }
+        }))
+    }
+
+    /// Those whose hold is over, and what happened before them, in order of event time.
+    fn held(&mut self) -> Result<Option<Next>, Unreadable> {
+        let now = self.env.now;
+        let held = self.record.book.held;
+        let resequenced = self.env.pipeline.resequence.is_some();
+        if held == 0 || (resequenced && self.let_go.is_none() && self.record.book.held_until.is_some_and(|at| at > now))
+        {
+            return Ok(None);
+        }
+        let mut more = false;
+        loop {
+            match self.pages.head(&Lane::HeldUntil, held)? {
+                Head::Unread => more = true,
+                Head::Empty => self.record.book.held = 0,
+                Head::Event(waiting) => match waiting.body.wait {
+                    Wait::Hold { time, due } if due <= now || !resequenced => {
+                        self.let_go = Some(self.let_go.map_or(time, |last| last.max(time)));
+                        self.pages.pass(&Lane::HeldUntil);
+                        continue;
+                    }
+                    Wait::Hold { due, .. } => self.record.book.held_until = Some(due),
+                    _ => {}
+                },
+            }
+            break;
+        }
+        if let Some(until) = self.let_go {
+            match self.pages.head(&Lane::Held, self.record.book.held)? {
+                Head::Unread => return Ok(Some(self.read())),
+                Head::Event(waiting) if matches!(waiting.body.wait, Wait::Hold { time, .. } if time <= until) => {
+                    return Ok(Some(Next::Run(waiting, Way::Turn)));
+                }
+                Head::Event(_) | Head::Empty => {}
+            }
+        }
+        Ok(more.then(|| self.read()))
+    }
+
+    /// Who has waited for a prerequisite long enough.
+    fn expired(&mut self) -> Result<Option<Next>, Unreadable> {
+        let now = self.env.now;
+        let holds = self.holds_for_dead();
+        let book = &self.record.book;
+        let live = book.waiting.iter().filter(|(kind, waiters)| {
+            waiters.deadline <= now && !self.is_over(kind) && !(holds && book.dead.contains(*kind))
+        });
+        let live: Vec<_> = live.map(|(kind, waiters)| (kind.clone(), waiters.count)).collect();
+        for (kind, count) in live {
+            match self.pages.head(&Lane::Deadline(kind.clone()), count)? {
+                Head::Unread => return Ok(Some(self.read())),
+                Head::Empty => drop(self.record.book.waiting.remove(&kind)),
+                Head::Event(waiting) => match waiting.deadline() {
+                    Some(deadline) if deadline > now => {
+                        if let Some(waiters) = self.record.book.waiting.get_mut(&kind) {
+                            waiters.deadline = deadline;
+                        }
+                    }
+                    _ => return Ok(Some(Next::Run(waiting, Way::Expired))),
+                },
+            }
+        }
+        Ok(None)
+    }
+
+    /// When the key next wants attention.
+    pub(super) fn timer(&self) -> Option<Millis> {
+        let (book, now) = (&self.record.book, self.env.now);
+        if book.parked == 0 {
+            return None;
+        }
+        if self.decision.again.is_some() || !self.due_lanes().is_empty() {
+            return Some(now);
+        }
+        // A person, or a program that is yet to come, decides.
+        let some_time = now.plus(LOOK_AGAIN);
+        if book.blocked_by.is_some() {
+            return Some(some_time);
+        }
+        if book.line > 0 {
+            return Some(book.blocked_until.unwrap_or(now));
+        }
+        let holds = self.holds_for_dead();
+        let waiters = book.waiting.iter().filter(|(kind, _)| !(holds && book.dead.contains(*kind)));
+        let gap = book.numbers.as_ref().and_then(|numbers| numbers.missing);
+        let times = waiters
+            .map(|(_, waiters)| waiters.deadline)
+            .chain(gap.map(|(_, since)| since.plus(self.env.pipeline.reorder.timeout)))
+            .chain(book.held_until.filter(|_| book.held > 0));
+        Some(times.min().unwrap_or(some_time))
+    }
+}
