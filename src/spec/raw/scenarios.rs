@@ -90,7 +90,8 @@ pub struct Explore {
     /// Which orders of delivery are tried. `all`: every one; where there are more than 2,000, a sample of so many, and it says so.
     /// `{ sample: 200, seed: 1 }`: some. Without it, only the order that is given.
     pub orders: Option<Orders>,
-    /// How many deliveries may be repeated in one run, whichever, at any later place before the next `wait`.
+    /// How many events may be delivered once more in one run, whichever, at any later place before the next `wait`. What is `raw`
+    /// is not repeated: without an identity, it would be another.
     #[schemars(range(max = 5), extend("default" = 0))]
     pub duplicates: Option<u64>,
     /// Play the given order once for each moment at which the process could die, and go on after it.

@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 
 use super::check::{Mismatch, check, compare};
 use super::end::End;
-use super::orders::{nearer, orders};
+use super::orders::{Freedom, nearer, orders};
 use super::stage::{Stage, Step};
 use super::world::{Crash, Played, WRITES, play};
 use super::{CounterExample, Delivery, Failure, Report};
@@ -70,7 +70,9 @@ impl Playing<'_> {
             return Ok(self.report(1, None, Some(Failure::Given { mismatches, dead: played.end.dead })));
         }
         let explore = &self.scenario.explore;
-        let tried = orders(&self.stage.given, explore.orders, explore.duplicates, settings.seed);
+        let repeats = |at: usize| self.stage.arrivals.get(at).is_some_and(|arrival| arrival.is_event);
+        let freedom = Freedom { orders: explore.orders, duplicates: explore.duplicates, repeats: &repeats };
+        let tried = orders(&self.stage.given, &freedom, settings.seed);
         let crashes = if explore.crashes { crashes(&played) } else { Vec::new() };
         let crashes = crashes.into_iter().map(|crash| Plan { crash: Some(crash), ..base.clone() });
         let others = tried.orders.into_iter().map(|steps| Plan { steps, crash: None });

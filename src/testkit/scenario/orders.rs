@@ -20,19 +20,29 @@ pub struct Tried {
     pub sampled: Option<u64>,
 }
 
+/// What may be changed about the given order.
+pub struct Freedom<'f> {
+    pub orders: Orders,
+    /// Most repetitions of one run.
+    pub duplicates: usize,
+    /// Whether a message that comes twice can be known again.
+    pub repeats: &'f dyn Fn(usize) -> bool,
+}
+
 /// `seed` overrides that of the scenario.
-pub fn orders(given: &[Step], orders: Orders, duplicates: usize, seed: Option<u64>) -> Tried {
+pub fn orders(given: &[Step], freedom: &Freedom<'_>, seed: Option<u64>) -> Tried {
+    let Freedom { orders, duplicates, repeats } = *freedom;
     let shuffled = orders != Orders::Given;
     let (most, own_seed) = match orders {
         Orders::Given | Orders::All => (ALL_AT_MOST, 1),
         Orders::Sample { size, seed } => (size, seed),
     };
     let seed = seed.unwrap_or(own_seed);
-    let mut all = Walk { given, shuffled, most, found: HashSet::new(), order: Vec::new() };
+    let mut all = Walk { given, shuffled, most, repeats, found: HashSet::new(), order: Vec::new() };
     let complete = all.from(0, &mut Vec::new(), &mut Vec::new(), duplicates);
     let (found, sampled) = match complete {
         true => (all.found, None),
-        false => (sample(given, shuffled, duplicates, most, seed), Some(seed)),
+        false => (sample(given, freedom, most, seed), Some(seed)),
     };
     let mut orders: Vec<Vec<Step>> = found.into_iter().filter(|order| order != given).collect();
     orders.sort_by_cached_key(|order| (distance(given, order), order.iter().map(rank).collect::<Vec<_>>()));
@@ -62,6 +72,7 @@ struct Walk<'g> {
     given: &'g [Step],
     shuffled: bool,
     most: usize,
+    repeats: &'g dyn Fn(usize) -> bool,
     found: HashSet<Vec<Step>>,
     order: Vec<Step>,
 }
@@ -109,7 +120,7 @@ impl Walk<'_> {
             }
         }
         if duplicates > 0 {
-            let again: HashSet<Step> = used.iter().copied().collect();
+            let again: HashSet<Step> = used.iter().copied().filter(|step| (self.repeats)(rank(step))).collect();
             let mut again: Vec<Step> = again.into_iter().collect();
             again.sort_by_key(rank);
             for step in again {
@@ -125,7 +136,7 @@ impl Walk<'_> {
     }
 }
 
-fn sample(given: &[Step], shuffled: bool, duplicates: usize, size: usize, seed: u64) -> HashSet<Vec<Step>> {
+fn sample(given: &[Step], freedom: &Freedom<'_>, size: usize, seed: u64) -> HashSet<Vec<Step>> {
     let luck = SeededEntropy::new(seed);
     let below = |sides: usize| usize::try_from(luck.next() % (sides.max(1) as u64)).unwrap_or(0);
     let mut found = HashSet::new();
@@ -145,20 +156,20 @@ fn sample(given: &[Step], shuffled: bool, duplicates: usize, size: usize, seed: 
                 }
             }
         }
-        if shuffled {
+        if freedom.orders != Orders::Given {
             for segment in &mut segments {
                 for at in (1..segment.len()).rev() {
                     segment.swap(at, below(at + 1));
                 }
             }
         }
-        for _ in 0..below(duplicates + 1) {
+        for _ in 0..below(freedom.duplicates + 1) {
             let which = below(segments.len());
             let segment = &mut segments[which];
-            if !segment.is_empty() {
-                let first = below(segment.len());
+            let first = below(segment.len());
+            if let Some(step) = segment.get(first).copied().filter(|step| (freedom.repeats)(rank(step))) {
                 let place = first + 1 + below(segment.len() - first);
-                segment.insert(place, segment[first]);
+                segment.insert(place, step);
             }
         }
         let mut order = Vec::new();
@@ -214,8 +225,13 @@ mod tests {
         steps.iter().map(|step| if *step == WAIT { "|".to_owned() } else { rank(step).to_string() }).collect()
     }
 
+    /// Everything can be known again, but for the last digit.
+    fn freely(given: &[Step], orders: Orders, duplicates: usize, seed: Option<u64>) -> Tried {
+        super::orders(given, &Freedom { orders, duplicates, repeats: &|at| at != 9 }, seed)
+    }
+
     fn tried(given: &str, how: Orders, duplicates: usize) -> Vec<String> {
-        orders(&steps(given), how, duplicates, None).orders.iter().map(|order| text(order)).collect()
+        freely(&steps(given), how, duplicates, None).orders.iter().map(|order| text(order)).collect()
     }
 
     #[test]
@@ -244,6 +260,14 @@ mod tests {
     }
 
     #[test]
+    fn what_cannot_be_known_again_is_not_repeated() {
+        assert_eq!(tried("09", Orders::Given, 1), ["009", "090"]);
+        let drawn = freely(&steps("0129"), Orders::Sample { size: 50, seed: 1 }, 2, None);
+        assert!(drawn.sampled.is_some() && drawn.orders.iter().any(|order| order.len() > 4));
+        assert!(drawn.orders.iter().all(|order| text(order).matches('9').count() == 1));
+    }
+
+    #[test]
     fn copies_that_are_given_are_alike() {
         assert_eq!(tried("001", Orders::All, 0), ["010", "100"]);
     }
@@ -251,14 +275,14 @@ mod tests {
     #[test]
     fn of_too_many_a_sample_is_drawn_that_a_seed_repeats() {
         let given = steps("01234567");
-        let first = orders(&given, Orders::All, 1, None);
+        let first = freely(&given, Orders::All, 1, None);
         assert_eq!((first.orders.len(), first.sampled), (ALL_AT_MOST, Some(1)));
-        assert_eq!(first, orders(&given, Orders::All, 1, Some(1)));
+        assert_eq!(first, freely(&given, Orders::All, 1, Some(1)));
         let some = Orders::Sample { size: 50, seed: 7 };
-        let drawn = orders(&given, some, 0, None);
+        let drawn = freely(&given, some, 0, None);
         assert_eq!((drawn.orders.len(), drawn.sampled), (50, Some(7)));
-        assert_ne!(drawn, orders(&given, some, 0, Some(8)));
-        let complete = orders(&steps("012"), some, 0, None);
+        assert_ne!(drawn, freely(&given, some, 0, Some(8)));
+        let complete = freely(&steps("012"), some, 0, None);
         assert_eq!((complete.orders.len(), complete.sampled), (5, None), "a sample of all is all");
         for order in drawn.orders.iter().chain(&first.orders) {
             assert!((0..8).all(|at| order.contains(&Step::Deliver(at))), "{}", text(order));

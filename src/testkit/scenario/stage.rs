@@ -26,6 +26,8 @@ pub struct Arrival {
     pub payload: Bytes,
     /// For people: its type and id, or the beginning of what is raw.
     pub name: String,
+    /// It has an identity, by which it is known when it comes again.
+    pub is_event: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -66,5 +68,6 @@ fn arrival(program: &Program, message: &Message) -> Arrival {
             (payload, format!("{} {}", event.kind, event.id))
         }
     };
-    Arrival { channel: Arc::clone(&message.channel), headers, payload, name }
+    let is_event = matches!(message.body, Body::Event(_));
+    Arrival { channel: Arc::clone(&message.channel), headers, payload, name, is_event }
 }
