@@ -180,6 +180,12 @@ fn pipelines_that_cause_what_they_read_are_found_out() {
 }
 
 #[test]
+fn the_sample_project_does_what_its_scenarios_say() {
+    let told = told(&Sandbox::sample_alone(), &[], 0);
+    assert!(told.lines().count() > 4 && told.lines().last().unwrap().contains(" scenarios, all hold: "), "{told}");
+}
+
+#[test]
 fn files_and_a_filter_choose() {
     let sandbox =
         loyalty(&format!("{HOLDS}{DEPENDS}")).file("pipelines/more.test.yaml", "pipelines: nonsense\nscenarios: []\n");
