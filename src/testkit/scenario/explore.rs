@@ -141,7 +141,7 @@ impl Playing<'_> {
             Err(why) => Some(Fault::Broken(why)),
             Ok(played) => {
                 let mismatches = self.check(&played.end);
-                (!mismatches.is_empty()).then(|| Fault::Mismatch(mismatches, played.end))
+                (!mismatches.is_empty()).then_some(Fault::Mismatch(mismatches, played.end))
             }
         }
     }

@@ -229,8 +229,7 @@ impl Reader<'_, '_> {
             return known;
         }
         let at = base.key("version");
-        let schema = self.artifacts.schemas.get(self.context, kind, version, self.document, &at);
-        schema
+        self.artifacts.schemas.get(self.context, kind, version, self.document, &at)
     }
 
     fn fits(
@@ -245,10 +244,8 @@ impl Reader<'_, '_> {
         for violation in &violations {
             let place = if violation.path.is_empty() { "the data" } else { violation.path.as_str() };
             let message = format!("`{kind}` {version} does not match its schema: {place}: {}", violation.message);
-            let steps = NodePath::from_pointer(&violation.path).0;
-            let at = steps
-                .iter()
-                .fold(base.key("data"), |at, step| NodePath(at.0.into_iter().chain([step.clone()]).collect()));
+            let below = NodePath::from_pointer(&violation.path).0;
+            let at = NodePath([base.key("data").0, below].concat());
             let help = "to show what becomes of an event that is not valid, give it as `raw`";
             self.helped(rules::SCHEMA, message, &at, help);
         }
