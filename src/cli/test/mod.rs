@@ -5,8 +5,7 @@ mod json;
 mod junit;
 
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
-use std::sync::PoisonError;
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use clap::{Args, ValueEnum};
@@ -59,7 +58,7 @@ pub struct TestArgs {
     /// Play again whenever a file of the project changes, until Ctrl-C
     #[arg(long)]
     watch: bool,
-    /// Draw other samples of orders, and other delays of retries; what a failure tells repeats it
+    /// Draw other samples of orders, and other delays of retries, than the scenarios say; the same number draws the same
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
 }

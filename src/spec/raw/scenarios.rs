@@ -73,7 +73,7 @@ pub struct Given {
     /// takes a millisecond.
     #[schemars(example = &"2025-01-01T12:00:00Z")]
     pub time: Option<String>,
-    /// The channel it comes from; needed where that is not clear.
+    /// The channel it comes from; without it, the first of the subscription that takes it. Needed where that is not clear.
     #[schemars(schema_with = "values::channel", example = &"orders")]
     pub from: Option<String>,
     /// Headers of the message.
