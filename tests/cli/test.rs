@@ -172,6 +172,30 @@ scenarios:
 }
 
 #[test]
+fn what_is_put_in_turn_ends_alike_in_every_order() {
+    let pipeline = |order: &str| {
+        format!(
+            "pipeline: log\nkey: data.customer\n{order}\nsubscriptions:\n  - event: PointsEarned\n    from: cards\n    versions: [1]\n    script: |\n      state.log = state.log ?? [];\n      state.log.push(event.data.points);\n"
+        )
+    };
+    let given: String = (1..=4)
+        .map(|n| format!("      - {{ event: PointsEarned, data: {{ customer: ada, points: {n} }} }}\n"))
+        .collect();
+    let scenario = format!(
+        "pipelines: [log.yaml]\nscenarios:\n  - name: in turn\n    given:\n{given}      - {{ wait: 10s }}\n    explore: {{ orders: all, duplicates: 1, crashes: true }}\n    then: {{ state: {{ ada: {{ log: [1, 2, 3, 4] }} }}, dead_letters: [], parked: 0 }}\n"
+    );
+    let sandbox = loyalty(HOLDS).file("pipelines/log.test.yaml", &scenario);
+    for (order, code) in [
+        ("sequence: { by: data.points, first: 1 }", 0),
+        ("resequence: { by: time, hold: 5s }", 0),
+        ("description: In no order but that of arrival.", 1),
+    ] {
+        sandbox.write("pipelines/log.yaml", &pipeline(order));
+        told(&sandbox, &["pipelines/log.test.yaml"], code);
+    }
+}
+
+#[test]
 fn pipelines_that_cause_what_they_read_are_found_out() {
     let endless = "pipeline: echo\nkey: data.customer\nsubscriptions:\n  - event: PointsCounted\n    from: counted\n    versions: [1]\n    script: emit(\"PointsCounted\", event.data)\nemits:\n  - { event: PointsCounted, version: 1, to: counted }\n";
     let scenarios = "pipelines: [echo.yaml]\nscenarios:\n  - name: an echo\n    given: [{ event: PointsCounted, data: { customer: ada } }]\n    then: { parked: 0 }\n";

@@ -12,7 +12,7 @@ use super::world::{Crash, Played, WRITES, play};
 use super::{CounterExample, Delivery, Failure, Report};
 use crate::script::pool::STACK_BYTES;
 use crate::spec::scenario::Scenario;
-use crate::testkit::faulty_store::Op;
+use crate::testkit::fate::Call;
 
 /// Runs that may go into making a counter-example smaller.
 const SHRINKING: usize = 500;
@@ -120,12 +120,12 @@ impl Playing<'_> {
     fn words(&self, crash: Crash) -> String {
         let (after, nth, what) = match crash {
             Crash::Publish { nth, after } => (after, nth, "publish".to_owned()),
-            Crash::Store { pipeline, op, nth, after } => {
-                let what = match op {
-                    Op::Open => "opening of the store",
-                    Op::Commit => "commit",
-                    Op::Start => "start mark",
-                    Op::Returned => "cleared start mark",
+            Crash::Store { pipeline, call, nth, after } => {
+                let what = match call {
+                    Call::Open => "opening of the store",
+                    Call::Commit => "commit",
+                    Call::Start => "start mark",
+                    Call::Returned => "cleared start mark",
                     _ => "stored position",
                 };
                 let pipeline = self.stage.pipelines.get(pipeline).filter(|_| self.several());
@@ -211,9 +211,9 @@ impl Playing<'_> {
 fn crashes(played: &Played) -> Vec<Crash> {
     let mut crashes = Vec::new();
     for (pipeline, calls) in played.calls.iter().enumerate() {
-        for (op, calls) in WRITES.into_iter().zip(calls) {
+        for (call, calls) in WRITES.into_iter().zip(calls) {
             for nth in 1..=*calls {
-                crashes.extend([false, true].map(|after| Crash::Store { pipeline, op, nth, after }));
+                crashes.extend([false, true].map(|after| Crash::Store { pipeline, call, nth, after }));
             }
         }
     }

@@ -10,6 +10,7 @@
 //! memory. Only time is not real: it passes when a scenario says so, and a run takes a fraction of a millisecond of it.
 
 mod check;
+mod doom;
 mod end;
 mod explore;
 mod orders;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use super::doom::Doom;
 use super::end::End;
 use super::stage::{Stage, Step};
 use super::wires::{Death, Ends, StageClock, Wires};
@@ -21,24 +22,22 @@ use crate::spec::scenario::{A_DELIVERY, BEGINNING};
 use crate::store::memory::{Memory, MemoryStore};
 use crate::store::record::OutboxBody;
 use crate::store::{Store, WriterId};
-use crate::testkit::faulty_store::{Fault, FaultyStore, Op};
+use crate::testkit::fate::{Call, Way};
+use crate::testkit::faulty_store::FaultyStore;
 
 /// Moments of virtual time that a run may take to come to rest, most of them after a crash: the first are short.
 const MOMENTS: u32 = 1_000;
 const SHORT: u32 = 5;
 const LONG: Duration = Duration::from_millis(100);
 
-/// Calls of a store that none but a circle makes: a wait of a year, a retry due every hour, makes some ten thousand.
-const MOST_CALLS: u64 = 200_000;
-
 /// Calls that change what outlives the process: to die at any other is to die at the one before.
-pub const WRITES: [Op; 5] = [Op::Open, Op::Commit, Op::Start, Op::Returned, Op::Advance];
+pub const WRITES: [Call; 5] = [Call::Open, Call::Commit, Call::Start, Call::Returned, Call::Advance];
 
 /// A moment at which the process dies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Crash {
     /// The nth call of its kind, from 1, to the store of a pipeline.
-    Store { pipeline: usize, op: Op, nth: u64, after: bool },
+    Store { pipeline: usize, call: Call, nth: u64, after: bool },
     /// The nth publish.
     Publish { nth: u64, after: bool },
 }
@@ -82,7 +81,7 @@ struct World<'s> {
 #[derive(Default)]
 struct Process {
     contexts: Vec<Arc<Context>>,
-    stores: Vec<Arc<FaultyStore>>,
+    dooms: Vec<Arc<Doom>>,
     tasks: JoinSet<Result<(), CannotRun>>,
 }
 
@@ -118,20 +117,22 @@ impl<'s> World<'s> {
         };
         let options = Options { workers: 1, ..Options::default() };
         for (at, (pipeline, memory)) in self.stage.pipelines.iter().zip(&self.memories).enumerate() {
-            let store = Arc::new(FaultyStore::new(Arc::new(MemoryStore::new(Arc::clone(memory)))));
-            store.answers_at_most(MOST_CALLS);
-            if let Some(Crash::Store { pipeline, op, nth, after }) = self.crash
-                && pipeline == at
-            {
-                store.on(op, nth, if after { Fault::DieAfter } else { Fault::DieBefore });
-            }
-            let context = ground.context(self.stage.program, pipeline, Arc::clone(&store) as Arc<dyn Store>);
+            let death = match self.crash {
+                Some(Crash::Store { pipeline, call, nth, after }) if pipeline == at => {
+                    Some((call, nth, if after { Way::Back } else { Way::There }))
+                }
+                _ => None,
+            };
+            let doom = Doom::new(death);
+            let memory = Arc::new(MemoryStore::new(Arc::clone(memory)));
+            let store = Arc::new(FaultyStore::new(memory, Arc::clone(&doom) as _));
+            let context = ground.context(self.stage.program, pipeline, store as Arc<dyn Store>);
             let context = Arc::new(context.map_err(|error| error.to_string())?);
             let run =
                 supervisor::run(Arc::clone(&context), Arc::clone(&channels), options.clone(), CancellationToken::new());
             self.process.tasks.spawn(run);
             self.process.contexts.push(context);
-            self.process.stores.push(store);
+            self.process.dooms.push(doom);
         }
         Ok(())
     }
@@ -178,8 +179,7 @@ impl<'s> World<'s> {
         for moment in 0..MOMENTS {
             // Paused time passes when nothing else can go on: then all is done that can be done now.
             tokio::time::sleep(if moment < SHORT { Duration::from_millis(1) } else { LONG }).await;
-            let died =
-                self.wires.died().is_cancelled() || self.process.stores.iter().any(|store| store.died().is_cancelled());
+            let died = self.wires.died().is_cancelled() || self.process.dooms.iter().any(|doom| doom.has_died());
             if died && self.crash.take().is_some() {
                 self.process = Process::default();
                 self.wires.bus.redeliver_all();
@@ -243,10 +243,10 @@ impl<'s> World<'s> {
     }
 
     async fn played(self) -> Result<Played, String> {
-        let calls = |store: &Arc<FaultyStore>| WRITES.map(|op| store.calls(op));
+        let calls = |doom: &Arc<Doom>| WRITES.map(|call| doom.calls(call));
         Ok(Played {
             end: End::read(self.stage, &self.memories, &self.wires).await?,
-            calls: self.process.stores.iter().map(calls).collect(),
+            calls: self.process.dooms.iter().map(calls).collect(),
             publishes: self.wires.calls(),
         })
     }

@@ -11,7 +11,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::desk::{Desk, START};
-use super::rig::accepting;
+use super::workload::fold::accepting;
 use crate::flow::decide::{self, Hurried, Item, Origin, Outcome};
 use crate::schema::Schema;
 use crate::script::{Engine, Kind, Source};
