@@ -14,5 +14,6 @@ mod service;
 mod shells;
 mod standby;
 mod subscriptions;
+mod test;
 mod tls;
 mod versions;
