@@ -94,7 +94,7 @@ impl Desk {
 
     /// Round after round, as a worker does, until nothing more is asked for.
     async fn decided(&mut self, item: Option<&Item>, hurried: Option<Hurried>) -> Decision {
-        let (mut item, mut attention) = (item, item.is_none());
+        let (mut item, mut hurried, mut attention) = (item, hurried, item.is_none());
         let mut line: Vec<Range> = Vec::new();
         if attention {
             line = vec![decide::line()];
@@ -128,6 +128,7 @@ impl Desk {
             if decision.group.is_some() {
                 whole.group = decision.group;
             }
+            hurried = hurried.filter(|_| !decision.hurried);
             let Some(mut again) = decision.again else { return whole };
             again.extend(hurried.map(|hurried| decide::only(hurried.place)));
             (line, attention) = (again, true);
