@@ -247,7 +247,7 @@ impl Draft<'_> {
         {
             return Ok(None);
         }
-        let mut more = false;
+        let (mut more, mut next_due) = (false, None);
         loop {
             match self.pages.head(&Lane::HeldUntil, held)? {
                 Head::Unread => more = true,
@@ -258,7 +258,7 @@ impl Draft<'_> {
                         self.pages.pass(&Lane::HeldUntil);
                         continue;
                     }
-                    Wait::Hold { due, .. } => self.record.book.held_until = Some(due),
+                    Wait::Hold { due, .. } => next_due = Some(due),
                     _ => {}
                 },
             }
@@ -273,7 +273,12 @@ impl Draft<'_> {
                 Head::Event(_) | Head::Empty => {}
             }
         }
-        Ok(more.then(|| self.read()))
+        if more {
+            return Ok(Some(self.read()));
+        }
+        // Not before all that is let go has left: another round may have to begin again.
+        self.record.book.held_until = next_due.or(self.record.book.held_until);
+        Ok(None)
     }
 
     /// Who has waited for a prerequisite long enough.

@@ -1,5 +1,6 @@
 //! Decisions about order: prerequisites, numbers, holds, and dead letters that block.
 
+mod any;
 mod blocked;
 mod letters;
 mod numbers;
