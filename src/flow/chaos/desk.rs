@@ -29,6 +29,8 @@ pub(super) struct Desk {
     pub(super) now: Millis,
     /// When the key wants attention, by the last commit.
     pub(super) timer: Option<Millis>,
+    /// Parked events run one by one, as suspects do.
+    pub(super) alone: bool,
     /// Lookups of the last decision.
     pub(super) rounds: usize,
 }
@@ -45,6 +47,7 @@ impl Desk {
             key: Key::new("k").expect("a key"),
             now: START,
             timer: None,
+            alone: false,
             rounds: 0,
         }
     }
@@ -112,6 +115,7 @@ impl Desk {
                 read: &line,
                 parked_bytes: found.parked_bytes,
                 attention,
+                alone: self.alone,
                 hurried,
                 items,
                 ..KeyWork::of(Some(&self.key), &found.keys[0])

@@ -168,6 +168,7 @@ impl Waiting {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::event::{ContentDigest, MarkId};
 
     #[test]
     fn places_of_a_lane_are_in_order_of_rank_then_arrival() {
@@ -177,6 +178,19 @@ mod tests {
         assert!(sorted.is_sorted());
         assert!(sorted.iter().all(|place| Lane::Number.page().contains(*place)));
         assert_eq!(arrival(place(7, 42)), 42);
+    }
+
+    #[test]
+    fn few_are_read_at_first_and_then_what_fits() {
+        let used = |bytes| {
+            let body = bytes::Bytes::from(vec![0; bytes]);
+            let (mark, content) = (MarkId([0; 16]), ContentDigest([0; 16]));
+            vec![ParkedEvent { mark, content, place: Place::FIRST, also: None, body }; 2]
+        };
+        let next = |bytes| Lane::Line.next_page(&used(bytes)).limit;
+        assert_eq!(Lane::Line.page().limit, FEW);
+        assert_eq!([next(0), next(100), next(64 << 10), next(1 << 20)], [MOST, MOST, 64, FEW]);
+        assert!(Lane::Line.next_page(&used(1)).contains(Lane::Line.place(0, 0)));
     }
 
     #[test]

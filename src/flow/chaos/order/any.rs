@@ -5,11 +5,15 @@ use crate::clock::{Entropy as _, SeededEntropy};
 use crate::store::Mark;
 use crate::store::record::{KeyRecord, ParkedBody};
 
-struct Dice(SeededEntropy);
+struct Dice {
+    entropy: SeededEntropy,
+    /// Whether programs change. (Then nothing is there for its number only: it would have no handler some day.)
+    reloads: bool,
+}
 
 impl Dice {
     fn below(&self, n: u64) -> u64 {
-        u64::from_be_bytes(self.0.fresh()[..8].try_into().expect("eight bytes")) % n
+        u64::from_be_bytes(self.entropy.fresh()[..8].try_into().expect("eight bytes")) % n
     }
 }
 
@@ -87,7 +91,7 @@ async fn letters(desk: &Desk) -> Vec<u64> {
 }
 
 async fn step(desk: &mut Desk, dice: &Dice, n: &mut u64) -> String {
-    match dice.below(12) {
+    match dice.below(13) {
         0..=5 => {
             *n += 1;
             let kind = ["A", "B", "C", "A", "Other"][dice.below(5) as usize];
@@ -99,10 +103,8 @@ async fn step(desk: &mut Desk, dice: &Dice, n: &mut u64) -> String {
                 3 => drop(data.as_object_mut().expect("an object").remove("seq")),
                 _ => {}
             }
-            if kind == "Other" && (desk.pipeline.sequence.is_none() || data.get("seq").is_none()) {
-                return "nothing".to_owned();
-            }
-            if !desk.pipeline.takes(kind) && (desk.pipeline.sequence.is_none() || data.get("seq").is_none()) {
+            let counts = desk.pipeline.sequence.is_some() && data.get("seq").is_some() && !dice.reloads;
+            if !desk.pipeline.takes(kind) && !counts {
                 return "nothing".to_owned();
             }
             let item = desk.made(*n, kind, data.clone());
@@ -112,6 +114,11 @@ async fn step(desk: &mut Desk, dice: &Dice, n: &mut u64) -> String {
         6 | 7 => {
             desk.pass(Duration::from_secs(dice.below(40)));
             format!("look -> {:?}", desk.look().await.0)
+        }
+        8 if dice.reloads => {
+            desk.pipeline = program(dice);
+            let p = &desk.pipeline;
+            format!("{} subscriptions, {:?} {:?} {:?}", p.subscriptions.len(), p.sequence, p.resequence, p.on_failure)
         }
         8 => {
             desk.pass(Duration::from_secs(dice.below(20)));
@@ -155,8 +162,9 @@ async fn step(desk: &mut Desk, dice: &Dice, n: &mut u64) -> String {
 }
 
 async fn history(seed: u64) {
-    let dice = Dice(SeededEntropy::new(seed));
+    let dice = Dice { entropy: SeededEntropy::new(seed), reloads: seed % 2 == 1 };
     let mut desk = Desk::under(program(&dice));
+    desk.alone = seed % 5 == 0;
     let (mut n, mut log) = (0, Vec::new());
     let tell = std::env::var("SLUICE_SIM_LOG").is_ok();
     for _ in 0..60 {
@@ -167,6 +175,7 @@ async fn history(seed: u64) {
         log.push(what);
         audit(&desk, seed).await;
     }
+    desk.pipeline.subscriptions = pipeline().subscriptions;
     // A person sees to every letter, and time passes.
     for round in 0.. {
         assert!(round < 2_000, "seed {seed}: it never ends: {:?}", desk.record().await.book);
@@ -198,7 +207,7 @@ async fn history(seed: u64) {
 
 #[tokio::test]
 async fn whatever_happens_to_a_key_its_record_is_true_and_everything_ends() {
-    let seeds = std::env::var("SLUICE_SIM_SEEDS").ok().and_then(|n| n.parse().ok()).unwrap_or(150);
+    let seeds = std::env::var("SLUICE_SIM_SEEDS").ok().and_then(|n| n.parse().ok()).unwrap_or(100);
     let only = std::env::var("SLUICE_SIM_SEED").ok().and_then(|n| n.parse().ok());
     for seed in only.map_or(0..seeds, |only: u64| only..only + 1) {
         history(seed).await;
