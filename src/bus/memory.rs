@@ -121,6 +121,30 @@ impl MemoryBus {
         self.shared.changed.notify_waiters();
     }
 
+    /// What a broker does whose ack of an event did not last: it is handed out again, whoever holds it.
+    pub fn bring_back(&self, pipeline: &str, channel: &str, seq: u64) {
+        if let Some(consumer) = self.lock().get_mut(channel).and_then(|channel| channel.consumers.get_mut(pipeline)) {
+            consumer.held.remove(&seq);
+            consumer.returned.insert(seq);
+        }
+        self.shared.changed.notify_waiters();
+    }
+
+    /// The last sequence that a consumer was handed, 0 without any.
+    pub fn delivered(&self, pipeline: &str, channel: &str) -> u64 {
+        let channels = self.lock();
+        let consumer = channels.get(channel).and_then(|channel| channel.consumers.get(pipeline));
+        consumer.map_or(0, |consumer| consumer.delivered)
+    }
+
+    /// From now on a channel stores again what was published before: its window of ids is over.
+    pub fn forget_published(&self, channel: &str) {
+        if let Some(channel) = self.lock().get_mut(channel) {
+            channel.published.clear();
+            channel.published_order.clear();
+        }
+    }
+
     fn lock(&self) -> MutexGuard<'_, HashMap<ChannelName, Channel>> {
         self.shared.channels.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -1,12 +1,11 @@
 //! A store that meets with accidents on its way: the replies that get lost, the calls that come late.
 
-use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 
-use crate::clock::{Entropy as _, SeededEntropy};
+use super::fate::{Call, Calls, Fate, Way};
 use crate::event::{ChannelName, Key, MarkId, Millis, Partition};
 use crate::store::{
     Answer, Census, Commit, Committed, Cursor, DeadLetter, Found, KeysPage, Lookup, Opened, OutboxEntry, ParkedAt,
@@ -24,51 +23,60 @@ pub enum Fault {
     Late,
 }
 
-/// The calls that can meet a fault. Listings never do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Op {
-    Open,
-    Probe,
-    Lookup,
-    Commit,
-    Start,
-    Returned,
-    Advance,
+/// What can befall a call. What people ask never meets a fault.
+fn faults(call: Call) -> &'static [Fault] {
+    match call {
+        Call::Commit => &[Fault::Refuse, Fault::LoseReply, Fault::Late],
+        Call::Advance => &[Fault::LoseReply, Fault::Late],
+        Call::Open | Call::Start => &[Fault::LoseReply],
+        _ => &[Fault::Refuse],
+    }
 }
 
+/// One process's way to a store.
 pub struct FaultyStore {
     inner: Arc<dyn Store>,
-    plan: Mutex<Plan>,
-    late: Mutex<Vec<BoxFuture<'static, ()>>>,
+    fate: Arc<dyn Fate>,
+    calls: Calls,
+    late: Arc<Late>,
     /// An event whose script never returns, as far as this store gets to hear.
     stuck: Mutex<Option<MarkId>>,
-    /// The server process that was opened last.
+    /// No lookup is answered.
+    blind: AtomicBool,
+}
+
+/// Calls that lie in a buffer on the way to a server process.
+#[derive(Default)]
+struct Late {
+    calls: Mutex<Vec<BoxFuture<'static, ()>>>,
+    /// The process that was opened last.
     process: Mutex<String>,
 }
 
-#[derive(Default)]
-struct Plan {
-    calls: HashMap<Op, u64>,
-    exact: HashMap<(Op, u64), Fault>,
-    chance: Option<Chance>,
-    latency: Option<(SeededEntropy, Duration)>,
-    met: u64,
-}
+impl Late {
+    fn calls(&self) -> MutexGuard<'_, Vec<BoxFuture<'static, ()>>> {
+        self.calls.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 
-struct Chance {
-    entropy: SeededEntropy,
-    probability: f64,
-    faults: Vec<(Op, Fault)>,
+    /// What was on its way to a process that is gone never arrives: its connections went with it.
+    fn met_process(&self, incarnation: &str) {
+        let mut process = self.process.lock().unwrap_or_else(PoisonError::into_inner);
+        if *process != incarnation {
+            incarnation.clone_into(&mut process);
+            self.calls().clear();
+        }
+    }
 }
 
 impl FaultyStore {
-    pub fn new(inner: Arc<dyn Store>) -> Self {
+    pub fn new(inner: Arc<dyn Store>, fate: Arc<dyn Fate>) -> Self {
         Self {
             inner,
-            plan: Mutex::default(),
-            late: Mutex::default(),
+            fate,
+            calls: Calls::default(),
+            late: Arc::default(),
             stuck: Mutex::default(),
-            process: Mutex::default(),
+            blind: AtomicBool::new(false),
         }
     }
 
@@ -77,65 +85,14 @@ impl FaultyStore {
         *self.stuck.lock().unwrap_or_else(PoisonError::into_inner) = Some(event);
     }
 
-    /// What was on its way to a server process that is gone never arrives: its connections went with it.
-    fn met_process(&self, incarnation: &str) {
-        let mut process = self.process.lock().unwrap_or_else(PoisonError::into_inner);
-        if *process != incarnation {
-            incarnation.clone_into(&mut process);
-            self.late.lock().unwrap_or_else(PoisonError::into_inner).clear();
-        }
-    }
-
-    /// The `nth` call of this kind, counted from 1 over the store's life, meets this fault.
-    pub fn on(&self, op: Op, nth: u64, fault: Fault) {
-        self.plan().exact.insert((op, nth), fault);
-    }
-
-    /// The next call of this kind meets this fault.
-    pub fn on_next(&self, op: Op, fault: Fault) {
-        let nth = self.calls(op) + 1;
-        self.on(op, nth, fault);
-    }
-
-    /// From now on each call meets one of the faults listed for its kind with this probability.
-    pub fn randomly(&self, seed: u64, probability: f64, faults: &[(Op, Fault)]) {
-        self.plan().chance = Some(Chance { entropy: SeededEntropy::new(seed), probability, faults: faults.to_vec() });
-    }
-
-    /// From now on each call takes up to twice this long: the way there, and the way back. Start marks take none,
-    /// for they stand between a script and its being suspected.
-    pub fn slow(&self, seed: u64, each_way: Duration) {
-        self.plan().latency = Some((SeededEntropy::new(seed), each_way));
-    }
-
-    async fn travel(&self, op: Op) {
-        if matches!(op, Op::Start | Op::Returned) {
-            return;
-        }
-        let pause = self.plan().latency.as_ref().map(|(entropy, each_way)| each_way.mul_f64(entropy.fraction()));
-        if let Some(pause) = pause {
-            tokio::time::sleep(pause).await;
-        }
-    }
-
-    /// No random faults from now on.
-    pub fn calm(&self) {
-        self.plan().chance = None;
-    }
-
-    /// Calls of this kind so far.
-    pub fn calls(&self, op: Op) -> u64 {
-        self.plan().calls.get(&op).copied().unwrap_or(0)
-    }
-
-    /// Faults met so far: a test that wants some can see that there were some.
-    pub fn met(&self) -> u64 {
-        self.plan().met
+    /// From now on every lookup is refused: what is delivered stays in hand.
+    pub fn blind(&self) {
+        self.blind.store(true, Relaxed);
     }
 
     /// Carries out the late calls, in the order they were made; how many there were.
     pub async fn release(&self) -> usize {
-        let late = std::mem::take(&mut *self.late.lock().unwrap_or_else(PoisonError::into_inner));
+        let late = std::mem::take(&mut *self.late.calls());
         let count = late.len();
         for call in late {
             call.await;
@@ -143,75 +100,57 @@ impl FaultyStore {
         count
     }
 
-    fn plan(&self) -> MutexGuard<'_, Plan> {
-        self.plan.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn next(&self, op: Op) -> Option<Fault> {
-        let mut plan = self.plan();
-        let calls = plan.calls.entry(op).or_default();
-        *calls += 1;
-        let nth = *calls;
-        let exact = plan.exact.remove(&(op, nth));
-        let fault = exact.or_else(|| plan.chance.as_ref()?.draw(op));
-        plan.met += u64::from(fault.is_some());
-        fault
+    fn fault(&self, call: Call, nth: u64) -> Option<Fault> {
+        if call == Call::Lookup && self.blind.load(Relaxed) {
+            return Some(Fault::Refuse);
+        }
+        let roll = self.fate.strikes(call, nth)?;
+        let faults = faults(call);
+        faults.get((roll % faults.len() as u64) as usize).copied()
     }
 
     /// `failed` is what the caller sees instead of an answer.
     async fn meet<T: Send + 'static>(
         &self,
-        op: Op,
-        call: impl FnOnce(Arc<dyn Store>) -> BoxFuture<'static, T>,
+        call: Call,
+        carry_out: impl FnOnce(Arc<dyn Store>) -> BoxFuture<'static, T>,
         failed: impl FnOnce(StoreError) -> T,
     ) -> T {
-        self.travel(op).await;
-        let fault = self.next(op);
-        let what = match fault {
+        let nth = self.calls.next(call);
+        self.fate.travel(call, nth, Way::There).await;
+        let what = match self.fault(call, nth) {
             None => {
-                let answer = call(self.inner.clone()).await;
-                self.travel(op).await;
+                let answer = carry_out(self.inner.clone()).await;
+                self.fate.travel(call, nth, Way::Back).await;
                 return answer;
             }
             Some(Fault::Refuse) => "refused",
             Some(Fault::LoseReply) => {
-                let _ = call(self.inner.clone()).await;
-                "reply lost"
+                let _ = carry_out(self.inner.clone()).await;
+                "carried out, its reply lost"
             }
             Some(Fault::Late) => {
-                let call = call(self.inner.clone());
-                let late = Box::pin(async move { drop(call.await) });
-                self.late.lock().unwrap_or_else(PoisonError::into_inner).push(late);
+                let late = carry_out(self.inner.clone());
+                self.late.calls().push(Box::pin(async move { drop(late.await) }));
                 "late"
             }
         };
-        failed(StoreError::Unavailable(format!("a fault was planned ({op:?}: {what})")))
-    }
-}
-
-impl Chance {
-    fn draw(&self, op: Op) -> Option<Fault> {
-        let faults: Vec<Fault> = self.faults.iter().filter(|(on, _)| *on == op).map(|(_, fault)| *fault).collect();
-        if faults.is_empty() || self.entropy.fraction() >= self.probability {
-            return None;
-        }
-        let pick = (self.entropy.fraction() * faults.len() as f64) as usize;
-        faults.get(pick).copied()
+        self.fate.tell(&format!("{call:?} is {what}"));
+        failed(StoreError::Unavailable(format!("a fault was planned ({call:?} is {what})")))
     }
 }
 
 impl Store for FaultyStore {
     fn open(&self, runner: WriterId) -> Answer<'_, Opened> {
-        Box::pin(async move {
-            let open = move |inner: Arc<dyn Store>| -> BoxFuture<'static, _> {
-                Box::pin(async move { inner.open(runner).await })
-            };
-            let opened = self.meet(Op::Open, open, Err).await;
-            if let Ok(opened) = &opened {
-                self.met_process(&opened.incarnation);
-            }
-            opened
-        })
+        let late = Arc::clone(&self.late);
+        let open = move |inner: Arc<dyn Store>| -> BoxFuture<'static, _> {
+            Box::pin(async move {
+                let opened = inner.open(runner).await?;
+                late.met_process(&opened.incarnation);
+                Ok(opened)
+            })
+        };
+        Box::pin(self.meet(Call::Open, open, Err))
     }
 
     fn close(&self, runner: WriterId) -> Answer<'_, ()> {
@@ -219,25 +158,25 @@ impl Store for FaultyStore {
     }
 
     fn probe(&self) -> Answer<'_, ()> {
-        Box::pin(self.meet(Op::Probe, |inner| Box::pin(async move { inner.probe().await }), Err))
+        Box::pin(self.meet(Call::Probe, |inner| Box::pin(async move { inner.probe().await }), Err))
     }
 
     fn lookup(&self, lookups: Vec<(Partition, Lookup)>) -> Answer<'_, Vec<Found>> {
-        Box::pin(self.meet(Op::Lookup, |inner| Box::pin(async move { inner.lookup(lookups).await }), Err))
+        Box::pin(self.meet(Call::Lookup, |inner| Box::pin(async move { inner.lookup(lookups).await }), Err))
     }
 
     fn commit(&self, commits: Vec<Commit>) -> BoxFuture<'_, Vec<Result<Committed, StoreError>>> {
         let len = commits.len();
         let call =
             |inner: Arc<dyn Store>| -> BoxFuture<'static, _> { Box::pin(async move { inner.commit(commits).await }) };
-        Box::pin(self.meet(Op::Commit, call, move |failure| vec![Err(failure); len]))
+        Box::pin(self.meet(Call::Commit, call, move |failure| vec![Err(failure); len]))
     }
 
     fn start(&self, partition: Partition, event: MarkId, runner: WriterId) -> Answer<'_, u32> {
         let call = move |inner: Arc<dyn Store>| -> BoxFuture<'static, _> {
             Box::pin(async move { inner.start(partition, event, runner).await })
         };
-        Box::pin(self.meet(Op::Start, call, Err))
+        Box::pin(self.meet(Call::Start, call, Err))
     }
 
     fn returned(&self, events: Vec<(Partition, MarkId)>) -> Answer<'_, ()> {
@@ -245,11 +184,12 @@ impl Store for FaultyStore {
         if events.iter().any(|(_, event)| Some(*event) == stuck) {
             return Box::pin(std::future::pending());
         }
-        Box::pin(self.meet(Op::Returned, |inner| Box::pin(async move { inner.returned(events).await }), Err))
+        Box::pin(self.meet(Call::Returned, |inner| Box::pin(async move { inner.returned(events).await }), Err))
     }
 
     fn position(&self, channel: &ChannelName) -> Answer<'_, Option<u64>> {
-        self.inner.position(channel)
+        let channel = channel.clone();
+        Box::pin(self.meet(Call::Ask, |inner| Box::pin(async move { inner.position(&channel).await }), Err))
     }
 
     fn advance(&self, channel: &ChannelName, held: Option<u64>, position: u64) -> Answer<'_, ()> {
@@ -257,19 +197,19 @@ impl Store for FaultyStore {
         let call = move |inner: Arc<dyn Store>| -> BoxFuture<'static, _> {
             Box::pin(async move { inner.advance(&channel, held, position).await })
         };
-        Box::pin(self.meet(Op::Advance, call, Err))
+        Box::pin(self.meet(Call::Advance, call, Err))
     }
 
     fn outbox(&self, partition: Partition) -> Answer<'_, Vec<OutboxEntry>> {
-        self.inner.outbox(partition)
+        Box::pin(self.meet(Call::Ask, move |inner| Box::pin(async move { inner.outbox(partition).await }), Err))
     }
 
     fn outbox_lens(&self) -> Answer<'_, Vec<u64>> {
-        self.inner.outbox_lens()
+        Box::pin(self.meet(Call::Ask, |inner| Box::pin(async move { inner.outbox_lens().await }), Err))
     }
 
     fn timers(&self, until: Millis, limit: usize) -> Answer<'_, Vec<Timer>> {
-        self.inner.timers(until, limit)
+        Box::pin(self.meet(Call::Ask, move |inner| Box::pin(async move { inner.timers(until, limit).await }), Err))
     }
 
     fn dead_letters(&self, open_only: bool) -> Answer<'_, Vec<(Partition, DeadLetter)>> {
@@ -299,13 +239,35 @@ impl Store for FaultyStore {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
+    use crate::event::Position;
     use crate::store::memory::{Memory, MemoryStore};
 
     const WRITER: WriterId = WriterId([1; 16]);
 
-    fn faulty() -> FaultyStore {
-        FaultyStore::new(Arc::new(MemoryStore::new(Memory::new(1, Duration::from_secs(60)))))
+    /// The first calls of a kind meet these, in turn.
+    struct Planned(Call, &'static [Fault]);
+
+    impl Fate for Planned {
+        fn strikes(&self, call: Call, nth: u64) -> Option<u64> {
+            let fault = self.1.get(usize::try_from(nth - 1).expect("few calls")).filter(|_| call == self.0)?;
+            faults(call).iter().position(|one| one == fault).map(|at| at as u64)
+        }
+
+        fn travel(&self, _: Call, _: u64, _: Way) -> BoxFuture<'static, ()> {
+            Box::pin(std::future::ready(()))
+        }
+
+        fn tell(&self, _: &str) {}
+
+        fn told(&self, _: Call, _: &Position) {}
+    }
+
+    fn faulty(faults: &'static [Fault]) -> FaultyStore {
+        let inner = MemoryStore::new(Memory::new(1, Duration::from_secs(60)));
+        FaultyStore::new(Arc::new(inner), Arc::new(Planned(Call::Commit, faults)))
     }
 
     fn commit(expected_number: u64) -> Vec<Commit> {
@@ -326,38 +288,17 @@ mod tests {
 
     #[tokio::test]
     async fn a_refused_call_was_not_carried_out_and_one_without_reply_was() {
-        let store = faulty();
-        store.on(Op::Commit, 1, Fault::Refuse);
-        store.on(Op::Commit, 2, Fault::LoseReply);
+        let store = faulty(&[Fault::Refuse, Fault::LoseReply]);
         assert!(is_unavailable(&store, 0).await);
         assert!(is_unavailable(&store, 0).await);
         assert!(store.commit(commit(1)).await[0].is_ok());
-        assert_eq!((store.calls(Op::Commit), store.met()), (3, 2));
     }
 
     #[tokio::test]
     async fn a_late_call_is_carried_out_when_released() {
-        let store = faulty();
-        store.on_next(Op::Commit, Fault::Late);
+        let store = faulty(&[Fault::Late]);
         assert!(is_unavailable(&store, 0).await);
         assert_eq!(store.release().await, 1);
         assert!(store.commit(commit(1)).await[0].is_ok());
-    }
-
-    #[tokio::test]
-    async fn the_same_seed_brings_the_same_faults() {
-        let run = async |seed| {
-            let store = faulty();
-            store.randomly(seed, 0.5, &[(Op::Probe, Fault::Refuse)]);
-            let mut outcomes = Vec::new();
-            for _ in 0..64 {
-                outcomes.push(store.probe().await.is_ok());
-            }
-            outcomes
-        };
-        let first = run(7).await;
-        assert_eq!(first, run(7).await);
-        assert!(first.contains(&true) && first.contains(&false));
-        assert_ne!(first, run(8).await);
     }
 }

@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use serde_json::json;
 
-use super::rig::{PARTITIONS, RETAIN, pipeline};
+use super::plan::{PARTITIONS, RETAIN};
+use super::workload::fold::accepting;
 use crate::clock::{Entropy, SeededEntropy};
 use crate::event::{Headers, Key, Millis, Position, RawEvent};
 use crate::flow::decide::{Env, Item, KeyWork, Origin, Remembered, decide};
@@ -84,7 +85,7 @@ pub fn late_commit_on_a_rebuilt_key() -> Result<(), String> {
     let bus = crate::bus::memory::MemoryBus::new(Arc::new(crate::clock::SystemClock));
     let out = Destination { sink: Arc::new(bus.sink("out".into())), envelope: Written::Sluice };
     let table = Table {
-        pipeline: pipeline(),
+        pipeline: Arc::new(accepting(&[1])),
         destinations: Destinations(BTreeMap::from([("out".into(), out)])),
         entropy: SeededEntropy::new(1),
         key: Key::new("k").ok_or("an empty key")?,

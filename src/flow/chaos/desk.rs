@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde_json::json;
 
-use super::rig::{PARTITIONS, RETAIN};
+use super::plan::{PARTITIONS, RETAIN};
 use crate::bus::memory::MemoryBus;
 use crate::clock::{SeededEntropy, SystemClock};
 use crate::event::{Headers, Key, Millis, Position, RawEvent};

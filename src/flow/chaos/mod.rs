@@ -1,92 +1,284 @@
-//! The flow under fire, in process: the real decision, worker, outbox and recovery code on virtual time, over a bus
+//! The flow under fire, in process: the real decision, worker, outbox and recovery code on virtual time, over a broker
 //! and a store that outlive crashes. One seed, one run; the same seed gives the same run.
+//!
+//! ```text
+//! plan + seed ─▶ script ─▶ rig ─▶ check ─▶ (failed) ─▶ shrink ─▶ trace
+//! ```
 
 mod aba;
 mod broken;
-mod broker;
 mod desk;
+mod luck;
 mod mutants;
 mod order;
 mod person;
+mod plan;
+mod plans;
 mod rig;
+mod script;
+mod shrink;
+mod trace;
 mod versions;
+mod workload;
 
-use rig::{Plan, Trouble, run};
+use luck::Luck;
+use plan::{Plan, Trouble};
+use plans::{SEEDS, plans};
+use script::{Script, Step};
 
-/// Seeds of each plan in an ordinary test run; `SLUICE_SIM_SEEDS` asks for more, `SLUICE_SIM_SEED` for one
-/// alone, `SLUICE_SIM_LOG` for its log.
-fn seeds() -> u64 {
-    std::env::var("SLUICE_SIM_SEEDS").ok().and_then(|text| text.parse().ok()).unwrap_or(150)
+fn variable(name: &str) -> Option<u64> {
+    std::env::var(name).ok().and_then(|text| text.parse().ok())
 }
 
-fn hold(plan: &Plan) {
-    let only = std::env::var("SLUICE_SIM_SEED").ok().and_then(|text| text.parse::<u64>().ok());
-    for seed in only.map_or(0..seeds(), |seed| seed..seed + 1) {
-        if let Err(broken) = run(plan, seed) {
-            panic!("seed {seed} of {plan:?}: {broken}");
+/// Plays a plan with every seed: `SLUICE_SIM_SEEDS` asks for more or fewer, `SLUICE_SIM_SEED` for one alone,
+/// `SLUICE_SIM_LOG` for its log.
+fn hold(name: &str) {
+    let all = plans();
+    let (_, plan) = all.iter().find(|(plan, _)| *plan == name).expect("a plan of that name");
+    let seeds = 0..variable("SLUICE_SIM_SEEDS").unwrap_or(SEEDS);
+    for seed in variable("SLUICE_SIM_SEED").map_or(seeds, |seed| seed..seed + 1) {
+        let script = Script::of(plan, seed);
+        if let Err(why) = rig::play(&script, false).result {
+            panic!("{}", shrink::report(name, &script, &why));
+        }
+    }
+}
+
+#[test]
+fn an_ordinary_run_plays_twenty_thousand_seeds() {
+    assert!(plans().len() as u64 * SEEDS >= 20_000, "{} plans", plans().len());
+}
+
+#[test]
+fn the_same_seed_gives_the_same_run() {
+    for (name, plan) in plans() {
+        for seed in 0..2 {
+            let script = Script::of(&plan, seed);
+            let (one, other) = (rig::play(&script, true), rig::play(&script, true));
+            assert_eq!(one.trace, other.trace, "{name}, seed {seed}");
+        }
+    }
+}
+
+#[test]
+fn every_kind_of_trouble_befalls_runs() {
+    let scripts = plans().into_iter().flat_map(|(_, plan)| (0..6).map(move |seed| Script::of(&plan, seed)));
+    let lines: Vec<String> = scripts.flat_map(|script| rig::play(&script, true).trace).collect();
+    let wanted = [
+        "Commit is refused",
+        "Commit is carried out, its reply lost",
+        "Commit is late",
+        "Lookup is refused",
+        "Ask is refused",
+        "Advance is late",
+        "Read is not answered",
+        "Progress is not answered",
+        "has no answer, and is not stored",
+        "has no answer, but is stored",
+        "is lost",
+        "is taken, and it comes again",
+        "comes again before its ack",
+        "a connection breaks with",
+        "is dead",
+        "stands still for",
+        "forgets what came after its last save",
+        "the broker restarts without",
+        "the broker forgets which ids were published",
+        "beyond_retain: ",
+        "as parked",
+        "out of the park",
+        "as duplicate",
+    ];
+    let missing: Vec<_> = wanted.iter().filter(|what| !lines.iter().any(|line| line.contains(**what))).collect();
+    assert!(missing.is_empty(), "never met: {missing:?}");
+}
+
+#[test]
+fn a_crash_at_each_call_of_a_run_in_turn_loses_and_doubles_nothing() {
+    let plan = Plan { events: 6, keys: 2, ..Plan::of(&[Trouble::CrashAnywhere]) };
+    for seed in 0..4 {
+        let mut script = Script::of(&plan, seed);
+        script.steps.retain(|step| matches!(step, Step::Feed(_) | Step::Wait(_)));
+        let travelled = rig::play(&script, false).travelled;
+        assert!(travelled > 50, "{travelled} calls");
+        for ways in 1..=travelled {
+            script.steps.insert(0, Step::CrashAfter(0, ways, Luck(ways)));
+            if let Err(why) = rig::play(&script, false).result {
+                panic!("{}", shrink::report(&format!("a crash within {ways} calls"), &script, &why));
+            }
+            script.steps.remove(0);
         }
     }
 }
 
 #[test]
 fn without_trouble_everything_is_handled_once_and_in_order() {
-    hold(&Plan { trouble: Vec::new(), ..Plan::default() });
+    hold("without_trouble_everything_is_handled_once_and_in_order");
 }
 
 #[test]
 fn crashes_lose_and_double_nothing() {
-    hold(&Plan { trouble: vec![Trouble::Crash], ..Plan::default() });
+    hold("crashes_lose_and_double_nothing");
+}
+
+#[test]
+fn a_crash_at_any_call_loses_and_doubles_nothing() {
+    hold("a_crash_at_any_call_loses_and_doubles_nothing");
+}
+
+#[test]
+fn a_crash_at_any_call_amid_all_faults_loses_and_doubles_nothing() {
+    hold("a_crash_at_any_call_amid_all_faults_loses_and_doubles_nothing");
 }
 
 #[test]
 fn a_store_that_loses_its_last_writes_costs_nothing() {
-    hold(&Plan { trouble: vec![Trouble::TailLost], ..Plan::default() });
+    hold("a_store_that_loses_its_last_writes_costs_nothing");
 }
 
 #[test]
 fn lost_and_late_replies_cost_nothing() {
-    hold(&Plan { trouble: vec![Trouble::StoreFaults], ..Plan::default() });
+    hold("lost_and_late_replies_cost_nothing");
 }
 
 #[test]
 fn publishes_that_are_not_confirmed_are_repeated_in_order() {
-    hold(&Plan { trouble: vec![Trouble::PublishFaults], ..Plan::default() });
+    hold("publishes_that_are_not_confirmed_are_repeated_in_order");
+}
+
+#[test]
+fn a_broker_that_delivers_again_what_was_acked_costs_nothing() {
+    hold("a_broker_that_delivers_again_what_was_acked_costs_nothing");
+}
+
+#[test]
+fn a_broker_beside_crashes_keeps_the_order_of_what_it_repeats() {
+    hold("a_broker_beside_crashes_keeps_the_order_of_what_it_repeats");
+}
+
+#[test]
+fn a_broker_that_forgets_ids_gets_emissions_again_and_in_order() {
+    hold("a_broker_that_forgets_ids_gets_emissions_again_and_in_order");
+}
+
+#[test]
+fn what_is_older_than_the_store_remembers_is_never_handled_twice() {
+    hold("what_is_older_than_the_store_remembers_is_never_handled_twice");
+}
+
+#[test]
+fn a_runner_that_stands_still_goes_on_where_it_was() {
+    hold("a_runner_that_stands_still_goes_on_where_it_was");
 }
 
 #[test]
 fn refused_emissions_are_set_aside_once_and_hold_up_nothing() {
-    let trouble = vec![Trouble::Refusals, Trouble::Crash, Trouble::StoreFaults, Trouble::PublishFaults];
-    hold(&Plan { trouble: trouble.clone(), ..Plan::default() });
-    hold(&Plan { runners: 2, trouble, ..Plan::default() });
+    hold("refused_emissions_are_set_aside_once_and_hold_up_nothing");
+}
+
+#[test]
+fn refused_emissions_are_set_aside_once_by_two_runners() {
+    hold("refused_emissions_are_set_aside_once_by_two_runners");
 }
 
 #[test]
 fn refused_emissions_outlive_a_store_that_loses_its_last_writes() {
-    hold(&Plan { trouble: vec![Trouble::Refusals, Trouble::Crash, Trouble::TailLost], ..Plan::default() });
+    hold("refused_emissions_outlive_a_store_that_loses_its_last_writes");
 }
 
 #[test]
 fn all_of_it_together() {
-    hold(&Plan {
-        trouble: vec![Trouble::Crash, Trouble::TailLost, Trouble::StoreFaults, Trouble::PublishFaults],
-        ..Plan::default()
-    });
+    hold("all_of_it_together");
 }
 
 #[test]
 fn what_waits_for_a_version_keeps_its_turn_through_crashes() {
-    hold(&Plan { upgrade: true, trouble: vec![Trouble::Crash, Trouble::PublishFaults], ..Plan::default() });
+    hold("what_waits_for_a_version_keeps_its_turn_through_crashes");
 }
 
 #[test]
 fn what_waits_for_a_version_outlives_a_store_that_loses_its_last_writes() {
-    let trouble = vec![Trouble::Crash, Trouble::TailLost, Trouble::StoreFaults, Trouble::PublishFaults];
-    hold(&Plan { upgrade: true, trouble, ..Plan::default() });
+    hold("what_waits_for_a_version_outlives_a_store_that_loses_its_last_writes");
 }
 
 #[test]
 fn what_waits_for_a_version_is_handled_by_two_runners_once() {
-    hold(&Plan { runners: 2, upgrade: true, trouble: vec![Trouble::Crash, Trouble::StoreFaults], ..Plan::default() });
+    hold("what_waits_for_a_version_is_handled_by_two_runners_once");
+}
+
+#[test]
+fn a_person_who_releases_and_discards_loses_and_doubles_nothing() {
+    hold("a_person_who_releases_and_discards_loses_and_doubles_nothing");
+}
+
+#[test]
+fn a_person_beside_runners_that_crash_loses_and_doubles_nothing() {
+    hold("a_person_beside_runners_that_crash_loses_and_doubles_nothing");
+}
+
+#[test]
+fn several_runners_double_nothing() {
+    hold("several_runners_double_nothing");
+}
+
+#[test]
+fn several_runners_on_a_store_that_loses_its_last_writes_lose_nothing() {
+    hold("several_runners_on_a_store_that_loses_its_last_writes_lose_nothing");
+}
+
+#[test]
+fn a_runner_that_stood_still_is_refused_what_another_did() {
+    hold("a_runner_that_stood_still_is_refused_what_another_did");
+}
+
+#[test]
+fn several_runners_at_a_bad_broker_double_nothing() {
+    hold("several_runners_at_a_bad_broker_double_nothing");
+}
+
+#[test]
+fn what_builds_on_others_waits_for_them_through_crashes() {
+    hold("what_builds_on_others_waits_for_them_through_crashes");
+}
+
+#[test]
+fn what_builds_on_others_waits_for_them_with_two_runners() {
+    hold("what_builds_on_others_waits_for_them_with_two_runners");
+}
+
+#[test]
+fn numbers_are_handled_in_turn_through_crashes() {
+    hold("numbers_are_handled_in_turn_through_crashes");
+}
+
+#[test]
+fn numbers_are_handled_in_turn_by_a_store_that_loses_its_last_writes() {
+    hold("numbers_are_handled_in_turn_by_a_store_that_loses_its_last_writes");
+}
+
+#[test]
+fn numbers_are_handled_in_turn_by_two_runners() {
+    hold("numbers_are_handled_in_turn_by_two_runners");
+}
+
+#[test]
+fn gaps_end_by_policy_and_hold_up_no_other_key() {
+    hold("gaps_end_by_policy_and_hold_up_no_other_key");
+}
+
+#[test]
+fn a_full_buffer_always_takes_what_the_others_wait_for() {
+    hold("a_full_buffer_always_takes_what_the_others_wait_for");
+}
+
+#[test]
+fn what_is_held_leaves_in_the_order_of_its_times() {
+    hold("what_is_held_leaves_in_the_order_of_its_times");
+}
+
+#[test]
+fn what_is_held_leaves_in_the_order_of_its_times_with_two_runners() {
+    hold("what_is_held_leaves_in_the_order_of_its_times_with_two_runners");
 }
 
 #[test]
@@ -98,28 +290,6 @@ fn what_waits_for_a_version_is_looked_at_as_soon_as_a_program_starts() {
 #[test]
 fn an_event_that_waited_for_a_version_and_kills_its_runner_three_times_is_set_aside() {
     assert_eq!(rig::killer_that_waited().as_deref(), Ok("crash_suspect handled [2]"));
-}
-
-#[test]
-fn a_person_who_releases_and_discards_loses_and_doubles_nothing() {
-    hold(&Plan { person: true, trouble: vec![Trouble::PublishFaults], ..Plan::default() });
-}
-
-#[test]
-fn a_person_beside_runners_that_crash_loses_and_doubles_nothing() {
-    let trouble = vec![Trouble::Crash, Trouble::StoreFaults, Trouble::PublishFaults];
-    hold(&Plan { runners: 2, person: true, trouble, ..Plan::default() });
-}
-
-#[test]
-fn several_runners_double_nothing() {
-    hold(&Plan { runners: 2, trouble: vec![Trouble::Crash, Trouble::StoreFaults], ..Plan::default() });
-}
-
-#[test]
-fn several_runners_on_a_store_that_loses_its_last_writes_lose_nothing() {
-    let trouble = vec![Trouble::Crash, Trouble::TailLost, Trouble::StoreFaults, Trouble::PublishFaults];
-    hold(&Plan { runners: 2, trouble, ..Plan::default() });
 }
 
 #[test]

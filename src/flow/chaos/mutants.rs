@@ -2,53 +2,74 @@
 
 #![expect(clippy::print_stdout, reason = "a test that says what it found")]
 
-use super::rig::{Plan, Trouble, run};
+use super::plans::plans;
+use super::rig::play;
+use super::script::Script;
+use super::shrink::Failure;
 use crate::mutant::{self, Mutant};
 
 /// Seeds a mutant may survive before it counts as missed.
-const SEEDS: u64 = 500;
+const SEEDS: u64 = 2_000;
 
-fn caught(mutant: Mutant, plans: &[Plan]) {
-    for seed in 0..SEEDS {
-        for plan in plans {
-            if let Err(broken) = mutant::with(Some(mutant), || run(plan, seed)) {
-                // Shown by `--nocapture`: that the right thing broke is for a person to see.
-                println!("{mutant:?} is caught by seed {seed}: {broken}");
-                return;
-            }
-        }
-    }
-    panic!("{mutant:?} survived {SEEDS} seeds");
+/// The first script that shows a mutant. Each seed is played under the next plan.
+fn script_that_shows(mutant: Mutant) -> Option<(Script, String)> {
+    let plans = plans();
+    (0..SEEDS).find_map(|seed| {
+        let (_, plan) = &plans[usize::try_from(seed).expect("few") % plans.len()];
+        let script = Script::of(plan, seed);
+        let broken = mutant::with(Some(mutant), || play(&script, false)).result.err()?;
+        Some((script, broken))
+    })
 }
 
-fn fire() -> Vec<Plan> {
-    use Trouble::{Crash, PublishFaults, StoreFaults, TailLost};
-    vec![
-        Plan { trouble: vec![Crash], ..Plan::default() },
-        Plan { trouble: vec![Crash, StoreFaults, PublishFaults], ..Plan::default() },
-        Plan { trouble: vec![TailLost, StoreFaults], ..Plan::default() },
-        Plan { runners: 2, keys: 2, trouble: vec![Crash, StoreFaults], ..Plan::default() },
-    ]
+fn caught(mutant: Mutant) {
+    let Some((script, broken)) = script_that_shows(mutant) else { panic!("{mutant:?} survived {SEEDS} seeds") };
+    // Shown by `--nocapture`: that the right thing broke is for a person to see.
+    println!("{mutant:?} is caught by seed {} of {:?}: {broken}", script.seed, script.plan.trouble);
+}
+
+#[test]
+fn a_run_that_fails_is_shortened_to_what_a_person_can_read() {
+    for mutant in [Mutant::NoBatchDedupe, Mutant::ParkInMemory, Mutant::NoRecovery, Mutant::ClearByRange] {
+        let (script, _) = script_that_shows(mutant).expect("a failure");
+        mutant::with(Some(mutant), || {
+            let failure = Failure::shrunk(&script).expect("it fails again");
+            let lines = failure.trace();
+            println!("{mutant:?}, seed {}:\n  {}", script.seed, lines.join("\n  "));
+            assert!(lines.len() <= 15, "{mutant:?}: {} lines", lines.len());
+            for fed in failure.script.fed() {
+                let told = lines.iter().filter(|line| line.contains(&format!("e{} ", fed.n))).count();
+                assert!(told > 1, "{mutant:?}: nothing is told of e{}", fed.n);
+            }
+        });
+    }
+}
+
+#[test]
+fn what_a_runner_that_stood_still_commits_late_is_refused_by_the_version_check() {
+    let (_, plan) = plans().into_iter().find(|(name, _)| name.contains("stood_still")).expect("a plan that freezes");
+    let fails = |seed| play(&Script::of(&plan, seed), false).result.is_err();
+    assert!(mutant::with(Some(Mutant::NoVersionCheck), || (0..SEEDS).any(fails)), "NoVersionCheck survived");
 }
 
 #[test]
 fn marking_before_is_caught() {
-    caught(Mutant::MarkBefore, &fire());
+    caught(Mutant::MarkBefore);
 }
 
 #[test]
 fn marking_after_is_caught() {
-    caught(Mutant::MarkAfter, &fire());
+    caught(Mutant::MarkAfter);
 }
 
 #[test]
 fn acking_before_the_commit_is_caught() {
-    caught(Mutant::AckBeforeCommit, &fire());
+    caught(Mutant::AckBeforeCommit);
 }
 
 #[test]
 fn committing_without_the_version_check_is_caught() {
-    caught(Mutant::NoVersionCheck, &fire());
+    caught(Mutant::NoVersionCheck);
 }
 
 #[test]
@@ -61,25 +82,50 @@ fn counting_versions_is_caught() {
 
 #[test]
 fn handling_two_copies_in_one_batch_is_caught() {
-    caught(Mutant::NoBatchDedupe, &fire());
+    caught(Mutant::NoBatchDedupe);
 }
 
 #[test]
 fn clearing_the_outbox_by_range_is_caught() {
-    caught(Mutant::ClearByRange, &fire());
+    caught(Mutant::ClearByRange);
 }
 
 #[test]
 fn parking_without_a_touch_is_caught() {
-    caught(Mutant::ParkWithoutTouch, &fire());
+    caught(Mutant::ParkWithoutTouch);
 }
 
 #[test]
 fn parking_in_memory_is_caught() {
-    caught(Mutant::ParkInMemory, &fire());
+    caught(Mutant::ParkInMemory);
 }
 
 #[test]
 fn pulling_without_recovery_is_caught() {
-    caught(Mutant::NoRecovery, &fire());
+    caught(Mutant::NoRecovery);
+}
+
+#[test]
+fn handling_arrivals_before_those_that_waited_is_caught() {
+    caught(Mutant::ArrivalsFirst);
+}
+
+#[test]
+fn a_full_buffer_that_takes_no_filler_is_caught() {
+    caught(Mutant::FullForFillers);
+}
+
+#[test]
+fn deadlines_known_to_memory_alone_are_caught() {
+    caught(Mutant::TimerInMemory);
+}
+
+#[test]
+fn waiters_that_block_their_key_are_caught() {
+    caught(Mutant::WaitersBlock);
+}
+
+#[test]
+fn releasing_what_is_no_longer_parked_is_caught() {
+    caught(Mutant::ReleaseUnconditionally);
 }

@@ -5,7 +5,8 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::desk::Desk;
-use super::rig::{PARTITIONS, accepting};
+use super::plan::PARTITIONS;
+use super::workload::fold::accepting;
 use crate::event::Millis;
 use crate::flow::decide::{self, Hurried, Item, Outcome, discard};
 use crate::store::record::{DeadRecord, How};

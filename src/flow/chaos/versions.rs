@@ -5,7 +5,8 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::desk::{Desk, START};
-use super::rig::{RETAIN, accepting};
+use super::plan::RETAIN;
+use super::workload::fold::accepting;
 use crate::flow::decide::{LOOK_AGAIN, Outcome};
 use crate::flow::route::Subject;
 use crate::spec::program::{Pipeline, UnknownVersion};

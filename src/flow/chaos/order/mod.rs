@@ -14,7 +14,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::desk::{Desk, START};
-use super::rig::accepting;
+use super::workload::fold::accepting;
 use crate::flow::decide::{self, Hurried, Item, Origin, Outcome};
 use crate::flow::route::{Route, route};
 use crate::schema::Schema;

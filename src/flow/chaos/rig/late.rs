@@ -8,14 +8,24 @@ use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use tokio_util::sync::CancellationToken;
 
-use super::World;
+use super::{World, in_virtual_time};
 use crate::bus::memory::MemoryBus;
 use crate::bus::{BusError, Channels, ConsumerSpec, Delivery, Demand, Progress, Sink, Source};
 use crate::event::{ChannelName, Headers, RawEvent};
+use crate::flow::chaos::luck::{Luck, Mishaps};
+use crate::flow::chaos::plan::Plan;
+use crate::flow::chaos::workload::fold::counted;
 use crate::flow::decide::Outcome;
 use crate::flow::supervisor::{self, Options};
 use crate::store::memory::{Memory, MemoryStore};
 use crate::store::{Store, WriterId};
+use crate::testkit::fate::Fate;
+use crate::testkit::faulty_bus::FaultyBus;
+
+/// A runner that starts while another one, faster, is at work.
+pub fn late() -> Result<(), String> {
+    in_virtual_time(async { World::new(Plan::default(), Luck(1), Mishaps::default(), false).late().await })
+}
 
 /// Between the broker's first answer and the store's next, another runner handles two more events.
 struct Late {
@@ -44,11 +54,7 @@ impl Meanwhile {
 }
 
 fn put(bus: &MemoryBus, n: u64) {
-    let event = serde_json::json!({
-        "id": format!("e{n}"), "type": "Counted", "version": 1, "source": "test",
-        "data": { "key": "k", "n": n, "flaky": false },
-    });
-    bus.sink("in".into()).put(Headers::default(), event.to_string()).expect("room");
+    bus.sink("in".into()).put(Headers::default(), counted(n, "k", 1, false).payload).expect("room");
 }
 
 impl Channels for Late {
@@ -94,13 +100,15 @@ impl Source for LateSource {
 }
 
 impl World {
-    pub(super) async fn late(mut self) -> Result<(), String> {
+    async fn late(mut self) -> Result<(), String> {
         put(&self.bus, 1);
         let meanwhile =
             Meanwhile { bus: self.bus.clone(), memory: Arc::clone(&self.memory), over: AtomicBool::new(false) };
-        let channels = Late { channels: Arc::clone(&self.broker) as Arc<dyn Channels>, meanwhile: Arc::new(meanwhile) };
-        let store = self.slow_store();
-        let context = self.context(&store);
+        let life = Arc::new(self.life(Luck(1)));
+        let store = self.store(&life);
+        let channels = FaultyBus::new(self.broker.clone(), life as Arc<dyn Fate>);
+        let context = self.context(&store, &channels, Luck(1));
+        let channels = Late { channels: Arc::new(channels), meanwhile: Arc::new(meanwhile) };
         let (tally, stop) = (Arc::clone(&context.tally), CancellationToken::new());
         let run = supervisor::run(context, Arc::new(channels), Options::default(), stop.clone());
         let handled = async {

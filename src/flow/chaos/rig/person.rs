@@ -5,47 +5,48 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{FAULTS, World};
+use super::World;
+use super::life::Kind;
+use crate::flow::chaos::luck::Luck;
 use crate::ops::ledger::Ledger;
 use crate::ops::parked::release;
 use crate::spec::program::{Program, StoreConfig};
 use crate::store::Store;
+use crate::testkit::fate::Fate;
+use crate::testkit::faulty_bus::FaultyBus;
 use crate::testkit::faulty_store::FaultyStore;
 
 impl World {
-    /// Decides about one parked event, if there is any. The store that was used may still hold late calls.
-    pub(super) async fn meddle(&mut self) -> Result<Arc<FaultyStore>, String> {
-        let store = self.slow_store();
-        let ledger = self.ledger(Arc::clone(&store) as Arc<dyn Store>);
+    /// Decides about one parked event, if there is any.
+    pub(super) async fn meddle(&mut self, luck: Luck) -> Result<(), String> {
+        let steady = Arc::new(self.life(luck.of(1)).of_person(Kind::Steady));
+        let ledger = self.ledger(self.store(&steady));
         let mut parked = Vec::new();
         let mut lines = ledger.parked();
         while let Some(page) = lines.page().await.map_err(|error| error.to_string())? {
             parked.extend(page);
         }
-        if parked.is_empty() {
-            return Ok(store);
+        let Some(one) = parked.get(usize::try_from(luck.of(2).below(parked.len() as u64)).unwrap_or(0)) else {
+            return Ok(());
+        };
+        if luck.of(3).below(4) == 0 {
+            let entropy = luck.of(4).entropy();
+            let discarded = ledger.discard_parked(one, "for the test", &*self.clock, &entropy).await;
+            return discarded.map(drop).map_err(|error| error.to_string());
         }
-        let pick = usize::try_from(self.roll(parked.len() as u64)).expect("a small number");
-        if self.roll(4) == 0 {
-            let (clock, entropy) = (Arc::clone(&self.clock), Arc::clone(&self.luck));
-            let discarded = ledger.discard_parked(&parked[pick], "for the test", &*clock, &*entropy).await;
-            discarded.map_err(|error| error.to_string())?;
-            return Ok(store);
-        }
-        let standing = ledger.standing(parked[pick].id).await.map_err(|error| error.to_string())?;
-        let Some(standing) = standing else { return Ok(store) };
-        let shaky = self.slow_store();
-        shaky.randomly(self.luck.next(), 0.1, FAULTS);
-        let context = self.context(&shaky);
-        let patience = Duration::from_millis(self.roll(8_000));
-        if let Ok(released) = tokio::time::timeout(patience, release(&ledger, &context, &standing)).await {
-            released.map_err(|error| error.to_string())?;
-        }
-        shaky.calm();
-        Ok(shaky)
+        let standing = ledger.standing(one.id).await.map_err(|error| error.to_string())?;
+        let Some(standing) = standing else { return Ok(()) };
+        let shaky = Arc::new(self.life(luck.of(5)).of_person(Kind::Shaky));
+        let store = self.store(&shaky);
+        let channels = FaultyBus::new(self.broker.clone(), shaky as Arc<dyn Fate>);
+        let context = self.context(&store, &channels, luck.of(5));
+        let patience = Duration::from_millis(luck.of(6).below(8_000));
+        let released = tokio::time::timeout(patience, release(&ledger, &context, &standing)).await;
+        self.ghosts.push(store);
+        released.map_or(Ok(()), |released| released.map(drop).map_err(|error| error.to_string()))
     }
 
-    fn ledger(&self, store: Arc<dyn Store>) -> Ledger {
+    fn ledger(&self, store: Arc<FaultyStore>) -> Ledger {
         let program = Program {
             revision: "test".into(),
             root: PathBuf::new(),
@@ -56,6 +57,6 @@ impl World {
             pipelines: Vec::new(),
             admin: None,
         };
-        Ledger { program: Arc::new(program), pipeline: Arc::clone(&self.pipeline), store }
+        Ledger { program: Arc::new(program), pipeline: Arc::clone(&self.pipeline), store: store as Arc<dyn Store> }
     }
 }
