@@ -184,7 +184,7 @@ mod tests {
     fn few_are_read_at_first_and_then_what_fits() {
         let used = |bytes| {
             let body = bytes::Bytes::from(vec![0; bytes]);
-            let (mark, content) = (MarkId([0; 16]), ContentDigest([0; 16]));
+            let (mark, content) = (MarkId([0; 16]), ContentDigest([0; 8]));
             vec![ParkedEvent { mark, content, place: Place::FIRST, also: None, body }; 2]
         };
         let next = |bytes| Lane::Line.next_page(&used(bytes)).limit;

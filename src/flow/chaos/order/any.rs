@@ -164,15 +164,11 @@ async fn step(desk: &mut Desk, dice: &Dice, n: &mut u64) -> String {
 async fn history(seed: u64) {
     let dice = Dice { entropy: SeededEntropy::new(seed), reloads: seed % 2 == 1 };
     let mut desk = Desk::under(program(&dice));
-    desk.alone = seed % 5 == 0;
-    let (mut n, mut log) = (0, Vec::new());
-    let tell = std::env::var("SLUICE_SIM_LOG").is_ok();
+    desk.alone = seed.is_multiple_of(5);
+    let mut n = 0;
     for _ in 0..60 {
         let what = step(&mut desk, &dice, &mut n).await;
-        if tell {
-            println!("{what}\n    {:?}", desk.record().await.book);
-        }
-        log.push(what);
+        tracing::info!(book = ?desk.record().await.book, "{what}");
         audit(&desk, seed).await;
     }
     desk.pipeline.subscriptions = pipeline().subscriptions;
