@@ -168,7 +168,8 @@ async fn history(seed: u64) {
     let mut n = 0;
     for _ in 0..60 {
         let what = step(&mut desk, &dice, &mut n).await;
-        tracing::info!(book = ?desk.record().await.book, "{what}");
+        let book = desk.record().await.book;
+        tracing::info!(?book, "{what}");
         audit(&desk, seed).await;
     }
     desk.pipeline.subscriptions = pipeline().subscriptions;
