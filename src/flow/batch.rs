@@ -269,6 +269,7 @@ impl Batch {
             let Some(decision) = through(index - 1) else { return true };
             jobs.members.drain(..decision.outcomes.len());
             jobs.attention = decision.again.is_some();
+            jobs.hurried = jobs.hurried.filter(|_| !decision.hurried);
             if let Some(line) = &decision.again {
                 jobs.line.clone_from(line);
                 jobs.line.extend(jobs.hurried.map(|hurried| decide::only(hurried.place)));

@@ -46,7 +46,11 @@ pub fn route(raw: RawEvent, pipeline: &Pipeline, envelope: &Envelope) -> Route {
     let subscription = pipeline.subscription(&raw.position.channel, &event.kind).cloned();
     let path = match (&subscription, &pipeline.sequence) {
         (Some(subscription), _) => &subscription.key,
-        (None, Some(sequence)) if sequence.by.integer(&event).is_some() => &sequence.key,
+        // A type that is taken from another channel counts there: were a copy counted here, it would be remembered, and
+        // the event itself be a duplicate.
+        (None, Some(sequence)) if !pipeline.takes(&event.kind) && sequence.by.integer(&event).is_some() => {
+            &sequence.key
+        }
         (None, _) => return Route::Ignore,
     };
     let Some(key) = key_of(&event, path) else {

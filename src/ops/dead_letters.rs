@@ -151,6 +151,10 @@ fn routed(context: &Context, letter: &Letter) -> Result<Box<Routed>, NotReplayab
     let envelope = context.envelope(&raw.position.channel);
     match route(raw, &context.pipeline, &envelope) {
         Route::Ignore => Err(NotReplayable::NoSubscription),
+        // Its number counts already, and nothing would run.
+        Route::Handle(routed) if matches!(routed.subject, Subject::Keyed { subscription: None, .. }) => {
+            Err(NotReplayable::NoSubscription)
+        }
         Route::Handle(routed) if is_still(&routed, letter) => Ok(routed),
         Route::Handle(_) => Err(NotReplayable::OtherKey),
     }

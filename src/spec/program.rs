@@ -217,6 +217,11 @@ impl Pipeline {
         self.subscriptions.iter().find(|s| s.event == kind && s.from.contains(channel))
     }
 
+    /// Whether some subscription takes the type, from whichever channel.
+    pub fn takes(&self, kind: &str) -> bool {
+        self.subscriptions.iter().any(|subscription| subscription.event == kind)
+    }
+
     pub fn emit(&self, kind: &str, version: Option<u32>) -> Option<&Arc<Emit>> {
         self.emits
             .iter()

@@ -29,6 +29,8 @@ pub(super) struct Desk {
     pub(super) now: Millis,
     /// When the key wants attention, by the last commit.
     pub(super) timer: Option<Millis>,
+    /// Parked events run one by one, as suspects do.
+    pub(super) alone: bool,
     /// Lookups of the last decision.
     pub(super) rounds: usize,
 }
@@ -45,6 +47,7 @@ impl Desk {
             key: Key::new("k").expect("a key"),
             now: START,
             timer: None,
+            alone: false,
             rounds: 0,
         }
     }
@@ -94,7 +97,7 @@ impl Desk {
 
     /// Round after round, as a worker does, until nothing more is asked for.
     async fn decided(&mut self, item: Option<&Item>, hurried: Option<Hurried>) -> Decision {
-        let (mut item, mut attention) = (item, item.is_none());
+        let (mut item, mut hurried, mut attention) = (item, hurried, item.is_none());
         let mut line: Vec<Range> = Vec::new();
         if attention {
             line = vec![decide::line()];
@@ -112,6 +115,7 @@ impl Desk {
                 read: &line,
                 parked_bytes: found.parked_bytes,
                 attention,
+                alone: self.alone,
                 hurried,
                 items,
                 ..KeyWork::of(Some(&self.key), &found.keys[0])
@@ -128,6 +132,7 @@ impl Desk {
             if decision.group.is_some() {
                 whole.group = decision.group;
             }
+            hurried = hurried.filter(|_| !decision.hurried);
             let Some(mut again) = decision.again else { return whole };
             again.extend(hurried.map(|hurried| decide::only(hurried.place)));
             (line, attention) = (again, true);

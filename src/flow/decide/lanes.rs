@@ -15,8 +15,11 @@ use crate::event::Millis;
 use crate::store::record::{ParkedBody, Wait};
 use crate::store::{ParkedEvent, Place, Range};
 
-/// Events of a lane that are read in one round.
-const PAGE: usize = 128;
+/// Events of a lane that are read at first: mostly few of them go on at once.
+const FEW: usize = 16;
+/// When those were not enough.
+const MOST: usize = 128;
+const PAGE_BYTES: usize = 4 << 20;
 
 /// A lane; the second ones are other orders of the same events.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,12 +64,19 @@ impl Lane {
         place
     }
 
-    /// Its next events.
+    /// Its first events.
     pub fn page(&self) -> Range {
         let (mut from, mut to) = (Place::FIRST, Place::LAST);
         from.0[..9].copy_from_slice(&self.head());
         to.0[..9].copy_from_slice(&self.head());
-        Range { from, to, limit: PAGE }
+        Range { from, to, limit: FEW }
+    }
+
+    /// Its next events, when these were used up.
+    pub fn next_page(&self, used: &[ParkedEvent]) -> Range {
+        let bytes: usize = used.iter().map(|event| event.body.len()).sum();
+        let fit = PAGE_BYTES / (bytes / used.len().max(1)).max(1);
+        Range { limit: fit.clamp(FEW, MOST), ..self.page() }
     }
 }
 
@@ -121,13 +131,13 @@ pub fn places(wait: &Wait, time: i64, arrival: u64, begun: bool) -> (Place, Opti
     }
 }
 
-/// In which lane an event waits.
-pub fn lane(wait: &Wait) -> Lane {
+/// The lanes in which an event waits.
+pub fn lanes(wait: &Wait) -> Vec<Lane> {
     match wait {
-        Wait::Retry { .. } | Wait::Version { .. } | Wait::Behind => Lane::Line,
-        Wait::Number { .. } => Lane::Number,
-        Wait::Hold { .. } => Lane::Held,
-        Wait::After { event, .. } => Lane::After(event.clone()),
+        Wait::Retry { .. } | Wait::Version { .. } | Wait::Behind => vec![Lane::Line],
+        Wait::Number { .. } => vec![Lane::Number],
+        Wait::Hold { .. } => vec![Lane::Held, Lane::HeldUntil],
+        Wait::After { event, .. } => vec![Lane::After(event.clone()), Lane::Deadline(event.clone())],
     }
 }
 
@@ -158,6 +168,7 @@ impl Waiting {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::event::{ContentDigest, MarkId};
 
     #[test]
     fn places_of_a_lane_are_in_order_of_rank_then_arrival() {
@@ -167,6 +178,19 @@ mod tests {
         assert!(sorted.is_sorted());
         assert!(sorted.iter().all(|place| Lane::Number.page().contains(*place)));
         assert_eq!(arrival(place(7, 42)), 42);
+    }
+
+    #[test]
+    fn few_are_read_at_first_and_then_what_fits() {
+        let used = |bytes| {
+            let body = bytes::Bytes::from(vec![0; bytes]);
+            let (mark, content) = (MarkId([0; 16]), ContentDigest([0; 8]));
+            vec![ParkedEvent { mark, content, place: Place::FIRST, also: None, body }; 2]
+        };
+        let next = |bytes| Lane::Line.next_page(&used(bytes)).limit;
+        assert_eq!(Lane::Line.page().limit, FEW);
+        assert_eq!([next(0), next(100), next(64 << 10), next(1 << 20)], [MOST, MOST, 64, FEW]);
+        assert!(Lane::Line.next_page(&used(1)).contains(Lane::Line.place(0, 0)));
     }
 
     #[test]

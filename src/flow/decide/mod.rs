@@ -137,6 +137,8 @@ pub struct Decision {
     pub group: Option<Group>,
     /// One per item, in order; the items without one wait for the next round.
     pub outcomes: Vec<Outcome>,
+    /// The event that a person asked for had its run.
+    pub hurried: bool,
     /// Parked events come first: what to read of the key's line for the next round, before any further item.
     pub again: Option<Vec<Range>>,
     /// Events that left the park, and how.

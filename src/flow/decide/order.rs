@@ -5,7 +5,7 @@ use super::{Draft, Entry, Outcome, Runnable, Turn, Way};
 use crate::event::{Event, Millis, RawEvent};
 use crate::mutant::{self, Mutant};
 use crate::script::Place;
-use crate::spec::program::{EventTime, First, OnDeadPrerequisite, OnTimeout};
+use crate::spec::program::{EventTime, First, OnDeadPrerequisite, OnTimeout, Sequence};
 use crate::store::record::{Book, Class, Failure, Numbers, Wait};
 
 impl Draft<'_> {
@@ -13,6 +13,8 @@ impl Draft<'_> {
     pub(super) fn in_order(&mut self, turn: &Turn<'_>) -> Option<Outcome> {
         let wait = turn.entry.wait();
         match wait {
+            // Without a run: there was no handler when it was let go, and it may have to wait again.
+            Some(Wait::Retry { .. }) if turn.attempts == 0 => return self.prerequisites(turn),
             // It had its turn before.
             Some(Wait::Retry { .. } | Wait::Version { .. }) => return None,
             Some(Wait::After { .. }) => return self.prerequisites(turn),
@@ -61,7 +63,8 @@ impl Draft<'_> {
             return Some(self.bury(turn, Failure::permanent("late", message), turn.attempts));
         }
         let due = self.env.now.plus(resequence.hold);
-        Some(self.buffer(turn, Wait::Hold { time, due }, false))
+        let filler = turn.subject.event().is_some_and(|event| self.is_waited_for(&event.kind));
+        Some(self.buffer(turn, Wait::Hold { time, due }, filler))
     }
 
     fn numbered(&mut self, turn: &Turn<'_>) -> Option<Outcome> {
@@ -71,12 +74,7 @@ impl Draft<'_> {
             return Some(self.bury(turn, Failure::permanent("no_sequence", message), turn.attempts));
         };
         let blocked = self.is_blocked();
-        let numbers = self.record.book.numbers.get_or_insert_with(|| {
-            Numbers::from(match sequence.first {
-                First::Any => number,
-                First::At(first) => first,
-            })
-        });
+        let numbers = numbers_of(&mut self.record.book, sequence, number);
         let next = numbers.next;
         if matches!(turn.entry, Entry::Release { way: Way::Expired, .. }) {
             let message = format!("number {next} did not come within `reorder.timeout`, and this is number {number}");
@@ -121,8 +119,11 @@ impl Draft<'_> {
         };
         let book = &self.record.book;
         let missing = subscription.after.iter().chain(asked).find(|kind| !book.handled.contains(*kind))?.clone();
-        let (reorder, way) = (&self.env.pipeline.reorder, turn.entry.way());
-        match way {
+        let reorder = &self.env.pipeline.reorder;
+        // Without a handler its time went on.
+        let no_handler = matches!(turn.entry.wait(), Some(Wait::Retry { .. }));
+        let over = no_handler && turn.since(self.env.now).plus(reorder.timeout) <= self.env.now;
+        match if over { Way::Expired } else { turn.entry.way() } {
             Way::Hurried => return None,
             Way::Expired if reorder.on_timeout == OnTimeout::Advance => return None,
             Way::Expired => return Some(self.timed_out(turn, &missing)),
@@ -147,7 +148,7 @@ impl Draft<'_> {
 
     /// A handler called `wait_for`, which is no attempt.
     pub(super) fn asked_to_wait(&mut self, turn: &Turn<'_>, kind: String, at: Place) -> Outcome {
-        let taken = self.env.pipeline.subscriptions.iter().any(|subscription| subscription.event == kind);
+        let taken = self.env.pipeline.takes(&kind);
         let failure = |reason: &str, message| Failure {
             class: Class::Script,
             at: Some(at.clone()),
@@ -204,6 +205,16 @@ impl Draft<'_> {
         let sequence = self.env.pipeline.sequence.as_ref()?;
         sequence.by.integer(event?)
     }
+}
+
+/// Where the key stands, which begins with this number if it may begin with any.
+pub(super) fn numbers_of<'b>(book: &'b mut Book, sequence: &Sequence, number: i64) -> &'b mut Numbers {
+    book.numbers.get_or_insert_with(|| {
+        Numbers::from(match sequence.first {
+            First::Any => number,
+            First::At(first) => first,
+        })
+    })
 }
 
 /// When the event happened, as it says; when it was stored, if it need not say.

@@ -2,9 +2,9 @@
 
 use std::collections::HashSet;
 
-use super::lanes::{Lane, Waiting, only};
+use super::lanes::{Lane, Waiting, lanes, only};
 use crate::event::MarkId;
-use crate::store::record::{ParkedBody, Unreadable};
+use crate::store::record::{ParkedBody, Unreadable, Wait};
 use crate::store::{ParkedEvent, Place, Range};
 
 /// What stands at the head of a lane.
@@ -27,19 +27,14 @@ pub struct Pages<'a> {
 
 struct Page<'a> {
     range: Range,
+    all: &'a [ParkedEvent],
     rest: &'a [ParkedEvent],
-    was_empty: bool,
     head: Option<Box<Waiting>>,
 }
 
 impl<'a> Pages<'a> {
     pub fn new(ranges: &[Range], found: &'a [Vec<ParkedEvent>]) -> Self {
-        let page = |(range, rest): (&Range, &'a Vec<ParkedEvent>)| Page {
-            range: *range,
-            rest,
-            was_empty: rest.is_empty(),
-            head: None,
-        };
+        let page = |(range, rest): (&Range, &'a Vec<ParkedEvent>)| Page { range: *range, all: rest, rest, head: None };
         let pages = ranges.iter().zip(found).map(page).collect();
         Self { pages, gone: HashSet::new(), changed: Vec::new(), wanted: Vec::new() }
     }
@@ -52,9 +47,8 @@ impl<'a> Pages<'a> {
         if !self.wanted.contains(lane) {
             self.wanted.push(lane.clone());
         }
-        let whole = lane.page();
-        let same = |page: &&mut Page<'_>| (page.range.from, page.range.to) == (whole.from, whole.to);
-        let Some(page) = self.pages.iter_mut().find(same).filter(|_| !self.changed.contains(lane)) else {
+        let Some(page) = self.pages.iter_mut().find(|page| page.is_of(lane)).filter(|_| !self.changed.contains(lane))
+        else {
             return Ok(Head::Unread);
         };
         let gone = |mark| self.gone.contains(mark);
@@ -68,7 +62,7 @@ impl<'a> Pages<'a> {
                 page.head = Some(head.clone());
                 Ok(Head::Event(head))
             }
-            (None, _) if page.was_empty => {
+            (None, _) if page.all.is_empty() => {
                 tracing::error!(?lane, count, "a key's record counts parked events that are not there");
                 Ok(Head::Empty)
             }
@@ -78,9 +72,7 @@ impl<'a> Pages<'a> {
 
     /// Goes past the head of a lane, which stays where it is.
     pub fn pass(&mut self, lane: &Lane) {
-        let whole = lane.page();
-        if let Some(page) =
-            self.pages.iter_mut().find(|page| (page.range.from, page.range.to) == (whole.from, whole.to))
+        if let Some(page) = self.pages.iter_mut().find(|page| page.is_of(lane))
             && let [_, rest @ ..] = page.rest
         {
             (page.rest, page.head) = (rest, None);
@@ -99,11 +91,22 @@ impl<'a> Pages<'a> {
         self.gone.insert(mark);
     }
 
-    pub fn enter(&mut self, lane: Lane) {
-        self.changed.push(lane);
+    pub fn enter(&mut self, wait: &Wait) {
+        self.changed.extend(lanes(wait));
     }
 
     pub fn wanted(&self) -> Vec<Range> {
-        self.wanted.iter().map(Lane::page).collect()
+        let range = |lane: &Lane| {
+            let used_up = self.pages.iter().find(|page| page.is_of(lane) && page.rest.is_empty());
+            used_up.map_or_else(|| lane.page(), |page| lane.next_page(page.all))
+        };
+        self.wanted.iter().map(range).collect()
+    }
+}
+
+impl Page<'_> {
+    fn is_of(&self, lane: &Lane) -> bool {
+        let whole = lane.page();
+        (self.range.from, self.range.to) == (whole.from, whole.to)
     }
 }

@@ -1,5 +1,6 @@
 //! What a person asks: a parked event to run now, or to go; a dead letter to be let go.
 
+use super::writes::takes_what_is_anothers;
 use super::{Draft, Entry, Env, KeyWork, Runnable, Turn, Way, lanes::Waiting};
 use crate::event::{Key, MarkId};
 use crate::flow::dead;
@@ -19,6 +20,15 @@ pub struct Hurried {
 impl Hurried {
     pub(super) fn is(&self, mark: MarkId, body: &ParkedBody) -> bool {
         (self.mark, self.attempts) == (mark, body.attempts)
+    }
+}
+
+impl Draft<'_> {
+    /// Nobody will replay what was set aside of this type: who waits for it has a deadline again.
+    fn give_up_on(&mut self, kind: Option<&str>) {
+        if let Some(kind) = kind {
+            self.record.book.dead.remove(kind);
+        }
     }
 }
 
@@ -55,6 +65,8 @@ pub fn discard(
     };
     draft.settle(&turn, MarkStatus::Dead);
     draft.miss(&turn, &failure);
+    // It may be the replay of a dead letter.
+    draft.give_up_on(event.as_ref().map(|event| event.kind.as_str()));
     let record = dead::record(env, Some(key), &body.raw, event.as_ref(), failure, body.attempts, env.now);
     draft.group.writes.push(Write::Dead { id: parked.mark, body: record.encode(&body.raw.payload) });
     draft.close(&turn, &record, How::Discarded, Some(why));
@@ -75,10 +87,9 @@ pub fn discard_letter(
     let untouched = FoundKey::default();
     let work = KeyWork::of(key.map(|(key, _)| key), key.map_or(&untouched, |(_, found)| found));
     let mut draft = Draft::new(env, &work, Some(KeyRecord::decode(&work.found.record)?));
-    let book = &mut draft.record.book;
-    book.unblock(id);
-    if let Some(event) = &letter.event {
-        book.dead.remove(&event.kind);
+    draft.record.book.unblock(id);
+    if !takes_what_is_anothers(&letter.failure) {
+        draft.give_up_on(letter.event.as_ref().map(|event| event.kind.as_str()));
     }
     draft.group.conditions.push(Condition::DeadOpen { id, generation });
     draft.group.writes.push(Write::CloseDead { id, body: letter.encode(payload) });

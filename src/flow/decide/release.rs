@@ -4,11 +4,11 @@ use super::lanes::{Lane, Waiting};
 use super::pages::Head;
 use super::{Draft, Entry, GROUP_BYTES, LOOK_AGAIN, Outcome, Runnable, Turn, Way};
 use crate::event::Millis;
-use crate::flow::route::{Route, route};
+use crate::flow::route::{Route, Subject, route};
 use crate::mutant::{self, Mutant};
 use crate::spec::program::{OnDeadPrerequisite, OnTimeout};
 use crate::store::Range;
-use crate::store::record::{Failure, Unreadable, Wait};
+use crate::store::record::{Failure, Numbers, Unreadable, Wait};
 
 /// What a look at a key's parked events says.
 pub(super) enum Next {
@@ -30,6 +30,7 @@ impl Draft<'_> {
                     return Ok(());
                 }
                 Next::Run(waiting, way) => {
+                    self.decision.hurried |= self.is_hurried(&waiting);
                     let outcome = self.run(&waiting, way);
                     if outcome != Outcome::Parked {
                         self.decision.unparked.push(outcome);
@@ -53,6 +54,11 @@ impl Draft<'_> {
         let Route::Handle(routed) = route(body.raw.clone(), self.env.pipeline, &envelope) else {
             return self.wait_for_handler(waiting);
         };
+        // Who waits so has one, or had: it is not there for its number only.
+        let for_handler = matches!(body.wait, Wait::Retry { .. } | Wait::Version { .. } | Wait::After { .. });
+        if for_handler && matches!(routed.subject, Subject::Keyed { subscription: None, .. }) {
+            return self.wait_for_handler(waiting);
+        }
         let turn = Turn {
             mark: waiting.parked.mark,
             content: waiting.parked.content,
@@ -87,7 +93,10 @@ impl Draft<'_> {
     pub(super) fn next(&mut self) -> Result<Next, Unreadable> {
         let behind = match self.pages.head(&Lane::Line, self.record.book.line)? {
             Head::Unread => return Ok(self.read()),
-            Head::Empty => None,
+            Head::Empty => {
+                self.record.book.line = 0;
+                None
+            }
             Head::Event(waiting) => match waiting.body.wait {
                 Wait::Retry { due, .. } if due > self.env.now && !self.is_hurried(&waiting) => {
                     self.record.book.blocked_until = Some(due);
@@ -104,10 +113,7 @@ impl Draft<'_> {
         if self.record.book.blocked_by.is_some() {
             return Ok(Next::Rest);
         }
-        if let Some(waiting) = self.hurried()? {
-            return Ok(Next::Run(Box::new(waiting), Way::Hurried));
-        }
-        for look in [Self::satisfied, Self::number, Self::held, Self::expired] {
+        for look in [Self::hurried, Self::satisfied, Self::number, Self::held, Self::expired] {
             if let Some(next) = look(self)? {
                 return Ok(next);
             }
@@ -126,17 +132,24 @@ impl Draft<'_> {
         self.work.hurried.is_some_and(|hurried| hurried.is(waiting.parked.mark, &waiting.body))
     }
 
-    fn hurried(&self) -> Result<Option<Waiting>, Unreadable> {
+    fn hurried(&mut self) -> Result<Option<Next>, Unreadable> {
         let Some(hurried) = self.work.hurried else { return Ok(None) };
-        let Some(waiting) = self.pages.at(hurried.place)? else { return Ok(None) };
-        Ok(Some(waiting).filter(|waiting| {
-            let first = match waiting.body.wait {
-                Wait::Number { number } => self.record.book.numbers.as_ref().and_then(|n| n.head) == Some(number),
-                Wait::After { .. } | Wait::Hold { .. } => true,
-                Wait::Retry { .. } | Wait::Version { .. } | Wait::Behind => false,
-            };
-            first && self.is_hurried(waiting)
-        }))
+        let Some(waiting) = self.pages.at(hurried.place)?.filter(|waiting| self.is_hurried(waiting)) else {
+            return Ok(None);
+        };
+        match waiting.body.wait {
+            Wait::After { .. } | Wait::Hold { .. } => {}
+            Wait::Number { .. } => {
+                let count = self.record.book.numbers.as_ref().map_or(0, |numbers| numbers.waiting);
+                match self.pages.head(&Lane::Number, count)? {
+                    Head::Event(first) if first.parked.mark == waiting.parked.mark => {}
+                    Head::Event(_) | Head::Empty => return Ok(None),
+                    Head::Unread => return Ok(Some(self.read())),
+                }
+            }
+            Wait::Retry { .. } | Wait::Version { .. } | Wait::Behind => return Ok(None),
+        }
+        Ok(Some(Next::Run(Box::new(waiting), Way::Hurried)))
     }
 
     /// Nothing of this type is waited for any more: one was handled, or will not be.
@@ -157,8 +170,14 @@ impl Draft<'_> {
         }
         let mut lanes: Vec<Lane> =
             book.waiting.keys().filter(|kind| self.is_over(kind)).map(|kind| Lane::After(kind.clone())).collect();
-        if book.numbers.as_ref().is_some_and(|n| n.waiting > 0 && n.head.is_none_or(|head| head <= n.next)) {
+        // Under a program that has no such order any more, they are due.
+        let (sequenced, held) = (self.env.pipeline.sequence.is_some(), self.env.pipeline.resequence.is_some());
+        let is_next = |numbers: &Numbers| !sequenced || numbers.head.is_none_or(|head| head <= numbers.next);
+        if book.numbers.as_ref().is_some_and(|numbers| numbers.waiting > 0 && is_next(numbers)) {
             lanes.push(Lane::Number);
+        }
+        if book.held > 0 && !held {
+            lanes.extend([Lane::HeldUntil, Lane::Held]);
         }
         lanes
     }
@@ -228,7 +247,7 @@ impl Draft<'_> {
         {
             return Ok(None);
         }
-        let mut more = false;
+        let (mut more, mut next_due) = (false, None);
         loop {
             match self.pages.head(&Lane::HeldUntil, held)? {
                 Head::Unread => more = true,
@@ -239,7 +258,7 @@ impl Draft<'_> {
                         self.pages.pass(&Lane::HeldUntil);
                         continue;
                     }
-                    Wait::Hold { due, .. } => self.record.book.held_until = Some(due),
+                    Wait::Hold { due, .. } => next_due = Some(due),
                     _ => {}
                 },
             }
@@ -254,7 +273,12 @@ impl Draft<'_> {
                 Head::Event(_) | Head::Empty => {}
             }
         }
-        Ok(more.then(|| self.read()))
+        if more {
+            return Ok(Some(self.read()));
+        }
+        // Not before all that is let go has left: another round may have to begin again.
+        self.record.book.held_until = next_due.or(self.record.book.held_until);
+        Ok(None)
     }
 
     /// Who has waited for a prerequisite long enough.

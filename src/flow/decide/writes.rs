@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::super::dead;
 use super::super::emit::dead_letter_entry;
-use super::order::{happened, note_gap};
+use super::order::{happened, note_gap, numbers_of};
 use super::versions::next_look;
 use super::{Decision, Draft, Emission, Entry, Outcome, Runnable, Turn, lanes};
 use crate::mutant::{self, Mutant};
@@ -51,8 +51,9 @@ impl Draft<'_> {
 
     /// Its number, if it has one, is not waited for any more.
     fn take_number(&mut self, turn: &Turn<'_>) {
-        if let (Some(number), Some(numbers)) = (self.number_of(turn.subject.event()), &mut self.record.book.numbers) {
-            numbers.take(number);
+        let Some(sequence) = &self.env.pipeline.sequence else { return };
+        if let Some(number) = self.number_of(turn.subject.event()) {
+            numbers_of(&mut self.record.book, sequence, number).take(number);
         }
     }
 
@@ -103,7 +104,7 @@ impl Draft<'_> {
             }
         };
         self.record.book.enter(&wait);
-        self.pages.enter(lanes::lane(&wait));
+        self.pages.enter(&wait);
         if let Entry::Replay { record, .. } = turn.entry {
             self.record.book.unblock(turn.mark);
             self.close(turn, record, How::Parked, None);
@@ -147,8 +148,7 @@ impl Draft<'_> {
 
     /// What an event that was set aside means for those that wait for it, or come after it.
     pub(super) fn miss(&mut self, turn: &Turn<'_>, failure: &Failure) {
-        // It took another's identity or number, which says nothing of the other.
-        if matches!(&*failure.reason, "id_conflict" | "sequence_conflict") {
+        if takes_what_is_anothers(failure) {
             return;
         }
         self.take_number(turn);
@@ -207,6 +207,11 @@ impl Draft<'_> {
         self.decision.group = Some(self.group);
         self.decision
     }
+}
+
+/// Another's identity or number: that it was set aside says nothing of the other.
+pub(super) fn takes_what_is_anothers(failure: &Failure) -> bool {
+    matches!(&*failure.reason, "id_conflict" | "sequence_conflict")
 }
 
 /// Only for the mutant that counts versions.

@@ -159,11 +159,20 @@ impl Numbers {
             return;
         }
         if number > self.next {
-            let at = self.used.partition_point(|(from, _)| *from <= number);
-            match at.checked_sub(1).map(|before| &mut self.used[before]) {
-                Some((_, to)) if *to >= number => {}
-                Some((_, to)) if to.checked_add(1) == Some(number) => *to = number,
-                _ => self.used.insert(at, (number, number)),
+            if self.is_used(number) {
+                return;
+            }
+            let at = self.used.partition_point(|(from, _)| *from < number);
+            self.used.insert(at, (number, number));
+            // With its neighbours, where it touches them.
+            for next in [at + 1, at] {
+                if next > 0
+                    && let Some((from, to)) = self.used.get(next).copied()
+                    && self.used[next - 1].1.checked_add(1) == Some(from)
+                {
+                    self.used[next - 1].1 = to;
+                    self.used.remove(next);
+                }
             }
             return;
         }
@@ -252,12 +261,15 @@ mod tests {
             numbers.take(early);
         }
         assert_eq!(numbers.used, [(3, 4), (6, 7)]);
+        numbers.take(5);
+        assert_eq!(numbers.used, [(3, 7)], "what touches is one");
+        numbers.free(5);
         numbers.free(6);
         assert_eq!(numbers.used, [(3, 4), (7, 7)]);
         numbers.take(6);
         numbers.take(1);
         numbers.take(2);
-        assert_eq!((numbers.next, numbers.used.as_slice()), (5, &[(6, 6), (7, 7)][..]));
+        assert_eq!((numbers.next, numbers.used.as_slice()), (5, &[(6, 7)][..]));
         numbers.give_up_before(6);
         assert_eq!((numbers.next, numbers.used.len()), (8, 0));
         assert_eq!([5, 6, 0].map(|n| numbers.was_given_up(n)), [true, false, true]);

@@ -21,6 +21,21 @@ async fn events_are_held_and_leave_in_the_order_they_happened() {
 }
 
 #[tokio::test]
+async fn a_hold_that_is_over_is_over_also_when_others_take_rounds_of_their_own() {
+    let mut desk = desk(resequenced);
+    desk.pipeline.subscriptions = pipeline().subscriptions;
+    desk.at(1, 50).await;
+    desk.pass(Duration::from_secs(1));
+    desk.at(2, 10).await;
+    desk.gets(3, "C", json!({ "time": "2026-01-01T00:00:20Z" })).await;
+    desk.gets(4, "B", json!({ "time": "2026-01-01T00:00:30Z" })).await;
+    desk.at(5, 55).await;
+    assert_eq!(desk.when_due().await, [Done; 4]);
+    assert_eq!(desk.seen().await, ["e2", "e4", "e3", "e1"]);
+    assert_eq!(desk.timer, Some(START.plus(Duration::from_secs(6))));
+}
+
+#[tokio::test]
 async fn a_held_event_that_retries_keeps_what_is_let_go_behind_it() {
     let mut desk = desk(resequenced);
     desk.gets(1, "A", json!({ "retry": true, "time": "2026-01-01T00:00:01Z" })).await;

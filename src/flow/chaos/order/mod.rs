@@ -1,8 +1,11 @@
 //! Decisions about order: prerequisites, numbers, holds, and dead letters that block.
 
+mod any;
 mod blocked;
+mod letters;
 mod numbers;
 mod prerequisites;
+mod reload;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -13,14 +16,15 @@ use serde_json::{Value, json};
 use super::desk::{Desk, START};
 use super::workload::fold::accepting;
 use crate::flow::decide::{self, Hurried, Item, Origin, Outcome};
+use crate::flow::route::{Route, route};
 use crate::schema::Schema;
 use crate::script::{Engine, Kind, Source};
 use crate::spec::program::{
-    EventTime, FieldPath, First, Limits, OnDeadPrerequisite, OnFailure, OnTimeout, Pipeline, Resequence, Sequence,
-    Subscription,
+    Envelope, EventTime, FieldPath, First, Limits, OnDeadPrerequisite, OnFailure, OnTimeout, Pipeline, Resequence,
+    Sequence, Subscription,
 };
-use crate::store::Store as _;
 use crate::store::record::{DeadRecord, Wait};
+use crate::store::{Range, Store as _};
 
 use Outcome::{Dead, Done, Duplicate, Parked, Skipped};
 
@@ -144,6 +148,17 @@ impl Desk {
         let found = self.found(None, vec![decide::each(None, 100)]).await;
         let parked = found.keys[0].parked[0][n].clone();
         self.hurry(Some(Hurried { mark: parked.mark, attempts: 0, place: parked.place })).await.0
+    }
+
+    /// A person sets one of the parked events aside.
+    async fn discard_parked(&mut self, n: usize) {
+        let mut found = self.found(None, vec![Range { limit: 1, ..decide::line() }, decide::each(None, 100)]).await;
+        let mut found = found.keys.remove(0);
+        let parked = found.parked.remove(1).remove(n);
+        let group = decide::discard(&self.env(), &self.key, &found, &parked, "no use").expect("readable");
+        let group = group.expect("something to write");
+        self.timer = group.touch.as_ref().and_then(|touch| touch.timer);
+        assert_eq!(self.commit(group).await, crate::store::Verdict::Committed);
     }
 
     fn pass(&mut self, time: Duration) {

@@ -124,3 +124,25 @@ async fn a_full_buffer_takes_no_waiter_and_always_what_they_wait_for() {
     assert_eq!(desk.when_due().await, [Done, Done, Done]);
     assert_eq!(desk.numbered(6, 6).await, Done, "numbers of what the full buffer did not take are not waited for");
 }
+
+#[tokio::test]
+async fn a_number_counts_also_when_the_first_of_a_key_is_set_aside_before_its_turn() {
+    for first in [First::At(1), First::Any] {
+        let mut desk = desk(sequenced(first));
+        let old = desk.made(1, "A", json!({ "seq": 1 }));
+        desk.pass(desk.pipeline.retain + MINUTE);
+        assert_eq!(desk.settle(Some(&old)).await.outcomes, [Dead]);
+        assert_eq!(desk.reasons().await, ["beyond_retain"]);
+        assert_eq!(desk.numbered(2, 2).await, Done);
+    }
+}
+
+#[tokio::test]
+async fn a_copy_on_a_channel_that_its_type_is_not_taken_from_is_no_event_of_its_own() {
+    let mut desk = desk(sequenced(First::At(1)));
+    desk.pipeline.subscriptions.push(pipeline().subscriptions.swap_remove(1));
+    let mut raw = desk.made(1, "A", json!({ "seq": 1 })).routed.raw;
+    raw.position.channel = "mirror".into();
+    let routed = route(raw, &desk.pipeline, &Envelope::Auto);
+    assert!(matches!(routed, Route::Ignore), "counted, it would make the event itself a duplicate");
+}

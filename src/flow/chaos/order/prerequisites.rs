@@ -200,3 +200,16 @@ async fn waiters_of_a_program_that_no_longer_asks_for_it_run_at_their_deadline()
     desk.pipeline.reorder.on_timeout = OnTimeout::Advance;
     assert_eq!(desk.when_due().await, [Done]);
 }
+
+#[tokio::test]
+async fn a_type_that_is_waited_for_is_held_in_a_full_buffer() {
+    let mut desk = desk(resequenced);
+    desk.pipeline.subscriptions = pipeline().subscriptions;
+    desk.pipeline.reorder.max_parked_per_key = 1;
+    assert_eq!(desk.gets(1, "B", json!({})).await, Parked);
+    assert_eq!(desk.when_due().await, []);
+    assert_eq!(desk.gets(2, "B", json!({})).await, Dead);
+    assert_eq!(desk.gets(3, "A", json!({})).await, Parked);
+    assert_eq!(desk.when_due().await, [Done, Done]);
+    assert_eq!(desk.seen().await, ["e3", "e1"]);
+}
