@@ -181,6 +181,11 @@ impl<'s> World<'s> {
             tokio::time::sleep(if moment < SHORT { Duration::from_millis(1) } else { LONG }).await;
             let died = self.wires.died().is_cancelled() || self.process.dooms.iter().any(|doom| doom.has_died());
             if died && self.crash.take().is_some() {
+                // Its leases run out, and the clock does not stand still for that.
+                for (context, memory) in self.process.contexts.iter().zip(&self.memories) {
+                    let released = MemoryStore::new(Arc::clone(memory)).release(context.runner).await;
+                    released.map_err(|error| error.to_string())?;
+                }
                 self.process = Process::default();
                 self.wires.bus.redeliver_all();
                 self.start()?;
