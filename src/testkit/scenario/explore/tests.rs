@@ -80,14 +80,6 @@ fn crashes_find_a_flow_that_loses_or_doubles() {
 }
 
 #[test]
-fn a_flow_that_goes_round_in_circles_is_found_out() {
-    let scenario = format!("    given:\n{}      - {{ wait: 10m }}\n    then: {{ parked: 0 }}\n", counted(&[13]));
-    // What it parks, the store does not know, and its timer is due for ever.
-    let report = report(&scenario, Some(Mutant::ParkInMemory));
-    assert!(matches!(&report.failure, Some(Failure::Broken { why, .. }) if why.contains("rest")), "{report:?}");
-}
-
-#[test]
 fn a_counter_example_is_as_near_as_one_can_be() {
     let given = counted(&[1, 2, 99, 3, 4, 5]);
     let then = "{ state: { a: { sum: 12 } } }";
