@@ -1,6 +1,5 @@
 //! What a person asks: a parked event to run now, or to go; a dead letter to be let go.
 
-use super::writes::takes_what_is_anothers;
 use super::{Draft, Entry, Env, KeyWork, Runnable, Turn, Way, lanes::Waiting};
 use crate::event::{Key, MarkId};
 use crate::flow::dead;
@@ -88,7 +87,8 @@ pub fn discard_letter(
     let work = KeyWork::of(key.map(|(key, _)| key), key.map_or(&untouched, |(_, found)| found));
     let mut draft = Draft::new(env, &work, Some(KeyRecord::decode(&work.found.record)?));
     draft.record.book.unblock(id);
-    if !takes_what_is_anothers(&letter.failure) {
+    // Such a letter never counted as a prerequisite; one of any other reason may have, when it died before.
+    if letter.failure.reason != "id_conflict" {
         draft.give_up_on(letter.event.as_ref().map(|event| event.kind.as_str()));
     }
     draft.group.conditions.push(Condition::DeadOpen { id, generation });

@@ -29,8 +29,11 @@ impl Draft<'_> {
         self.group.writes.push(Write::Mark { id: turn.mark, status, content: turn.content });
         if status == MarkStatus::Done {
             self.take_number(turn);
-            if let Runnable::Run(event, _) = &turn.subject {
-                self.record.book.handle(&event.kind);
+            match &turn.subject {
+                Runnable::Run(event, _) => self.record.book.handle(&event.kind),
+                // Its subscription went, and no replay of it can be waited for.
+                Runnable::Count(event) => drop(self.record.book.dead.remove(&event.kind)),
+                Runnable::SetAside(..) => {}
             }
         }
         match turn.entry {
@@ -210,7 +213,7 @@ impl Draft<'_> {
 }
 
 /// Another's identity or number: that it was set aside says nothing of the other.
-pub(super) fn takes_what_is_anothers(failure: &Failure) -> bool {
+fn takes_what_is_anothers(failure: &Failure) -> bool {
     matches!(&*failure.reason, "id_conflict" | "sequence_conflict")
 }
 
