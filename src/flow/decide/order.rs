@@ -129,7 +129,7 @@ impl Draft<'_> {
             Way::Expired => return Some(self.timed_out(turn, &missing)),
             Way::Turn => {}
         }
-        if reorder.on_dead_prerequisite == OnDeadPrerequisite::DeadLetter && book.dead.contains(&missing) {
+        if reorder.on_dead_prerequisite == OnDeadPrerequisite::DeadLetter && book.dead.contains_key(&missing) {
             let message = format!("it waits for `{missing}` of its key, which was set aside");
             return Some(self.bury(turn, Failure::permanent("dead_prerequisite", message), turn.attempts));
         }

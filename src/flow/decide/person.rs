@@ -22,15 +22,6 @@ impl Hurried {
     }
 }
 
-impl Draft<'_> {
-    /// Nobody will replay what was set aside of this type: who waits for it has a deadline again.
-    fn give_up_on(&mut self, kind: Option<&str>) {
-        if let Some(kind) = kind {
-            self.record.book.dead.remove(kind);
-        }
-    }
-}
-
 /// Takes a parked event out of its line and puts it into the ledger, closed with that reason; it is remembered as dead.
 /// `found` holds the head of the line and was read before `parked`: so the commit is refused if either changed. When
 /// the head goes, its line is due at once.
@@ -64,8 +55,6 @@ pub fn discard(
     };
     draft.settle(&turn, MarkStatus::Dead);
     draft.miss(&turn, &failure);
-    // It may be the replay of a dead letter.
-    draft.give_up_on(event.as_ref().map(|event| event.kind.as_str()));
     let record = dead::record(env, Some(key), &body.raw, event.as_ref(), failure, body.attempts, env.now);
     draft.group.writes.push(Write::Dead { id: parked.mark, body: record.encode(&body.raw.payload) });
     draft.close(&turn, &record, How::Discarded, Some(why));
@@ -86,11 +75,7 @@ pub fn discard_letter(
     let untouched = FoundKey::default();
     let work = KeyWork::of(key.map(|(key, _)| key), key.map_or(&untouched, |(_, found)| found));
     let mut draft = Draft::new(env, &work, Some(KeyRecord::decode(&work.found.record)?));
-    draft.record.book.unblock(id);
-    // Such a letter never counted as a prerequisite; one of any other reason may have, when it died before.
-    if letter.failure.reason != "id_conflict" {
-        draft.give_up_on(letter.event.as_ref().map(|event| event.kind.as_str()));
-    }
+    draft.record.book.closed(id);
     draft.group.conditions.push(Condition::DeadOpen { id, generation });
     draft.group.writes.push(Write::CloseDead { id, body: letter.encode(payload) });
     Ok(draft.finish().group.unwrap_or_default())

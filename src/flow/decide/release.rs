@@ -155,7 +155,7 @@ impl Draft<'_> {
     /// Nothing of this type is waited for any more: one was handled, or will not be.
     fn is_over(&self, kind: &str) -> bool {
         let book = &self.record.book;
-        book.handled.contains(kind) || (book.dead.contains(kind) && !self.holds_for_dead())
+        book.handled.contains(kind) || (book.dead.contains_key(kind) && !self.holds_for_dead())
     }
 
     fn holds_for_dead(&self) -> bool {
@@ -287,7 +287,7 @@ impl Draft<'_> {
         let holds = self.holds_for_dead();
         let book = &self.record.book;
         let live = book.waiting.iter().filter(|(kind, waiters)| {
-            waiters.deadline <= now && !self.is_over(kind) && !(holds && book.dead.contains(*kind))
+            waiters.deadline <= now && !self.is_over(kind) && !(holds && book.dead.contains_key(*kind))
         });
         let live: Vec<_> = live.map(|(kind, waiters)| (kind.clone(), waiters.count)).collect();
         for (kind, count) in live {
@@ -325,7 +325,7 @@ impl Draft<'_> {
             return Some(book.blocked_until.unwrap_or(now));
         }
         let holds = self.holds_for_dead();
-        let waiters = book.waiting.iter().filter(|(kind, _)| !(holds && book.dead.contains(*kind)));
+        let waiters = book.waiting.iter().filter(|(kind, _)| !(holds && book.dead.contains_key(*kind)));
         let gap = book.numbers.as_ref().and_then(|numbers| numbers.missing);
         let times = waiters
             .map(|(_, waiters)| waiters.deadline)

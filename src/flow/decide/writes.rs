@@ -29,11 +29,8 @@ impl Draft<'_> {
         self.group.writes.push(Write::Mark { id: turn.mark, status, content: turn.content });
         if status == MarkStatus::Done {
             self.take_number(turn);
-            match &turn.subject {
-                Runnable::Run(event, _) => self.record.book.handle(&event.kind),
-                // Its subscription went, and no replay of it can be waited for.
-                Runnable::Count(event) => drop(self.record.book.dead.remove(&event.kind)),
-                Runnable::SetAside(..) => {}
+            if let Runnable::Run(event, _) = &turn.subject {
+                self.record.book.handle(&event.kind);
             }
         }
         match turn.entry {
@@ -44,7 +41,7 @@ impl Draft<'_> {
                 self.group.writes.push(Write::Unpark { mark: turn.mark });
             }
             Entry::Replay { record, .. } if status == MarkStatus::Done => {
-                self.record.book.unblock(turn.mark);
+                self.record.book.closed(turn.mark);
                 self.close(turn, record, How::Replayed, None);
             }
             // A replay that died again re-opens its record.
@@ -109,7 +106,7 @@ impl Draft<'_> {
         self.record.book.enter(&wait);
         self.pages.enter(&wait);
         if let Entry::Replay { record, .. } = turn.entry {
-            self.record.book.unblock(turn.mark);
+            self.record.book.closed(turn.mark);
             self.close(turn, record, How::Parked, None);
         }
         if mutant::on(Mutant::ParkInMemory) {
@@ -165,7 +162,7 @@ impl Draft<'_> {
             && !book.handled.contains(&event.kind)
             && (book.waiting.contains_key(&event.kind) || subscriptions.iter().any(|s| s.after.contains(&event.kind)))
         {
-            book.dead.insert(event.kind.clone());
+            book.dead.insert(event.kind.clone(), turn.mark.hex());
         }
         // These never had a turn that their successors could wait for.
         let had_turn = !matches!(&*failure.reason, "late" | "buffer_full");

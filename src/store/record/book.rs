@@ -31,9 +31,9 @@ pub struct Book {
     /// Types of which an event was handled.
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     pub handled: BTreeSet<String>,
-    /// Types that were waited for and set aside, and not handled since.
-    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
-    pub dead: BTreeSet<String>,
+    /// Types that were waited for and set aside, and not handled since: with the id of the letter that a person may replay.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub dead: BTreeMap<String, String>,
     /// Those that wait for an event of a type.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub waiting: BTreeMap<String, Waiters>,
@@ -139,9 +139,11 @@ impl Book {
         }
     }
 
-    /// A person decided about this dead letter.
-    pub fn unblock(&mut self, letter: MarkId) {
+    /// A dead letter is closed: it blocks nothing any more, and who waited for its replay has a deadline again.
+    pub fn closed(&mut self, letter: MarkId) {
         self.blocked_by = self.blocked_by.filter(|by| *by != letter);
+        let id = letter.hex();
+        self.dead.retain(|_, of| *of != id);
     }
 }
 
