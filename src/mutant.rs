@@ -26,6 +26,8 @@ pub enum Mutant {
     ParkInMemory,
     /// Pull again after a crash without reading the span behind the position first.
     NoRecovery,
+    /// Go on where somebody else's request took deliveries away.
+    NoGapCheck,
     /// What arrives is handled before those that waited for the event before it.
     ArrivalsFirst,
     /// A full buffer takes nothing, not even what others wait for.

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use async_nats::jetstream::{self, consumer, stream};
+use async_nats::{Subject, Subscriber};
 use futures_util::future::{BoxFuture, FutureExt as _};
 use sluicegate::bus::nats::{Connection, StreamChannel, Tuning};
 use sluicegate::bus::{BusError, ConsumerSpec, Demand, Outgoing, PublishError, Sink, Source};
@@ -22,14 +23,19 @@ struct Nats {
     server: NatsServer,
     connection: Connection,
     js: jetstream::Context,
+    /// Where requests are answered that somebody else leaves open.
+    left_open: Subject,
+    _unread: Subscriber,
 }
 
 impl Nats {
     async fn start() -> Self {
         let server = NatsServer::start();
         let connection = connect(&server.url()).await;
-        let js = jetstream::new(async_nats::connect(server.url()).await.unwrap());
-        Self { server, connection, js }
+        let client = async_nats::connect(server.url()).await.unwrap();
+        let left_open = Subject::from(client.new_inbox());
+        let unread = client.subscribe(left_open.clone()).await.unwrap();
+        Self { server, connection, js: jetstream::new(client), left_open, _unread: unread }
     }
 
     fn source_with(&self, channel: StreamChannel, tuning: Tuning) -> Box<dyn Source> {
@@ -79,6 +85,25 @@ impl suite::Broker for Nats {
     }
 }
 
+impl suite::OfSeveral for Nats {
+    fn leave_open<'a>(&'a self, spec: &'a ConsumerSpec, count: usize) -> BoxFuture<'a, ()> {
+        async move {
+            // Made by whoever asks about it first.
+            self.connection.source(channel(&["s"]), spec.clone(), Tuning::default()).progress().await.unwrap();
+            let name = format!("sluice-{}-{}", spec.pipeline, spec.channel);
+            let its = self.js.get_stream("S").await.unwrap();
+            let open = async || its.consumer_info(&name).await.unwrap().num_waiting;
+            let before = open().await;
+            let request = serde_json::json!({ "batch": count, "expires": 30_000_000_000_u64 }).to_string();
+            let subject = format!("$JS.API.CONSUMER.MSG.NEXT.S.{name}");
+            let sent = self.js.client().publish_with_reply(subject, self.left_open.clone(), request.into()).await;
+            sent.unwrap();
+            eventually(SOON, "one more open request", async || open().await > before).await;
+        }
+        .boxed()
+    }
+}
+
 macro_rules! conforms {
     ($($behaviour:ident)*) => {
         $(#[tokio::test] async fn $behaviour() { suite::$behaviour(&Nats::start().await).await; })*
@@ -95,6 +120,9 @@ conforms! {
     a_cancelled_next_loses_nothing
     a_batch_stays_within_the_demand
     pipelines_do_not_share_what_they_consume
+    what_another_request_took_is_told_before_what_comes_after_it
+    what_another_request_took_is_told_when_nothing_comes_after_it
+    what_comes_again_is_no_gap
 }
 
 fn event(id: &str, payload: &str) -> Outgoing {

@@ -1,5 +1,5 @@
-//! Loads a project whose two YAML files are the input, `sluice.yaml` first, a line `%%%` between them. It loads, or
-//! says why not; what it says can be shown.
+//! Loads a project whose YAML files are the input: `sluice.yaml`, a pipeline, its scenarios, a line `%%%` between them. It
+//! loads, or says why not; what it says can be shown.
 #![no_main]
 
 use std::fs;
@@ -25,17 +25,23 @@ static PROJECT: LazyLock<TempDir> = LazyLock::new(|| {
 });
 
 fuzz_target!(|data: &[u8]| {
-    let separator = b"\n%%%\n";
-    let at = data.windows(separator.len()).position(|part| part == separator);
-    let (main, pipeline) = at.map_or((data, &b""[..]), |at| (&data[..=at], &data[at + separator.len()..]));
+    let (main, rest) = split(data);
+    let (pipeline, scenarios) = split(rest);
     let root = PROJECT.path();
-    fs::write(root.join("sluice.yaml"), main).expect("a file");
-    fs::write(root.join("pipelines/p.yaml"), pipeline).expect("a file");
+    for (file, text) in [("sluice.yaml", main), ("pipelines/p.yaml", pipeline), ("pipelines/p.test.yaml", scenarios)] {
+        fs::write(root.join(file), text).expect("a file");
+    }
 
     let environment = |name: &str| (name == "SET").then(|| "hunter2".to_owned());
-    for loaded in [spec::load(root, &environment), spec::load_without_environment(root)] {
+    for loaded in [spec::load(root, &environment), spec::load_with_scenarios(root, None)] {
         assert_eq!(loaded.program.is_none(), has_errors(&loaded.diagnostics));
         render::human(&loaded.diagnostics, &loaded.sources, true);
         render::json(&loaded.diagnostics);
     }
 });
+
+fn split(data: &[u8]) -> (&[u8], &[u8]) {
+    let separator = b"\n%%%\n";
+    let at = data.windows(separator.len()).position(|part| part == separator);
+    at.map_or((data, &b""[..]), |at| (&data[..=at], &data[at + separator.len()..]))
+}

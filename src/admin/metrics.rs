@@ -35,7 +35,12 @@ const GAUGES: &[Figure<i64>] = &[
     ("outbox_waiting", "Emitted events that are not confirmed yet", |c| {
         i64::try_from(c.published.waiting.load(Relaxed)).unwrap_or(i64::MAX)
     }),
-    ("pipeline_ready", "1 while the pipeline takes events, 0 otherwise", |c| i64::from(c.phase.borrow().ready())),
+    ("pipeline_ready", "1 while the pipeline takes events or stands by, 0 otherwise", |c| {
+        i64::from(c.phase.borrow().ready())
+    }),
+    ("pipeline_active", "1 while the pipeline takes events here, 0 otherwise", |c| {
+        i64::from(c.phase.borrow().active())
+    }),
 ];
 
 struct Pipelines(Vec<Arc<Context>>);

@@ -3,7 +3,7 @@
 //! | path | answer |
 //! |---|---|
 //! | `/healthz` | 200 while the process lives |
-//! | `/readyz` | 200 when every pipeline takes events, 503 otherwise; where each stands, as JSON |
+//! | `/readyz` | 200 when every pipeline takes events or stands by, 503 otherwise; where each stands, as JSON |
 //! | `/metrics` | OpenMetrics text; needs the token when one is set |
 
 mod guard;

@@ -2,7 +2,7 @@
 //!
 //! | message | when |
 //! |---|---|
-//! | `READY=1` | once, when every pipeline takes events: what `/readyz` answers 200 to |
+//! | `READY=1` | once, when every pipeline takes events or stands by: what `/readyz` answers 200 to |
 //! | `STATUS=…` | whenever a pipeline's phase changes |
 //! | `STOPPING=1` | when told to stop |
 //! | `WATCHDOG=1` | twice in `WatchdogSec`, as long as tasks and scripts get their turn |
@@ -140,7 +140,7 @@ fn address(name: &[u8]) -> io::Result<SocketAddr> {
 }
 
 fn status(standing: &[(&str, Phase)]) -> String {
-    let (taking, others): (Vec<_>, Vec<_>) = standing.iter().partition(|(_, phase)| phase.ready());
+    let (taking, others): (Vec<_>, Vec<_>) = standing.iter().partition(|(_, phase)| phase.active());
     let others: String = others.iter().map(|(name, phase)| format!("; {name}: {phase}")).collect();
     one_line(&format!("{} of {} pipelines take events{others}", taking.len(), standing.len()))
 }

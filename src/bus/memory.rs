@@ -11,6 +11,7 @@ use bytes::Bytes;
 use futures_util::future::{BoxFuture, FutureExt as _};
 use tokio::sync::Notify;
 
+use super::continuity::Continuity;
 use super::{
     Answer, BusError, ConsumerSpec, Delivery, Demand, Outgoing, Progress, PublishError, Responder, Sink, Source,
 };
@@ -56,14 +57,43 @@ struct Consumer {
     /// Handed out once, to be handed out again.
     returned: BTreeSet<u64>,
     deliveries: u64,
+    /// How many deliveries a request still takes that a dead or frozen runner left open.
+    left_open: usize,
+    /// What it took, by sequence and number of the delivery.
+    astray: Vec<(u64, u64)>,
 }
 
 impl Consumer {
+    /// What is to be handed out again first, then what never was; both in stream order.
+    fn hand_out(&mut self, events: &BTreeMap<u64, RawEvent>) -> Option<HandedOut> {
+        let again = std::iter::from_fn(|| self.returned.pop_first()).find_map(|seq| events.get(&seq));
+        let raw = again.or_else(|| events.range(self.delivered + 1..).next().map(|(_, raw)| raw))?.clone();
+        let seq = raw.position.seq;
+        self.delivered = self.delivered.max(seq);
+        self.deliveries += 1;
+        self.held.insert(seq, self.deliveries);
+        Some(HandedOut { raw, redelivered: again.is_some(), number: self.deliveries })
+    }
+
+    fn hand_back(&mut self, seq: u64, delivery: u64) {
+        if self.held.get(&seq) == Some(&delivery) {
+            self.held.remove(&seq);
+            self.returned.insert(seq);
+        }
+    }
+
     fn ack_floor(&self) -> u64 {
         let held = self.held.keys().next();
         let returned = self.returned.first();
         held.into_iter().chain(returned).min().map_or(self.delivered, |seq| seq - 1)
     }
+}
+
+struct HandedOut {
+    raw: RawEvent,
+    redelivered: bool,
+    /// Of the delivery, counted per consumer from 1.
+    number: u64,
 }
 
 impl MemoryBus {
@@ -86,7 +116,7 @@ impl MemoryBus {
             .consumers
             .entry(spec.pipeline.clone())
             .or_insert_with(|| Consumer { delivered: spec.start_after.unwrap_or(0), ..Consumer::default() });
-        MemorySource { bus: self.clone(), spec }
+        MemorySource { bus: self.clone(), spec, continuity: Continuity::default(), waiting: VecDeque::new() }
     }
 
     pub fn sink(&self, channel: ChannelName) -> MemorySink {
@@ -116,6 +146,28 @@ impl MemoryBus {
         for channel in self.lock().values_mut() {
             for consumer in channel.consumers.values_mut() {
                 consumer.returned.extend(std::mem::take(&mut consumer.held).into_keys());
+            }
+            channel.serve_left_open();
+        }
+        self.shared.changed.notify_waiters();
+    }
+
+    /// A runner that died or froze left a request open: the next `count` deliveries to its pipeline go there.
+    pub fn leave_open(&self, pipeline: &str, channel: &str, count: usize) {
+        if let Some(channel) = self.lock().get_mut(channel) {
+            if let Some(consumer) = channel.consumers.get_mut(pipeline) {
+                consumer.left_open += count;
+            }
+            channel.serve_left_open();
+        }
+    }
+
+    /// Requests that were left open run out, and the ack wait of what they took is over: it is handed out again.
+    pub fn return_astray(&self) {
+        for consumer in self.lock().values_mut().flat_map(|channel| channel.consumers.values_mut()) {
+            consumer.left_open = 0;
+            for (seq, delivery) in std::mem::take(&mut consumer.astray) {
+                consumer.hand_back(seq, delivery);
             }
         }
         self.shared.changed.notify_waiters();
@@ -180,6 +232,7 @@ impl MemoryBus {
         channel.last += 1;
         channel.bytes += raw.weight();
         channel.events.insert(channel.last, raw);
+        channel.serve_left_open();
         drop(channels);
         self.shared.changed.notify_waiters();
         Ok(())
@@ -196,11 +249,10 @@ impl MemoryBus {
                     channel.delete(seq);
                 }
             }
-            Answer::Return if consumer.held.get(&seq) == Some(&delivery) => {
-                consumer.held.remove(&seq);
-                consumer.returned.insert(seq);
+            Answer::Return => {
+                consumer.hand_back(seq, delivery);
+                channel.serve_left_open();
             }
-            Answer::Return => {}
         }
         drop(channels);
         self.shared.changed.notify_waiters();
@@ -208,6 +260,17 @@ impl MemoryBus {
 }
 
 impl Channel {
+    fn serve_left_open(&mut self) {
+        for consumer in self.consumers.values_mut() {
+            while consumer.left_open > 0
+                && let Some(HandedOut { raw, number, .. }) = consumer.hand_out(&self.events)
+            {
+                consumer.left_open -= 1;
+                consumer.astray.push((raw.position.seq, number));
+            }
+        }
+    }
+
     fn delete(&mut self, seq: u64) {
         if let Some(event) = self.events.remove(&seq) {
             self.bytes -= event.weight();
@@ -241,33 +304,27 @@ impl Channel {
 pub struct MemorySource {
     bus: MemoryBus,
     spec: ConsumerSpec,
+    continuity: Continuity,
+    /// Taken, and kept back until the caller was told what others took.
+    waiting: VecDeque<Delivery>,
 }
 
 impl MemorySource {
-    /// What is to be handed out again first, then what never was; both in stream order.
     fn take(&self, demand: Demand) -> Vec<Delivery> {
         let mut channels = self.bus.lock();
         let channel = channels.entry(self.spec.channel.clone()).or_default();
         let consumer = channel.consumers.entry(self.spec.pipeline.clone()).or_default();
         let mut batch = Vec::new();
         let mut bytes = 0;
-        while batch.len() < demand.events.max(1) && (batch.is_empty() || bytes < demand.bytes) {
-            let (raw, redelivered) = if let Some(seq) = consumer.returned.pop_first() {
-                // It may have been deleted meanwhile.
-                let Some(raw) = channel.events.get(&seq) else { continue };
-                (raw, true)
-            } else {
-                let Some((_, raw)) = channel.events.range(consumer.delivered + 1..).next() else { break };
-                consumer.delivered = raw.position.seq;
-                (raw, false)
-            };
+        while batch.len() < demand.events.max(1)
+            && (batch.is_empty() || bytes < demand.bytes)
+            && let Some(HandedOut { raw, redelivered, number }) = consumer.hand_out(&channel.events)
+        {
             bytes += raw.weight();
-            let (seq, delivery) = (raw.position.seq, consumer.deliveries);
-            consumer.deliveries += 1;
-            consumer.held.insert(seq, delivery);
-            let (bus, spec) = (self.bus.clone(), self.spec.clone());
-            let responder = Responder::new(move |answer| bus.answer(&spec, seq, delivery, answer));
-            batch.push(Delivery { raw: raw.clone(), redelivered, responder });
+            self.continuity.came(number);
+            let (bus, spec, seq) = (self.bus.clone(), self.spec.clone(), raw.position.seq);
+            let responder = Responder::new(move |answer| bus.answer(&spec, seq, number, answer));
+            batch.push(Delivery { raw, redelivered, responder });
         }
         batch
     }
@@ -279,9 +336,16 @@ impl Source for MemorySource {
             loop {
                 // Registered before looking, so that nothing arrives unnoticed in between.
                 let changed = self.bus.shared.changed.notified();
-                let batch = self.take(demand);
-                if !batch.is_empty() {
-                    return Ok(batch);
+                if self.waiting.is_empty() {
+                    self.waiting = self.take(demand).into();
+                }
+                if self.continuity.is_broken() {
+                    self.continuity.told();
+                    return Err(BusError::Lapsed("another runner's request took deliveries away".to_owned()));
+                }
+                if !self.waiting.is_empty() {
+                    let count = self.waiting.len().min(demand.events.max(1));
+                    return Ok(self.waiting.drain(..count).collect());
                 }
                 changed.await;
             }
@@ -301,6 +365,7 @@ impl Source for MemorySource {
             last: channel.last,
             deletes_on_ack: channel.deletes_on_ack,
         };
+        self.continuity.delivered(consumer.deliveries);
         std::future::ready(Ok(progress)).boxed()
     }
 
@@ -322,6 +387,7 @@ impl Source for MemorySource {
     }
 
     fn settle(&mut self, _: Duration) -> BoxFuture<'_, usize> {
+        self.waiting.clear();
         std::future::ready(0).boxed()
     }
 }
@@ -356,98 +422,4 @@ impl Sink for MemorySink {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::Arc;
-
-    use super::*;
-    use crate::clock::SystemClock;
-    use crate::testkit::conformance::bus as suite;
-
-    struct Memory(MemoryBus);
-
-    impl Memory {
-        fn new() -> Self {
-            Self(MemoryBus::new(Arc::new(SystemClock)))
-        }
-    }
-
-    impl suite::Broker for Memory {
-        fn source(&self, spec: ConsumerSpec) -> Box<dyn Source> {
-            Box::new(self.0.source(spec))
-        }
-
-        fn sink(&self, channel: ChannelName) -> Box<dyn Sink> {
-            Box::new(self.0.sink(channel))
-        }
-
-        fn delete(&self, channel: ChannelName, seq: u64) -> BoxFuture<'_, ()> {
-            self.0.delete(&channel, seq);
-            std::future::ready(()).boxed()
-        }
-    }
-
-    macro_rules! conforms {
-        ($($behaviour:ident)*) => {
-            $(#[tokio::test] async fn $behaviour() { suite::$behaviour(&Memory::new()).await; })*
-        };
-    }
-
-    conforms! {
-        deliveries_come_in_stream_order
-        a_dropped_delivery_is_handed_out_again
-        acks_raise_the_floor_and_outlive_the_source
-        a_read_span_is_what_was_published
-        a_publish_is_stored_once_per_dedupe_id
-        a_new_consumer_starts_behind_its_position
-        a_cancelled_next_loses_nothing
-        a_batch_stays_within_the_demand
-        pipelines_do_not_share_what_they_consume
-    }
-
-    fn spec(pipeline: &str) -> ConsumerSpec {
-        ConsumerSpec { pipeline: pipeline.into(), channel: "c".into(), start_after: None }
-    }
-
-    const ALL: Demand = Demand { events: 100, bytes: 1 << 20 };
-
-    #[tokio::test]
-    async fn a_crash_brings_back_what_was_held_and_voids_what_the_dead_hand_back() {
-        let bus = MemoryBus::new(Arc::new(SystemClock));
-        for payload in ["1", "2", "3"] {
-            bus.sink("c".into()).put(Headers::default(), payload).expect("stored");
-        }
-        let mut source = bus.source(spec("p"));
-        let before = source.next(ALL).await.expect("three");
-        bus.redeliver_all();
-        let again = source.next(ALL).await.expect("three again");
-        assert_eq!(again.iter().map(|d| d.raw.position.seq).collect::<Vec<_>>(), [1, 2, 3]);
-        assert!(again.iter().all(|d| d.redelivered));
-        drop(before);
-        assert_eq!(source.take(ALL).len(), 0, "the held ones stay with their new holder");
-    }
-
-    #[tokio::test]
-    async fn a_full_channel_takes_nothing_until_its_consumer_acks() {
-        let bus = MemoryBus::with_channel_bytes(Arc::new(SystemClock), 200);
-        let (mut source, sink) = (bus.source(spec("p")), bus.sink("c".into()));
-        sink.put(Headers::default(), "x".repeat(100)).expect("room");
-        assert!(matches!(sink.put(Headers::default(), "x".repeat(100)), Err(PublishError::Unconfirmed(_))));
-        assert!(matches!(sink.put(Headers::default(), "x".repeat(200)), Err(PublishError::Refused(_))));
-        for delivery in source.next(ALL).await.expect("one") {
-            delivery.responder.ack(crate::bus::Receipt::new());
-        }
-        sink.put(Headers::default(), "x".repeat(100)).expect("room again");
-        assert_eq!(bus.events("c").len(), 1);
-    }
-
-    #[tokio::test]
-    async fn a_work_queue_forgets_what_is_acked() {
-        let bus = MemoryBus::new(Arc::new(SystemClock));
-        bus.delete_on_ack(&"c".into());
-        bus.sink("c".into()).put(Headers::default(), "1").expect("stored");
-        let mut source = bus.source(spec("p"));
-        source.next(ALL).await.expect("one").into_iter().for_each(|d| d.responder.ack(crate::bus::Receipt::new()));
-        assert_eq!(source.read(1, 1, ALL).await.expect("read"), (vec![], 2));
-        assert!(source.progress().await.expect("progress").deletes_on_ack);
-    }
-}
+mod tests;

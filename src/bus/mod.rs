@@ -7,6 +7,7 @@
 //! * while a delivery is held its source keeps it alive at the broker, so that holding is not losing;
 //! * a publish is complete only when the broker confirmed that it stored the event.
 
+mod continuity;
 pub mod local;
 pub mod memory;
 pub mod nats;
@@ -129,8 +130,8 @@ pub enum BusError {
     /// without the subject. Says what to do.
     #[error("{0}")]
     Refused(String),
-    /// What the broker sent may be lost on its way, and comes only after the ack wait, behind what is delivered now:
-    /// where the order matters, read again all that was delivered (`progress`, `read`) before going on.
+    /// What the broker sent may be lost on its way, or went to another runner's request, and comes only after the ack
+    /// wait, behind what is delivered now: where the order matters, read again all that was delivered (`progress`, `read`) before going on.
     #[error("{0}")]
     Lapsed(String),
 }
@@ -139,7 +140,9 @@ pub enum BusError {
 pub trait Source: Send + Sync {
     /// Waits for deliveries: at least one, at most `demand`. Cancel safe: a delivery is either returned or
     /// handed back. `Lapsed` comes once for each interruption, before anything that could have overtaken what was
-    /// lost; `progress` asked after it knows of all that was lost.
+    /// lost; `progress` asked after it knows of all that was lost. Deliveries that went elsewhere are noticed from the
+    /// first `progress` on: by the next that comes here, or when none comes, by `progress` asked twice since, a second or
+    /// more apart.
     fn next(&mut self, demand: Demand) -> BoxFuture<'_, Result<Vec<Delivery>, BusError>>;
 
     /// Asks the broker where this consumer stands.

@@ -7,7 +7,7 @@ use super::{Format, ProjectArgs, print, project};
 use crate::diagnostic::{Level, render};
 use crate::spec;
 
-/// Check a project: its YAML, schemas, handlers, and how they fit together
+/// Check a project: its YAML, schemas, handlers, scenarios, and how they fit together
 ///
 /// Needs no environment, no secrets and no network. What it accepts, `sluice run` can build.
 #[derive(Args, Debug)]
@@ -35,7 +35,7 @@ enum Deny {
 pub fn lint(arguments: &LintArgs) -> Result<Exit, Failure> {
     let root = &arguments.project.project;
     project::directory(root)?;
-    let loaded = spec::load_without_environment(root);
+    let loaded = spec::load_with_scenarios(root, None);
     let count = |level| loaded.diagnostics.iter().filter(|diagnostic| diagnostic.level == level).count() as u64;
     let (errors, warnings) = (count(Level::Error), count(Level::Warning));
     match arguments.format {

@@ -15,6 +15,7 @@ mod publish;
 mod run;
 mod state;
 mod status;
+mod test;
 
 use std::future::Future;
 use std::path::PathBuf;
@@ -38,6 +39,7 @@ Exit codes:
 Examples:
   sluice new shop                              make a project that runs as it is
   sluice lint                                  check the project in this directory
+  sluice test                                  play its scenarios, in every order of delivery they ask for
   sluice run                                   run its pipelines until told to stop
   sluice publish orders orders.ndjson          feed it events, one a line
   sluice dlq list --group                      see what was set aside, by cause
@@ -55,6 +57,7 @@ enum Command {
     New(new::NewArgs),
     Run(run::RunArgs),
     Lint(lint::LintArgs),
+    Test(test::TestArgs),
     Publish(publish::PublishArgs),
     Dlq(dlq::DlqArgs),
     Parked(parked::ParkedArgs),
@@ -89,6 +92,7 @@ pub fn main() -> ExitCode {
         Command::New(arguments) => new::new(&arguments),
         Command::Run(arguments) => asynchronous(run::run(arguments)),
         Command::Lint(arguments) => lint::lint(&arguments),
+        Command::Test(arguments) => test::test(&arguments),
         Command::Publish(arguments) => quietly(publish::publish(arguments)),
         Command::Dlq(arguments) => quietly(dlq::dlq(arguments)),
         Command::Parked(arguments) => quietly(parked::parked(arguments)),

@@ -1,6 +1,6 @@
 //! Loading the project that the arguments name.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::failure::Failure;
@@ -9,6 +9,7 @@ use crate::clock::Clock;
 use crate::database::Database;
 use crate::diagnostic::{Level, has_errors, render};
 use crate::spec::program::{Channel, Pipeline, Program};
+use crate::spec::scenario::ScenarioFile;
 use crate::spec::{self, Loaded};
 
 /// How much of what the loader found is told.
@@ -30,8 +31,16 @@ pub fn load_files(root: &Path) -> Result<Arc<Program>, Failure> {
     sound(spec::load_without_environment(root), Tell::Errors)
 }
 
+/// The same, with its scenarios.
+pub fn load_scenarios(root: &Path, only: Option<&[PathBuf]>) -> Result<(Arc<Program>, Vec<ScenarioFile>), Failure> {
+    directory(root)?;
+    let mut loaded = spec::load_with_scenarios(root, only);
+    let scenarios = std::mem::take(&mut loaded.scenarios);
+    sound(loaded, Tell::Errors).map(|program| (program, scenarios))
+}
+
 fn sound(loaded: Loaded, tell: Tell) -> Result<Arc<Program>, Failure> {
-    let Loaded { program, mut diagnostics, sources } = loaded;
+    let Loaded { program, mut diagnostics, sources, .. } = loaded;
     if tell == Tell::Errors {
         diagnostics.retain(|diagnostic| diagnostic.level == Level::Error);
     }

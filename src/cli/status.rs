@@ -76,13 +76,17 @@ fn human(status: &PipelineStatus) -> String {
     match &status.store {
         Err(error) => lines.push(format!("  store: {error}")),
         Ok(None) => lines.push("  store: this pipeline never ran on it".to_owned()),
-        Ok(Some(StoreStatus { opened, census })) => {
+        Ok(Some(StoreStatus { opened, census, active })) => {
             lines.push(format!("  store: {}", durability(opened.durability)));
             lines.extend(opened.warnings.iter().map(|warning| format!("  warning: {warning}")));
             lines.push(format!(
                 "  parked {} · outbox {} · dead letters open {} · keys with a timer {}",
                 census.parked, census.outbox, census.dead_open, census.keys_with_timer
             ));
+            lines.extend(active.map(|active| {
+                let left = active.left.as_secs_f64();
+                format!("  active: runner {}, and for {left:.1} s unless it renews", active.runner)
+            }));
         }
     }
     lines.extend(status.inputs.iter().map(|input| format!("  {}", input_line(input))));
@@ -106,13 +110,17 @@ fn as_json(status: &PipelineStatus) -> Value {
     let store = match &status.store {
         Err(error) => json!({ "error": error.to_string() }),
         Ok(None) => Value::Null,
-        Ok(Some(StoreStatus { opened, census })) => json!({
+        Ok(Some(StoreStatus { opened, census, active })) => json!({
             "durability": durability(opened.durability),
             "warnings": opened.warnings,
             "parked": census.parked,
             "outbox": census.outbox,
             "dead_letters": census.dead_open,
             "keys_with_timer": census.keys_with_timer,
+            "active": active.map(|active| json!({
+                "runner": active.runner.to_string(),
+                "lease_ms": u64::try_from(active.left.as_millis()).unwrap_or(u64::MAX),
+            })),
         }),
     };
     let inputs: Vec<Value> = status.inputs.iter().map(input_json).collect();

@@ -40,6 +40,8 @@ pub struct Context {
 pub enum Phase {
     /// Waiting for a store or a broker, and what it said.
     Connecting(String),
+    /// Another runner is active; this one takes over when that ends.
+    Standby(WriterId),
     /// Running again what was delivered before and has no outcome.
     Recovering,
     Running,
@@ -50,7 +52,14 @@ pub enum Phase {
 }
 
 impl Phase {
+    /// As it should be. Who stands by is: a rolling deployment waits for the new one to be ready before it ends the old
+    /// one, and that is what the new one waits for.
     pub fn ready(&self) -> bool {
+        matches!(self, Self::Running | Self::Standby(_))
+    }
+
+    /// It takes events.
+    pub fn active(&self) -> bool {
         matches!(self, Self::Running)
     }
 }
@@ -59,6 +68,7 @@ impl std::fmt::Display for Phase {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Connecting(why) => write!(f, "connecting: {why}"),
+            Self::Standby(active) => write!(f, "standby: runner {active} is active"),
             Self::Recovering => f.write_str("recovering"),
             Self::Running => f.write_str("running"),
             Self::Holding => f.write_str("holding: the store does not take commits"),

@@ -40,6 +40,7 @@ pub mod clockwork;
 
 // What starts, recovers and stops it all, and what they share.
 pub mod supervisor;
+pub mod tenure;
 pub mod context;
 
 #[cfg(test)]

@@ -17,6 +17,7 @@ use super::context::Context;
 use super::decide::{Decision, Outcome};
 use super::job::Job;
 use super::outbox::Message;
+use super::tenure::Tenure;
 use super::timers::Timers;
 use crate::event::{MarkId, Millis, Partition};
 use crate::mutant::{self, Mutant};
@@ -41,6 +42,9 @@ pub enum Fatal {
     /// The store may have lost its tail: recover before anything else is handled.
     #[error("{0}")]
     Recover(StoreError),
+    /// Another runner may be active: what is in hand is its to handle.
+    #[error("the lease is over")]
+    Deposed,
     #[error("{0}")]
     Broken(String),
 }
@@ -52,6 +56,7 @@ pub struct Worker {
     timers: Arc<Timers>,
     /// Whether the store answers; sources stop pulling while it does not.
     store_up: Arc<watch::Sender<bool>>,
+    tenure: Tenure,
     partitions: Vec<Partition>,
     writer: WriterId,
     /// Acknowledged commits of this writer.
@@ -66,9 +71,10 @@ impl Worker {
         confirmed: Arc<Confirmed>,
         timers: Arc<Timers>,
         store_up: Arc<watch::Sender<bool>>,
+        tenure: Tenure,
     ) -> Self {
         let writer = WriterId(context.entropy.fresh());
-        Self { context, outbox, confirmed, timers, store_up, partitions, writer, numbers: HashMap::new() }
+        Self { context, outbox, confirmed, timers, store_up, tenure, partitions, writer, numbers: HashMap::new() }
     }
 
     /// Works until the input is closed and empty.
@@ -157,6 +163,9 @@ impl Worker {
             Ok(found) => found,
             Err(error) => return Ok(Attempt::Unavailable(batch, error)),
         };
+        if !self.tenure.holds(&*self.context.clock) {
+            return Err(Fatal::Deposed);
+        }
         let started = match self.start_mark(&batch, &found, round).await {
             Ok(started) => started,
             Err(error) => return Ok(Attempt::Unavailable(batch, error)),

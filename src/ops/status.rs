@@ -8,7 +8,7 @@ use crate::clock::Clock;
 use crate::database::Database;
 use crate::event::ChannelName;
 use crate::spec::program::{Pipeline, Program};
-use crate::store::{Census, Opened, StoreError, open};
+use crate::store::{Census, Holder, Opened, Store, StoreError, open};
 
 #[derive(Debug)]
 pub struct PipelineStatus {
@@ -22,6 +22,14 @@ pub struct PipelineStatus {
 pub struct StoreStatus {
     pub opened: Opened,
     pub census: Census,
+    /// Who is active. `None`: nobody; or who runs on this store needs no lease.
+    pub active: Option<Holder>,
+}
+
+impl StoreStatus {
+    async fn ask(store: &dyn Store, opened: Opened, clock: &dyn Clock) -> Result<Self, StoreError> {
+        Ok(Self { opened, census: store.census().await?, active: store.holder(clock.now()).await? })
+    }
 }
 
 #[derive(Debug)]
@@ -49,7 +57,7 @@ impl PipelineStatus {
         database: Option<&Database>,
         clock: Arc<dyn Clock>,
     ) -> Self {
-        let beside = open::beside(program, pipeline, database, clock).await;
+        let beside = open::beside(program, pipeline, database, Arc::clone(&clock)).await;
         let mut inputs = Vec::new();
         for channel in pipeline.inputs() {
             let position = match &beside {
@@ -66,7 +74,7 @@ impl PipelineStatus {
             inputs.push(InputStatus { channel, position, broker });
         }
         let store = match beside {
-            Ok(Some((store, opened))) => store.census().await.map(|census| Some(StoreStatus { opened, census })),
+            Ok(Some((store, opened))) => StoreStatus::ask(&*store, opened, &*clock).await.map(Some),
             Ok(None) => Ok(None),
             Err(error) => Err(error),
         };

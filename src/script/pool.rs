@@ -13,7 +13,7 @@ use tokio::sync::oneshot;
 
 /// Bytes of stack of each thread. The deepest values found (closures made by `reduce`, until the memory of the
 /// run is used up) took 256 to 384 MiB to drop.
-pub(super) const STACK_BYTES: usize = 768 << 20;
+pub const STACK_BYTES: usize = 768 << 20;
 
 /// A job that never gave its result: it panicked, or the pool is gone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

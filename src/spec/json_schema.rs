@@ -1,4 +1,4 @@
-//! JSON Schemas of the two kinds of files that users write, for editors and for the reference.
+//! JSON Schemas of the kinds of files that users write, for editors and for the reference.
 
 use schemars::generate::SchemaSettings;
 use schemars::transform::{RecursiveTransform, Transform};
@@ -12,15 +12,18 @@ pub enum FileKind {
     /// `sluice.yaml`
     Project,
     Pipeline,
+    /// `*.test.yaml`
+    Scenarios,
 }
 
 impl FileKind {
-    pub const ALL: [Self; 2] = [Self::Project, Self::Pipeline];
+    pub const ALL: [Self; 3] = [Self::Project, Self::Pipeline, Self::Scenarios];
 
     pub fn name(self) -> &'static str {
         match self {
             Self::Project => "project",
             Self::Pipeline => "pipeline",
+            Self::Scenarios => "scenarios",
         }
     }
 }
@@ -31,6 +34,7 @@ pub fn json_schema(kind: FileKind) -> Value {
     let mut schema = match kind {
         FileKind::Project => root::<raw::Project>(),
         FileKind::Pipeline => root::<raw::Pipeline>(),
+        FileKind::Scenarios => root::<raw::scenarios::Scenarios>(),
     };
     if kind == FileKind::Project {
         RecursiveTransform(allow_variables).transform(&mut schema);

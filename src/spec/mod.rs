@@ -14,18 +14,22 @@ mod mapping;
 mod mask;
 mod names;
 mod order;
+mod plain;
 pub mod program;
 mod raw;
+pub mod scenario;
 pub mod units;
 mod values;
 mod variables;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::diagnostic::{Diagnostic, Sources, has_errors, rules, sort};
+use compile::{Compiled, Wanted};
 use files::Files;
 pub use json_schema::{FileKind, json_schema};
 use program::Program;
+use scenario::ScenarioFile;
 
 /// The file that makes a directory a project.
 pub const PROJECT_FILE: &str = "sluice.yaml";
@@ -35,6 +39,8 @@ pub const PROJECT_FILE: &str = "sluice.yaml";
 pub struct Loaded {
     /// `Some` when no diagnostic is an error.
     pub program: Option<Program>,
+    /// Those that were asked for and are sound.
+    pub scenarios: Vec<ScenarioFile>,
     /// Sorted by place.
     pub diagnostics: Vec<Diagnostic>,
     /// Every file that was read; secrets written into `sluice.yaml` are masked.
@@ -43,31 +49,36 @@ pub struct Loaded {
 
 /// Loads the project in `root`; `environment` answers for `${VAR}`.
 pub fn load(root: &Path, environment: &dyn Fn(&str) -> Option<String>) -> Loaded {
-    load_with(root, Some(environment))
+    load_with(root, Some(environment), Wanted::NoScenarios)
 }
 
 /// Loads the project as it is written, for checks and tests that connect to nothing: what only the environment
 /// knows (variables without a default, secrets in files) is taken for granted, and stands as a placeholder in the
 /// program.
 pub fn load_without_environment(root: &Path) -> Loaded {
-    load_with(root, None)
+    load_with(root, None, Wanted::NoScenarios)
 }
 
-fn load_with(root: &Path, environment: compile::Environment<'_>) -> Loaded {
+/// Loads the project as it is written, and its scenarios: all, or those of some files, relative to the project.
+pub fn load_with_scenarios(root: &Path, only: Option<&[PathBuf]>) -> Loaded {
+    load_with(root, None, only.map_or(Wanted::AllScenarios, Wanted::ScenariosOf))
+}
+
+fn load_with(root: &Path, environment: compile::Environment<'_>, wanted: Wanted<'_>) -> Loaded {
     let files = match Files::new(root) {
         Ok(files) => files,
         Err(error) => {
             let message = format!("the project `{}` cannot be opened: {error}", root.display());
             let diagnostics = vec![Diagnostic::error(rules::MISSING_FILE, message)];
-            return Loaded { program: None, diagnostics, sources: Sources::default() };
+            return Loaded { program: None, scenarios: Vec::new(), diagnostics, sources: Sources::default() };
         }
     };
-    let (program, mut diagnostics, mut sources) = compile::compile(files, environment);
+    let Compiled { program, scenarios, mut diagnostics, mut sources } = compile::compile(files, environment, wanted);
     if let Some(text) = sources.0.get_mut(PROJECT_FILE) {
         *text = mask::masked(text).into();
     }
     sort(&mut diagnostics);
-    Loaded { program: program.filter(|_| !has_errors(&diagnostics)), diagnostics, sources }
+    Loaded { program: program.filter(|_| !has_errors(&diagnostics)), scenarios, diagnostics, sources }
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@ mod json_schemas;
 mod order;
 mod reference;
 mod sample;
+mod scenarios;
 
 const PIPELINE: &str = "\
 pipeline: orders
@@ -22,6 +23,14 @@ subscriptions:
     from: orders
     versions: [1]
     handler: h.rhai
+";
+
+const SCENARIOS: &str = "\
+pipelines: [p.yaml]
+scenarios:
+  - name: one
+    given: [{ event: OrderCreated, data: { order_id: o1 } }]
+    then: { state: { o1: { seen: true } } }
 ";
 
 /// A project that loads without a finding, and may be changed file by file.
@@ -75,11 +84,19 @@ impl Project {
         self.load_in(&[])
     }
 
+    fn load_tests(&self) -> Loaded {
+        load_with_scenarios(self.write().path(), None)
+    }
+
     fn load_in(&self, environment: &[(&str, &str)]) -> Loaded {
         let directory = self.write();
         let environment =
             environment.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect::<BTreeMap<_, _>>();
         load(directory.path(), &|name| environment.get(name).cloned())
+    }
+
+    fn has_scenarios(&self) -> bool {
+        self.0.keys().any(|name| name.ends_with(".test.yaml"))
     }
 
     fn program(&self) -> Program {
@@ -97,7 +114,7 @@ fn shown(loaded: &Loaded) -> String {
 fn told<const N: usize>(name: &str, cases: [(&str, Project); N]) {
     let mut out = String::new();
     for (case, project) in cases {
-        let loaded = project.load();
+        let loaded = if project.has_scenarios() { project.load_tests() } else { project.load() };
         assert!(!loaded.diagnostics.is_empty(), "{case}: nothing is told");
         let errors = loaded.diagnostics.iter().any(|d| d.level == Level::Error);
         assert_eq!(loaded.program.is_none(), errors, "{case}: a program exactly when there is no error");

@@ -8,6 +8,7 @@
 
 mod contract;
 pub mod embedded;
+mod lease;
 mod listing;
 pub mod memory;
 pub mod open;
@@ -23,6 +24,7 @@ use futures_util::future::BoxFuture;
 use crate::clock::Entropy;
 use crate::event::{ChannelName, ContentDigest, Key, MarkId, Millis, Partition};
 
+pub use lease::{Holder, Lease};
 pub use listing::{Cursor, KeysPage, ParkedAt, Which};
 pub use place::{Place, Range};
 
@@ -348,4 +350,15 @@ pub trait Store: Send + Sync {
     fn parked(&self, id: MarkId) -> Answer<'_, Option<ParkedAt>>;
 
     fn census(&self) -> Answer<'_, Census>;
+
+    /// Takes the pipeline's lease where it is free or over, or keeps it where it is this runner's, for so long from when
+    /// the store decides. Needs no `open`, and goes on over a restart of the store. `now` is the runner's clock, for a
+    /// store that has none.
+    fn lease(&self, runner: WriterId, lasts: Duration, now: Millis) -> Answer<'_, Lease>;
+
+    /// Gives the lease back, where it is this runner's: the next that asks has it.
+    fn release(&self, runner: WriterId) -> Answer<'_, ()>;
+
+    /// Who holds the lease, as far as the store knows.
+    fn holder(&self, now: Millis) -> Answer<'_, Option<Holder>>;
 }

@@ -17,6 +17,7 @@ pub enum Call {
     Start,
     Returned,
     Advance,
+    Lease,
     /// Any other question to the store that changes nothing.
     Ask,
     Next,
@@ -25,6 +26,17 @@ pub enum Call {
     Read,
     Ack,
     Publish,
+}
+
+impl Call {
+    /// Whether it goes to the store.
+    pub fn asks_store(self) -> bool {
+        match self {
+            Self::Open | Self::Probe | Self::Lookup | Self::Commit | Self::Advance | Self::Lease | Self::Ask => true,
+            Self::Start | Self::Returned => true,
+            Self::Next | Self::Deliver | Self::Progress | Self::Read | Self::Ack | Self::Publish => false,
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

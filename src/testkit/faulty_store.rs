@@ -2,14 +2,15 @@
 
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 
 use super::fate::{Call, Calls, Fate, Way};
 use crate::event::{ChannelName, Key, MarkId, Millis, Partition};
 use crate::store::{
-    Answer, Census, Commit, Committed, Cursor, DeadLetter, Found, KeysPage, Lookup, Opened, OutboxEntry, ParkedAt,
-    ParkedEvent, Range, Store, StoreError, Timer, Which, WriterId,
+    Answer, Census, Commit, Committed, Cursor, DeadLetter, Found, Holder, KeysPage, Lease, Lookup, Opened, OutboxEntry,
+    ParkedAt, ParkedEvent, Range, Store, StoreError, Timer, Which, WriterId,
 };
 
 /// What befalls a call. Its caller sees `Unavailable` every time, and cannot tell which it was.
@@ -19,7 +20,7 @@ pub enum Fault {
     Refuse,
     /// Carried out, and the reply is lost.
     LoseReply,
-    /// Carried out when [`FaultyStore::release`] says so, as a packet that lay in a buffer.
+    /// Carried out when [`FaultyStore::release_late`] says so, as a packet that lay in a buffer.
     Late,
 }
 
@@ -29,6 +30,7 @@ fn faults(call: Call) -> &'static [Fault] {
         Call::Commit => &[Fault::Refuse, Fault::LoseReply, Fault::Late],
         Call::Advance => &[Fault::LoseReply, Fault::Late],
         Call::Open | Call::Start => &[Fault::LoseReply],
+        Call::Lease => &[Fault::Refuse, Fault::LoseReply],
         _ => &[Fault::Refuse],
     }
 }
@@ -43,6 +45,8 @@ pub struct FaultyStore {
     stuck: Mutex<Option<MarkId>>,
     /// No lookup is answered.
     blind: AtomicBool,
+    /// Everybody who asks for the lease is told that it is theirs.
+    grants: AtomicBool,
 }
 
 /// Calls that lie in a buffer on the way to a server process.
@@ -77,6 +81,7 @@ impl FaultyStore {
             late: Arc::default(),
             stuck: Mutex::default(),
             blind: AtomicBool::new(false),
+            grants: AtomicBool::new(false),
         }
     }
 
@@ -85,13 +90,18 @@ impl FaultyStore {
         *self.stuck.lock().unwrap_or_else(PoisonError::into_inner) = Some(event);
     }
 
+    /// From now on the lease is everybody's, so that several runners work at once, as when a store forgot it.
+    pub fn grants_every_lease(&self) {
+        self.grants.store(true, Relaxed);
+    }
+
     /// From now on every lookup is refused: what is delivered stays in hand.
     pub fn blind(&self) {
         self.blind.store(true, Relaxed);
     }
 
     /// Carries out the late calls, in the order they were made; how many there were.
-    pub async fn release(&self) -> usize {
+    pub async fn release_late(&self) -> usize {
         let late = std::mem::take(&mut *self.late.calls());
         let count = late.len();
         for call in late {
@@ -235,12 +245,28 @@ impl Store for FaultyStore {
     fn census(&self) -> Answer<'_, Census> {
         self.inner.census()
     }
+
+    fn lease(&self, runner: WriterId, lasts: Duration, now: Millis) -> Answer<'_, Lease> {
+        if self.grants.load(Relaxed) {
+            return Box::pin(std::future::ready(Ok(Lease::Ours)));
+        }
+        let call = move |inner: Arc<dyn Store>| -> BoxFuture<'static, _> {
+            Box::pin(async move { inner.lease(runner, lasts, now).await })
+        };
+        Box::pin(self.meet(Call::Lease, call, Err))
+    }
+
+    fn release(&self, runner: WriterId) -> Answer<'_, ()> {
+        self.inner.release(runner)
+    }
+
+    fn holder(&self, now: Millis) -> Answer<'_, Option<Holder>> {
+        self.inner.holder(now)
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
     use crate::event::Position;
     use crate::store::memory::{Memory, MemoryStore};
@@ -298,7 +324,7 @@ mod tests {
     async fn a_late_call_is_carried_out_when_released() {
         let store = faulty(&[Fault::Late]);
         assert!(is_unavailable(&store, 0).await);
-        assert_eq!(store.release().await, 1);
+        assert_eq!(store.release_late().await, 1);
         assert!(store.commit(commit(1)).await[0].is_ok());
     }
 }

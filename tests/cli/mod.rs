@@ -12,6 +12,8 @@ pub mod sandbox;
 mod servers;
 mod service;
 mod shells;
+mod standby;
 mod subscriptions;
+mod test;
 mod tls;
 mod versions;

@@ -23,9 +23,10 @@ fn a_new_project_has_nothing_to_find_fault_with() {
 #[test]
 fn the_commands_it_prints_run_and_show_what_becomes_of_events() {
     let (sandbox, commands) = made();
-    let [cd, lint, run, status, letters, guarantee] = commands.as_slice() else { panic!("{commands:#?}") };
+    let [cd, lint, test, run, status, letters, guarantee] = commands.as_slice() else { panic!("{commands:#?}") };
     let said = |command: &str| Done::of(sandbox.shell(&format!("{cd}; {command}")).output().unwrap()).expect(0).stdout;
     assert_eq!(said(lint), "1 pipeline, no problems found\n");
+    assert!(said(test).contains("\n2 scenarios, all hold: "), "{}", said(test));
     let shown = said(run);
     assert!(shown.starts_with("done ") && shown.lines().count() == 6, "{shown}");
     let balance = shown.lines().last().unwrap();
@@ -54,7 +55,11 @@ fn what_is_commented_out_moves_it_to_servers() {
 #[test]
 fn editors_find_the_schemas_that_the_files_name() {
     let (sandbox, _) = made();
-    for (file, kind) in [("sluice.yaml", "project"), ("pipelines/welcome.yaml", "pipeline")] {
+    for (file, kind) in [
+        ("sluice.yaml", "project"),
+        ("pipelines/welcome.yaml", "pipeline"),
+        ("pipelines/welcome.test.yaml", "scenarios"),
+    ] {
         let path = sandbox.path().join("shop").join(file);
         let text = fs::read_to_string(&path).unwrap();
         let named = text.lines().next().unwrap().strip_prefix("# yaml-language-server: $schema=").expect(file);

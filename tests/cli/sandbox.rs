@@ -11,6 +11,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::support::memory;
 use crate::support::servers::{NatsServer, RedisServer};
 
 const SOON: Duration = Duration::from_secs(20);
@@ -267,10 +268,7 @@ impl Running {
 
     /// The most it ever had in memory.
     pub fn peak_memory_mib(&self) -> u64 {
-        let id = self.child.as_ref().unwrap().id();
-        let status = fs::read_to_string(format!("/proc/{id}/status")).unwrap();
-        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
-        peak.split_whitespace().next().unwrap().parse::<u64>().unwrap() >> 10
+        memory::peak_mib(self.child.as_ref().unwrap().id())
     }
 
     pub fn signal(&self, signal: Signal) {

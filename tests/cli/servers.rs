@@ -84,10 +84,10 @@ fn a_full_redis_is_waited_for_and_loses_nothing() {
     running.until_logged("out of memory: raise `maxmemory`, or free some; nothing was written");
     running.until("readiness says so", |run| run.get("/readyz", &[]).0 == 503);
     assert_eq!(running.metric(DONE), Some(100.0));
-    // Who starts meanwhile waits too.
+    // It stays the active one: who starts meanwhile waits, too.
     let beside = Sandbox::sample(&nats, &redis);
     let second = beside.run(&[]);
-    second.until("it says what it waits for", |run| run.get("/readyz", &[]).1.contains("out of memory"));
+    second.until("it stands by", |run| run.get("/readyz", &[]).1.contains("standby: runner "));
     second.terminated().expect(0);
 
     redis.ask("CONFIG SET maxmemory 0");

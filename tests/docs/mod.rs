@@ -66,7 +66,7 @@ fn the_project_that_shows_every_key_loads() {
     let schemas = ["OrderCreated/1", "OrderCreated/2", "OrderShipped/1", "ShipmentTracked/1"];
     let sandbox = schemas.iter().fold(sandbox, |sandbox, name| sandbox.file(&format!("schemas/{name}.json"), "{}"));
     let sandbox = project(&Document::read("docs/configuration.md"), sandbox);
-    let loaded = spec::load_without_environment(sandbox.path());
+    let loaded = spec::load_with_scenarios(sandbox.path(), None);
     assert!(loaded.program.is_some() && loaded.diagnostics.is_empty(), "{:#?}", loaded.diagnostics);
 }
 

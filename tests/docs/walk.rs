@@ -83,6 +83,11 @@ fn events_come_in_turn_as_the_document_shows() {
 }
 
 #[test]
+fn the_page_on_testing_finds_its_bug_and_mends_it() {
+    walk(&Document::read("docs/testing.md"), &Sandbox::empty(), false).unwrap();
+}
+
+#[test]
 fn a_walk_notices_what_a_document_says_wrongly() {
     let walked = |text: &str| walk(&Document { name: "x.md".into(), text: text.into() }, &Sandbox::empty(), false);
     let right =

@@ -18,7 +18,7 @@ use sluicegate::store::{
     Commit, Committed, Condition, Group, Lookup, MarkStatus, Nonce, ParkedEvent, Place, Store, StoreError, Touch,
     Write, WriterId,
 };
-use sluicegate::testkit::conformance::store::{Handles, PARTITIONS, RETAIN, Subject, failures};
+use sluicegate::testkit::conformance::store::{Handles, PARTITIONS, RETAIN, Subject, failures, lease_failures};
 
 use crate::support::servers::RedisServer;
 
@@ -148,6 +148,7 @@ impl Raw {
 async fn conforms() {
     let server = RedisServer::start();
     assert_eq!(failures(&subject(server.port, COMMIT_SCRIPT)).await, [""; 0]);
+    assert_eq!(lease_failures(&subject(server.port, COMMIT_SCRIPT)).await, [""; 0]);
 }
 
 /// What each check is for: without it the suite does not pass.

@@ -88,6 +88,7 @@ conforms! {
     a_cancelled_next_loses_nothing
     a_batch_stays_within_the_demand
     pipelines_do_not_share_what_they_consume
+    what_comes_again_is_no_gap
 }
 
 fn event(subject: &str, payload: impl Into<Bytes>) -> Outgoing {

@@ -10,6 +10,7 @@ use super::link::Link;
 use super::stream::{self, Retention, Stream};
 use super::undeliverable::Undeliverable;
 use super::{StreamChannel, Tuning, subject};
+use crate::bus::continuity::Continuity;
 use crate::bus::{BusError, ConsumerSpec, Progress};
 
 pub struct Consumer {
@@ -18,6 +19,7 @@ pub struct Consumer {
     pub spec: ConsumerSpec,
     pub name: String,
     pub undeliverable: Undeliverable,
+    pub continuity: Continuity,
     tuning: Tuning,
     /// Looked at once a connection, and again after anything that makes one doubt it.
     bound: Mutex<Option<Bound>>,
@@ -33,7 +35,8 @@ pub struct Bound {
 impl Consumer {
     pub fn new(link: Link, channel: StreamChannel, spec: ConsumerSpec, tuning: Tuning) -> Self {
         let name = format!("sluice-{}-{}", subject::token(&spec.pipeline), subject::token(&spec.channel));
-        Self { link, channel, spec, name, undeliverable: Undeliverable::default(), tuning, bound: Mutex::new(None) }
+        let (undeliverable, continuity) = (Undeliverable::default(), Continuity::default());
+        Self { link, channel, spec, name, undeliverable, continuity, tuning, bound: Mutex::new(None) }
     }
 
     /// Makes sure that stream and consumer are there and as configured.
@@ -64,6 +67,7 @@ impl Consumer {
         };
         let progress = progress(&info, &stream, bound.retention);
         self.undeliverable.acked_up_to(progress.ack_floor);
+        self.continuity.delivered(info.pointer("/delivered/consumer_seq").and_then(Value::as_u64).unwrap_or(0));
         Ok(progress)
     }
 

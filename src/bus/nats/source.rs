@@ -8,6 +8,10 @@
 //! the next one since: so whatever is here when a connection is found to be another than before waits until the
 //! caller was told. The inbox stays the same over connections: the server, which can hold on to the old request or
 //! to a dead connection, then sends to the new one too, and nothing it delivers from there on can be missed.
+//!
+//! The same waiting and telling goes for what another runner's request took away ([`Continuity`]).
+//!
+//! [`Continuity`]: crate::bus::continuity::Continuity
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -17,6 +21,7 @@ use async_nats::{Message, Subject, Subscriber};
 use futures_util::future::{BoxFuture, FutureExt as _};
 use futures_util::stream::StreamExt as _;
 use serde_json::json;
+use tokio::task::unconstrained;
 use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
 use super::acks::Acks;
@@ -84,7 +89,7 @@ impl NatsSource {
 
     async fn next_batch(&mut self, demand: Demand) -> Result<Vec<Delivery>, BusError> {
         loop {
-            self.receive_ready().await;
+            self.receive_ready();
             // After receiving and before returning: what came over a new connection shows by its number.
             self.tell_lapse().await?;
             self.stand_in(demand).await;
@@ -105,17 +110,22 @@ impl NatsSource {
 
     async fn tell_lapse(&mut self) -> Result<(), BusError> {
         let Some(unbroken) = self.unbroken else { return Ok(()) };
-        let why = match self.consumer.link.generation() != unbroken {
+        let broke = self.consumer.link.generation() != unbroken;
+        let why = match broke {
             true => "the connection was lost, and with it what was on its way",
             false if self.fell_silent => "the server fell silent; what it sent may be lost",
+            false if self.consumer.continuity.is_broken() => "another runner's request took deliveries away",
             false => return Ok(()),
         };
         // Only when the server can be asked for what it delivered.
         let Bound { generation, .. } = self.consumer.bound().await?;
-        self.unbroken = Some(generation);
-        self.fell_silent = false;
-        self.pull = None;
-        self.consumer.undeliverable.lapsed(|seq| self.acks.holds(&self.own_reply(seq)));
+        if broke || self.fell_silent {
+            self.unbroken = Some(generation);
+            self.fell_silent = false;
+            self.pull = None;
+            self.consumer.undeliverable.lapsed(|seq| self.acks.holds(&self.own_reply(seq)));
+        }
+        self.consumer.continuity.told();
         Err(BusError::Lapsed(why.to_owned()))
     }
 
@@ -243,8 +253,10 @@ impl NatsSource {
         }
     }
 
-    async fn receive_ready(&mut self) {
-        while let Some(next) = self.inbox.as_mut().and_then(|inbox| inbox.messages.next().now_or_never()) {
+    /// All that arrived: without tokio's own limit on a task's turn, which would leave some of it unseen and so missing.
+    fn receive_ready(&mut self) {
+        while let Some(next) = self.inbox.as_mut().and_then(|inbox| unconstrained(inbox.messages.next()).now_or_never())
+        {
             match next {
                 Some(message) => self.receive(message),
                 None => self.lose_inbox(),
@@ -274,6 +286,7 @@ impl NatsSource {
             }
         }
         self.oversized = false;
+        self.consumer.continuity.came(info.consumer_seq);
         let redelivered = info.delivered > 1;
         let raw = message::raw(&self.consumer.spec.channel, &info, message);
         self.waiting.push_back(Delivery { raw, redelivered, responder: self.acks.responder(reply) });
@@ -301,6 +314,13 @@ impl NatsSource {
                 self.pull = None;
             }
         }
+    }
+}
+
+/// What arrived and was not returned is handed back at once, not after the ack wait.
+impl Drop for NatsSource {
+    fn drop(&mut self) {
+        self.receive_ready();
     }
 }
 

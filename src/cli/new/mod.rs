@@ -13,15 +13,17 @@ use crate::spec::{FileKind, json_schema};
 /// What to do next, as it is printed and as the project's README has it.
 const COMMANDS: &str = "\
 sluice lint                                                             # everything that is wrong, before it runs
+sluice test                                                             # its scenarios, in every order of delivery
 sluice run --show --feed signups=samples/signups.ndjson --until-idle    # handle the samples, then end
 sluice status                                                           # where it stands
 sluice dlq list                                                         # what was set aside, and why
 sluice guarantee                                                        # what is promised, and what weakens it";
 
 /// The files, each with its text. `{name}` and `{commands}` are filled in.
-const TEMPLATE: [(&str, &str); 8] = [
+const TEMPLATE: [(&str, &str); 9] = [
     ("sluice.yaml", include_str!("template/sluice.yaml")),
     ("pipelines/welcome.yaml", include_str!("template/welcome.yaml")),
+    ("pipelines/welcome.test.yaml", include_str!("template/welcome.test.yaml")),
     ("pipelines/handlers/user_signed_up.rhai", include_str!("template/user_signed_up.rhai")),
     ("schemas/UserSignedUp/1.json", include_str!("template/UserSignedUp.1.json")),
     ("schemas/WelcomeRequested/1.json", include_str!("template/WelcomeRequested.1.json")),
@@ -32,8 +34,8 @@ const TEMPLATE: [(&str, &str); 8] = [
 
 /// Make a project: one pipeline with its handler, schemas and sample events
 ///
-/// It needs no server: the store is a file below `.sluice/`, and channels are local. Both YAML files name a schema that
-/// lies beside them, so that editors complete and check them, offline.
+/// It needs no server: the store is a file below `.sluice/`, and channels are local. The YAML files name schemas that
+/// lie beside them, so that editors complete and check them, offline.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:

@@ -301,3 +301,48 @@ fn an_event_that_kills_its_runner_three_times_is_set_aside_and_its_neighbours_ar
 fn a_runner_that_starts_while_another_goes_on_is_not_turned_away() {
     rig::late().unwrap_or_else(|why| panic!("{why}"));
 }
+
+#[test]
+fn numbers_that_never_come_are_given_up_by_policy() {
+    hold("numbers_that_never_come_are_given_up_by_policy");
+}
+
+#[test]
+fn a_dead_letter_blocks_its_key_until_a_person_has_decided() {
+    hold("a_dead_letter_blocks_its_key_until_a_person_has_decided");
+}
+
+#[test]
+fn a_dead_letter_blocks_its_key_at_two_runners() {
+    hold("a_dead_letter_blocks_its_key_at_two_runners");
+}
+
+#[test]
+fn runners_that_crash_keep_the_order_of_arrival() {
+    hold("runners_that_crash_keep_the_order_of_arrival");
+}
+
+#[test]
+fn requests_that_are_left_open_keep_the_order_of_arrival() {
+    hold("requests_that_are_left_open_keep_the_order_of_arrival");
+}
+
+#[test]
+fn runners_that_cannot_reach_their_store_keep_the_order_of_arrival() {
+    hold("runners_that_cannot_reach_their_store_keep_the_order_of_arrival");
+}
+
+#[test]
+fn a_store_that_loses_its_last_writes_keeps_the_order_of_arrival_among_several() {
+    hold("a_store_that_loses_its_last_writes_keeps_the_order_of_arrival_among_several");
+}
+
+#[test]
+fn what_waits_for_a_version_keeps_its_turn_over_takeovers() {
+    hold("what_waits_for_a_version_keeps_its_turn_over_takeovers");
+}
+
+#[test]
+fn what_builds_on_others_waits_for_them_over_takeovers() {
+    hold("what_builds_on_others_waits_for_them_over_takeovers");
+}

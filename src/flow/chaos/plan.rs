@@ -26,6 +26,10 @@ pub enum Trouble {
     Forgets,
     /// The destination refuses some emissions for good.
     Refusals,
+    /// Requests that dead and frozen runners left open take deliveries away.
+    LeftOpen,
+    /// A runner cannot reach its store for longer than its lease.
+    CutOff,
     /// Hours pass: marks are rotated, and events come again when they are older than what is remembered.
     Ages,
 }
@@ -43,6 +47,8 @@ pub struct Plan {
     pub upgrade: bool,
     /// Whether a person releases and discards what is parked meanwhile.
     pub person: bool,
+    /// Whether the store keeps one runner active at a time. Without, all are: nothing but order may depend on it.
+    pub lease: bool,
 }
 
 impl Default for Plan {
@@ -56,6 +62,7 @@ impl Default for Plan {
             retries: true,
             upgrade: false,
             person: false,
+            lease: false,
         }
     }
 }
@@ -78,9 +85,9 @@ impl Plan {
         if self.has(Trouble::Ages) { Duration::from_secs(60) } else { RETAIN }
     }
 
-    /// Whether events of a key keep their order: what several runners hold at once they handle in any.
+    /// Whether events of a key keep their order: what several active runners hold at once they handle in any.
     pub fn ordered(&self) -> bool {
-        self.runners == 1
+        self.runners == 1 || self.lease
     }
 }
 

@@ -2,8 +2,10 @@
 
 use super::plan::Plan;
 use super::plan::Trouble::{
-    Ages, BrokerFaults, Crash, CrashAnywhere, Forgets, Freeze, PublishFaults, Refusals, StoreFaults, TailLost,
+    Ages, BrokerFaults, Crash, CrashAnywhere, CutOff, Forgets, Freeze, LeftOpen, PublishFaults, Refusals, StoreFaults,
+    TailLost,
 };
+use super::workload::block::Blocking;
 use super::workload::ordered::Ordered;
 
 /// Each plan is played with so many seeds, unless `SLUICE_SIM_SEEDS` says otherwise.
@@ -14,6 +16,7 @@ pub fn plans() -> Vec<(&'static str, Plan)> {
     let upgrade = |plan: Plan| Plan { upgrade: true, ..plan };
     let ordered = |workload, plan: Plan| Plan { workload, ..plan };
     let person = |plan: Plan| Plan { person: true, ..plan };
+    let leased = |runners, plan: Plan| Plan { runners, lease: true, keys: 3, ..plan };
     vec![
         ("without_trouble_everything_is_handled_once_and_in_order", Plan::of(&[])),
         ("crashes_lose_and_double_nothing", Plan::of(&[Crash])),
@@ -102,6 +105,36 @@ pub fn plans() -> Vec<(&'static str, Plan)> {
         (
             "what_is_held_leaves_in_the_order_of_its_times_with_two_runners",
             two(ordered(&Ordered::Resequence, Plan::of(&[CrashAnywhere, StoreFaults, PublishFaults]))),
+        ),
+        (
+            "numbers_that_never_come_are_given_up_by_policy",
+            ordered(&Ordered::GivenUp, Plan::of(&[CrashAnywhere, StoreFaults, BrokerFaults])),
+        ),
+        (
+            "a_dead_letter_blocks_its_key_until_a_person_has_decided",
+            person(ordered(&Blocking, Plan::of(&[Crash, TailLost, StoreFaults, PublishFaults]))),
+        ),
+        (
+            "a_dead_letter_blocks_its_key_at_two_runners",
+            two(person(ordered(&Blocking, Plan::of(&[CrashAnywhere, Freeze, StoreFaults, BrokerFaults])))),
+        ),
+        ("runners_that_crash_keep_the_order_of_arrival", leased(3, Plan::of(&[Crash, PublishFaults]))),
+        ("requests_that_are_left_open_keep_the_order_of_arrival", leased(2, Plan::of(&[LeftOpen]))),
+        (
+            "runners_that_cannot_reach_their_store_keep_the_order_of_arrival",
+            leased(3, Plan::of(&[CutOff, Crash, LeftOpen, StoreFaults, PublishFaults])),
+        ),
+        (
+            "a_store_that_loses_its_last_writes_keeps_the_order_of_arrival_among_several",
+            leased(2, Plan::of(&[TailLost, Crash, LeftOpen, CutOff, StoreFaults])),
+        ),
+        (
+            "what_waits_for_a_version_keeps_its_turn_over_takeovers",
+            leased(3, upgrade(Plan::of(&[Crash, LeftOpen, CutOff]))),
+        ),
+        (
+            "what_builds_on_others_waits_for_them_over_takeovers",
+            leased(3, ordered(&Ordered::After, Plan::of(&[Crash, LeftOpen, CutOff, StoreFaults]))),
         ),
     ]
 }

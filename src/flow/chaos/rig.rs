@@ -3,6 +3,7 @@
 mod check;
 mod killer;
 mod late;
+mod lease;
 mod life;
 mod person;
 mod run;
@@ -11,6 +12,7 @@ mod watch;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
@@ -147,8 +149,13 @@ impl World {
         let store = self.store(&life);
         let channels = FaultyBus::new(self.broker.clone(), Arc::clone(&life) as Arc<dyn Fate>);
         let context = self.context(&store, &channels, luck);
-        let options =
-            Options { workers: 2, in_flight: crate::bus::Demand { events: 16, bytes: 1 << 20 }, ..Options::default() };
+        let options = Options {
+            workers: 2,
+            in_flight: crate::bus::Demand { events: 16, bytes: 1 << 20 },
+            // More than twice what the slowest store takes to answer.
+            lease: Duration::from_secs(8),
+            ..Options::default()
+        };
         let stop = CancellationToken::new();
         let task = tokio::spawn(supervisor::run(context, Arc::new(channels), options, stop.clone()));
         Runner { task, stop, store, life }
@@ -156,7 +163,11 @@ impl World {
 
     fn store(&self, life: &Arc<Life>) -> Arc<FaultyStore> {
         let inner = Arc::new(MemoryStore::new(Arc::clone(&self.memory)));
-        Arc::new(FaultyStore::new(inner, Arc::clone(life) as Arc<dyn Fate>))
+        let store = Arc::new(FaultyStore::new(inner, Arc::clone(life) as Arc<dyn Fate>));
+        if !self.plan.lease {
+            store.grants_every_lease();
+        }
+        store
     }
 
     /// Of another process with this store.

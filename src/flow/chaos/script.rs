@@ -36,6 +36,12 @@ pub enum Step {
     CrashAfter(usize, u64, Luck),
     /// It stands still for so many milliseconds, and the broker takes it for dead.
     Freeze(usize, u64),
+    /// So many deliveries go to a request that nobody reads from.
+    LeaveOpen(usize),
+    /// What such requests took is handed out again.
+    ReturnAstray,
+    /// It cannot reach its store for so many milliseconds.
+    CutOff(usize, u64),
     /// Without the acks of its last few events, and with connections broken.
     RestartBroker(u64),
     /// The window in which published ids are known is over.
@@ -56,6 +62,9 @@ impl fmt::Display for Step {
             Self::Crash(place, _) => write!(f, "runner {place} is killed; another starts"),
             Self::CrashAfter(place, calls, _) => write!(f, "runner {place} will die within {calls} calls"),
             Self::Freeze(place, ms) => write!(f, "runner {place} stands still for {ms} ms"),
+            Self::LeaveOpen(count) => write!(f, "a request that nobody reads from takes {count} deliveries"),
+            Self::ReturnAstray => f.write_str("what went astray is handed out again"),
+            Self::CutOff(place, ms) => write!(f, "runner {place} cannot reach its store for {ms} ms"),
             Self::RestartBroker(unacked) => write!(f, "the broker restarts without its last {unacked} acks"),
             Self::ForgetPublished => f.write_str("the broker forgets which ids were published"),
             Self::Meddle(_) => f.write_str("a person decides about a parked event"),
@@ -146,7 +155,8 @@ impl Writer<'_> {
     /// What happens between two bursts; how long it takes.
     fn trouble(&mut self) -> u64 {
         let (plan, runners) = (self.plan, self.plan.runners as u64);
-        let mut took = self.wait(700);
+        // Long enough that a lease is over now and then.
+        let mut took = self.wait(if plan.lease { 4_000 } else { 700 });
         if plan.has(Trouble::StoreFaults) {
             self.steps.push(Step::Arrive(self.dice.luck()));
         }
@@ -168,6 +178,15 @@ impl Writer<'_> {
         }
         if plan.has(Trouble::Freeze) && self.one_in(3) {
             self.steps.push(Step::Freeze(place, 200 + self.dice.roll(8_000)));
+        }
+        if plan.has(Trouble::LeftOpen) && self.one_in(2) {
+            self.steps.push(Step::LeaveOpen(1 + self.dice.roll(4) as usize));
+        }
+        if plan.has(Trouble::LeftOpen) && self.one_in(3) {
+            self.steps.push(Step::ReturnAstray);
+        }
+        if plan.has(Trouble::CutOff) && self.one_in(4) {
+            self.steps.push(Step::CutOff(place, self.dice.roll(12_000)));
         }
         if plan.has(Trouble::BrokerFaults) && self.one_in(4) {
             self.steps.push(Step::RestartBroker(self.dice.roll(12)));

@@ -13,6 +13,7 @@ use super::super::confirmed::Confirmed;
 use super::super::context::Context;
 use super::super::intake::{Intake, Workers};
 use super::super::outbox::{Message, Outbox};
+use super::super::tenure::Tenure;
 use super::super::timers::Timers;
 use super::super::worker::{BATCH_EVENTS, Fatal, Worker};
 use super::{Ended, Options};
@@ -31,7 +32,7 @@ pub(super) struct Crew {
 }
 
 /// Outbox, workers and timers, at work but without input.
-pub(super) fn hire(context: &Arc<Context>, options: &Options, begin: Begin) -> Crew {
+pub(super) fn hire(context: &Arc<Context>, options: &Options, begin: Begin, tenure: &Tenure) -> Crew {
     let (outbox, messages) = mpsc::channel(1_024);
     let confirmed = Arc::new(Confirmed::default());
     let timers = Arc::new(Timers::default());
@@ -54,6 +55,7 @@ pub(super) fn hire(context: &Arc<Context>, options: &Options, begin: Begin) -> C
             Arc::clone(&confirmed),
             Arc::clone(&timers),
             Arc::clone(&store_up),
+            tenure.clone(),
         );
         tasks.spawn(worker.run(jobs));
     }
@@ -106,7 +108,7 @@ pub(super) async fn drain(
     // one destination kept the rest from finishing.
     let all = (0..context.pipeline.partitions).map(Partition).collect();
     let (unheard, _) = mpsc::channel(1);
-    let mut last = Worker::new(Arc::clone(context), all, unheard, confirmed, timers, store_up);
+    let mut last = Worker::new(Arc::clone(context), all, unheard, confirmed, timers, store_up, Tenure::endless());
     if let Ok(cleared) = tokio::time::timeout(Duration::from_secs(5), last.clear()).await {
         cleared?;
     }

@@ -2,7 +2,7 @@
 //!
 //! A *generation* is one life between two openings of the store: open, recover, pull, drain. When the store may
 //! have lost its tail the generation ends, everything in hand is handed back, and the next one recovers exactly as
-//! after a crash: there is one recovery, not two.
+//! after a crash: there is one recovery, not two. Each begins with becoming the active runner ([`office`]).
 
 #![expect(
     clippy::disallowed_methods,
@@ -10,6 +10,7 @@
 )]
 
 mod crew;
+mod office;
 mod start;
 
 use std::sync::Arc;
@@ -27,6 +28,7 @@ use super::context::{Context, Phase, PhaseKeeper};
 use super::decide::{Hurried, Item, Outcome};
 use super::intake::{Backoff, IN_FLIGHT, Intake};
 use super::job::Job;
+use super::tenure::Tenure;
 use super::worker::Fatal;
 use crate::bus::Channels;
 use crate::event::{Key, Partition};
@@ -53,7 +55,13 @@ pub struct Options {
     pub grace: Duration,
     /// Most events and bytes a source has in flight.
     pub in_flight: crate::bus::Demand,
+    /// How long a runner stays the active one without a word.
+    pub lease: Duration,
 }
+
+/// Long enough for a store, or a machine, that pauses for three seconds: it is renewed three times as often. Short,
+/// because a runner that died keeps the next one waiting for as long. (Losing it costs a recovery and nothing else.)
+const LEASE: Duration = Duration::from_secs(5);
 
 impl Default for Options {
     fn default() -> Self {
@@ -63,6 +71,7 @@ impl Default for Options {
             unknown_position: UnknownPosition::Refuse,
             grace: Duration::from_secs(25),
             in_flight: IN_FLIGHT,
+            lease: LEASE,
         }
     }
 }
@@ -92,6 +101,10 @@ pub async fn run(
                 context.phase.send_replace(Phase::Stopped);
                 return Err(CannotRun { pipeline: context.pipeline.name.to_string(), why });
             }
+            Err(Ended::Deposed(why)) => {
+                tracing::warn!(pipeline = %context.pipeline.name, %why, "no longer the active runner; what is in hand is handed back");
+                context.phase.send_replace(Phase::Connecting(why));
+            }
             Err(Ended::Again(why)) => {
                 tracing::warn!(pipeline = %context.pipeline.name, %why, "starting over from the stored position");
                 context.phase.send_replace(Phase::Connecting(why));
@@ -110,7 +123,7 @@ pub async fn run_items(
     items: Vec<Item>,
     options: &Options,
 ) -> Result<Vec<Option<Outcome>>, CannotRun> {
-    let crew = hire(&context, options, Begin::Beside);
+    let crew = hire(&context, options, Begin::Beside, &Tenure::endless());
     let mut told = Vec::new();
     for item in items {
         let (report, outcome) = oneshot::channel();
@@ -138,7 +151,7 @@ pub async fn hurry(
     hurried: Hurried,
     options: &Options,
 ) -> Result<(), CannotRun> {
-    let crew = hire(&context, options, Begin::Beside);
+    let crew = hire(&context, options, Begin::Beside, &Tenure::endless());
     let sent = crew.workers.send(Job::Attention { partition, key, suspect: false, hurried: Some(hurried) }).await;
     let drained = drain(&context, options, crew, &mut []).await;
     // Why the crew stopped before it was asked, says its own end, if anything does.
@@ -147,20 +160,25 @@ pub async fn hurry(
 
 enum Ended {
     Again(String),
+    /// Another runner is the active one, or may be.
+    Deposed(String),
     CannotRun(String),
 }
 
 impl Ended {
     /// The end of what is not run again.
     fn of(self, context: &Context) -> CannotRun {
-        let (Self::Again(why) | Self::CannotRun(why)) = self;
+        let (Self::Again(why) | Self::Deposed(why) | Self::CannotRun(why)) = self;
         CannotRun { pipeline: context.pipeline.name.to_string(), why }
     }
 }
 
 impl From<Fatal> for Ended {
     fn from(fatal: Fatal) -> Self {
-        Self::Again(fatal.to_string())
+        match fatal {
+            Fatal::Deposed => Self::Deposed(fatal.to_string()),
+            Fatal::Recover(_) | Fatal::Broken(_) => Self::Again(fatal.to_string()),
+        }
     }
 }
 
@@ -173,6 +191,18 @@ struct Generation<'a> {
 
 impl Generation<'_> {
     async fn live(self) -> Result<(), Ended> {
+        let Some(tenure) = self.stand_by().await? else { return Ok(()) };
+        let ended = tokio::select! {
+            biased;
+            deposed = self.keep(&tenure) => Err(deposed),
+            ended = self.serve(&tenure) => ended,
+        };
+        self.resign(&tenure).await;
+        ended
+    }
+
+    /// As the active runner.
+    async fn serve(&self, tenure: &Tenure) -> Result<(), Ended> {
         let Some(opened) = self.open().await? else { return Ok(()) };
         let mut starts = Vec::new();
         for channel in self.context.pipeline.inputs() {
@@ -180,7 +210,7 @@ impl Generation<'_> {
             let Some(start) = self.start(channel, &opened).await? else { return Ok(()) };
             starts.push(start);
         }
-        let crew = hire(&self.context, self.options, Begin::Generation { unclean: opened.unclean });
+        let crew = hire(&self.context, self.options, Begin::Generation { unclean: opened.unclean }, tenure);
         self.work(crew, starts, opened.unclean).await
     }
 
@@ -196,7 +226,8 @@ impl Generation<'_> {
                         Durability::Relaxed => "relaxed",
                         Durability::None => "none",
                     };
-                    tracing::info!(%pipeline, durability, fresh = opened.fresh, "store open");
+                    let runner = self.context.runner;
+                    tracing::info!(%pipeline, durability, fresh = opened.fresh, %runner, "store open");
                     for warning in &opened.warnings {
                         tracing::warn!(%pipeline, "{warning}");
                     }

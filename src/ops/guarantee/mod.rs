@@ -94,9 +94,9 @@ impl Guarantee {
                  whether to go on or to handle everything again"
             )),
             StoreConfig::Redis { durability, .. } => {
-                self.assumed.push(
-                    "one runner at a time where order matters: several lose and double nothing, but do not keep the order of a key \
-                     that two of them hold events of"
+                self.promised.push(
+                    "of several runners one is active, and another takes over within seven seconds when it dies; the order of a \
+                     key is kept"
                         .to_owned(),
                 );
                 self.assumed

@@ -12,7 +12,7 @@ use futures_util::stream::{FuturesUnordered, Stream, StreamExt as _};
 use crate::bus::subject;
 use crate::bus::{PublishError, Sink};
 
-pub use press::{Press, Ready};
+pub use press::{Press, Ready, encode};
 
 /// Unconfirmed publishes at a time.
 const WINDOW: usize = 256;

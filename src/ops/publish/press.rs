@@ -197,8 +197,8 @@ impl Press<'_> {
     }
 }
 
-/// An event in an envelope.
-fn encode(event: &Event, envelope: Written) -> (Headers, Bytes) {
+/// An event in an envelope, without headers of its own.
+pub fn encode(event: &Event, envelope: Written) -> (Headers, Bytes) {
     let Event { id, kind, version, source, time, data, .. } = event;
     let time = time.clone().unwrap_or_default();
     let mut headers = Headers::default();

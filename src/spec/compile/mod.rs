@@ -9,20 +9,22 @@ mod pipeline;
 mod project;
 mod reliability;
 mod reorder;
+mod scenarios;
 mod schemas;
 mod scripts;
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::document::Document;
 use super::files::{self, Files};
 use super::locate::NodePath;
 use super::program::{Pipeline, Program};
+use super::scenario::ScenarioFile;
 use super::variables::{self, Expanded, Reference};
 use super::{PROJECT_FILE, raw};
-use crate::diagnostic::{Diagnostic, Sources, rules};
+use crate::diagnostic::{Diagnostic, Sources, has_errors, rules};
 
 pub(super) type Environment<'a> = Option<&'a dyn Fn(&str) -> Option<String>>;
 
@@ -33,14 +35,32 @@ pub(super) struct Context<'a> {
     diagnostics: Vec<Diagnostic>,
 }
 
-pub(super) fn compile(files: Files, environment: Environment<'_>) -> (Option<Program>, Vec<Diagnostic>, Sources) {
+/// Which scenarios are wanted beside the program.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Wanted<'a> {
+    /// The program runs: what its tests say is not its business.
+    NoScenarios,
+    AllScenarios,
+    /// Those of these files, relative to the project.
+    ScenariosOf(&'a [PathBuf]),
+}
+
+pub(super) struct Compiled {
+    pub(super) program: Option<Program>,
+    pub(super) scenarios: Vec<ScenarioFile>,
+    pub(super) diagnostics: Vec<Diagnostic>,
+    pub(super) sources: Sources,
+}
+
+pub(super) fn compile(files: Files, environment: Environment<'_>, wanted: Wanted<'_>) -> Compiled {
     let mut context = Context { files, environment, diagnostics: Vec::new() };
     let project = project::compile(&mut context);
     let mut artifacts = pipeline::Artifacts::new(&project);
     let mut uses = channels::Uses::default();
     let mut pipelines = Vec::new();
-    for file in context.pipeline_files(&project) {
-        pipelines.extend(pipeline::compile(&mut context, &project, &mut artifacts, &mut uses, &file));
+    let files = context.pipeline_files(&project);
+    for file in &files {
+        pipelines.extend(pipeline::compile(&mut context, &project, &mut artifacts, &mut uses, file));
     }
     context.same_names(&pipelines);
     let channels = uses.resolve(&mut context, &project);
@@ -56,7 +76,17 @@ pub(super) fn compile(files: Files, environment: Environment<'_>) -> (Option<Pro
         pipelines,
         admin: project.admin,
     };
-    (Some(program), context.diagnostics, context.files.sources)
+    let around = scenarios::Surroundings {
+        pipelines: &program.pipelines,
+        channels: &program.channels,
+        files: &files,
+        sound: !has_errors(&context.diagnostics),
+    };
+    let scenarios = context.scenario_files(&project.pipelines, wanted);
+    let scenarios =
+        scenarios.iter().filter_map(|file| scenarios::compile(&mut context, &around, &mut artifacts, file)).collect();
+    let Context { files, diagnostics, .. } = context;
+    Compiled { program: Some(program), scenarios, diagnostics, sources: files.sources }
 }
 
 impl Context<'_> {
@@ -165,6 +195,15 @@ impl Context<'_> {
         }
         self.push(error);
         Vec::new()
+    }
+
+    fn scenario_files(&self, pipelines: &Path, wanted: Wanted<'_>) -> Vec<PathBuf> {
+        match wanted {
+            Wanted::NoScenarios => Vec::new(),
+            // A directory that cannot be read is told with its pipelines.
+            Wanted::AllScenarios => self.files.below(pipelines, &scenarios::is_scenarios).unwrap_or_default(),
+            Wanted::ScenariosOf(files) => files.to_vec(),
+        }
     }
 
     fn same_names(&mut self, pipelines: &[(Pipeline, Arc<Document>)]) {

@@ -52,8 +52,13 @@ impl Schemas {
         schema
     }
 
+    /// Every type that has a directory.
+    pub fn types(&self, context: &Context<'_>) -> Vec<String> {
+        context.files.directories(&self.directory)
+    }
+
     fn what_there_is(&self, context: &Context<'_>, event: &str, file: &Path) -> String {
-        let types = context.files.directories(&self.directory);
+        let types = self.types(context);
         if types.iter().any(|known| known == event) {
             let versions = context.files.listing(&self.directory.join(event));
             let mut versions: Vec<u32> =

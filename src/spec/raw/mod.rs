@@ -9,6 +9,7 @@ mod order;
 mod pipeline;
 mod project;
 mod reliability;
+pub mod scenarios;
 
 pub use super::values::{Constant, FirstNumber, Human, OneOrMany};
 pub use channels::{Channel, Envelope, LocalChannel, Mapped, Mapping, NatsChannel};

@@ -41,7 +41,11 @@ fn json(yaml: &str) -> Value {
 
 /// What the schema says of a file, by the file's name.
 fn violations(name: &str, yaml: &str) -> Vec<String> {
-    let kind = if name.ends_with("sluice.yaml") { FileKind::Project } else { FileKind::Pipeline };
+    let kind = match name {
+        _ if name.ends_with("sluice.yaml") => FileKind::Project,
+        _ if name.ends_with(".test.yaml") => FileKind::Scenarios,
+        _ => FileKind::Pipeline,
+    };
     let schema = Schema::compile(&json_schema(kind)).expect("a schema");
     let file = match json(yaml) {
         // An empty file, or one of comments.
@@ -74,8 +78,10 @@ fn examples() -> Vec<(String, String, bool)> {
     let mut examples: Vec<(String, String, bool)> = [
         "sluice.yaml",
         "pipelines/fulfilment.yaml",
+        "pipelines/fulfilment.test.yaml",
         "src/cli/new/template/sluice.yaml",
         "src/cli/new/template/welcome.yaml",
+        "src/cli/new/template/welcome.test.yaml",
     ]
     .iter()
     .map(|name| ((*name).to_owned(), read(name), false))
@@ -86,8 +92,7 @@ fn examples() -> Vec<(String, String, bool)> {
             let (attribute, rest) = block.split_once('\n').expect("a block");
             let (_, file) = attribute.split_once('=').expect("a file's name");
             let yaml = rest.split("\n```").next().expect("an end");
-            let is_pipeline = file.contains("pipelines/") && !file.contains(".test.");
-            if is_pipeline || file.ends_with("sluice.yaml") {
+            if file.contains("pipelines/") || file.ends_with("sluice.yaml") {
                 let wrong = rest.contains("\n```sh exit=1\nsluice lint\n");
                 examples.push((format!("{}: {file}", document.display()), yaml.to_owned(), wrong));
             }
@@ -119,6 +124,10 @@ fn bad() -> Vec<(&'static str, Project)> {
     let pipeline = |part: &str, by: &str| Project::new().swap(part, by);
     let more = |text: &str| Project::new().and(text);
     let main = |text: &str| Project::new().with("sluice.yaml", text);
+    let scenarios = |text: &str| Project::new().with("pipelines/p.test.yaml", text);
+    let then = |text: &str| scenarios(&SCENARIOS.replace("{ state: { o1: { seen: true } } }", text));
+    let given = |text: &str| scenarios(&SCENARIOS.replace("{ event: OrderCreated, data: { order_id: o1 } }", text));
+    let explore = |text: &str| scenarios(&format!("{SCENARIOS}    explore: {text}\n"));
     let channel = |text: &str| {
         let nats = "connections:\n  a: { nats: { url: \"nats://127.0.0.1\" } }\n";
         Project::new().with("sluice.yaml", format!("{nats}channels:\n  orders: {text}\n"))
@@ -193,6 +202,28 @@ fn bad() -> Vec<(&'static str, Project)> {
         ("an unknown way to fail", more("on_failure: stop\n")),
         ("a default of one pipeline", main("defaults: { sequence: { by: data.seq } }\n")),
         ("no address", main("admin: { listen: here }\n")),
+        ("scenarios of nothing", scenarios("pipelines: [p.yaml]\n")),
+        ("scenarios of no pipeline", scenarios(&SCENARIOS.replace("[p.yaml]", "[]"))),
+        ("no scenario", scenarios("pipelines: [p.yaml]\nscenarios: []\n")),
+        ("a scenario without a name", scenarios(&SCENARIOS.replace("name: one\n    given", "given"))),
+        ("nothing given", scenarios(&SCENARIOS.replace("[{ event: OrderCreated, data: { order_id: o1 } }]", "[]"))),
+        ("nothing demanded", scenarios(&SCENARIOS.replace("{ state: { o1: { seen: true } } }", "{}"))),
+        ("all and some of the state", then("{ state: {}, state_exact: {} }")),
+        ("all and some of what is emitted", then("{ emits: [], emits_exact: [] }")),
+        ("a misspelt demand", then("{ stat: {} }")),
+        ("parked events in words", then("{ parked: none }")),
+        ("a dead letter of nothing", then("{ dead_letters: [{ typ: X }] }")),
+        ("an emission without a type", then("{ emits: [{ version: 1 }] }")),
+        ("an event and a wait", given("{ event: OrderCreated, wait: 1s }")),
+        ("neither an event nor a wait", given("{ data: {} }")),
+        ("a wait without a unit", given("{ wait: 5 }")),
+        ("an event of version zero", given("{ event: OrderCreated, version: 0, data: { order_id: o1 } }")),
+        ("very many duplicates", given("{ event: OrderCreated, data: { order_id: o1 }, duplicates: 101 }")),
+        ("orders of another kind", explore("{ orders: some }")),
+        ("a sample of none", explore("{ orders: { sample: 0 } }")),
+        ("a sample of no size", explore("{ orders: { seed: 1 } }")),
+        ("a misspelt sample", explore("{ orders: { sampel: 1 } }")),
+        ("more repetitions than can be tried", explore("{ duplicates: 6 }")),
         ("bad defaults", main("defaults: { slo: { lagg: 3s } }\n")),
         ("a default duration without a unit", main("defaults: { retry: { first: 5 } }\n")),
     ]
@@ -201,16 +232,18 @@ fn bad() -> Vec<(&'static str, Project)> {
 #[test]
 fn what_the_schemas_refuse_the_loader_refuses_too() {
     for (case, project) in bad() {
-        let told: Vec<String> = ["sluice.yaml", "pipelines/p.yaml"]
+        let told: Vec<String> = ["sluice.yaml", "pipelines/p.yaml", "pipelines/p.test.yaml"]
             .iter()
-            .flat_map(|name| violations(name, std::str::from_utf8(&project.0[name]).expect("text")))
+            .filter_map(|name| Some((name, project.0.get(name)?)))
+            .flat_map(|(name, file)| violations(name, std::str::from_utf8(file).expect("text")))
             .collect();
         assert!(!told.is_empty(), "{case}: the schema has nothing against it");
-        assert!(project.load().program.is_none(), "{case}: the loader takes it");
+        assert!(project.load_tests().program.is_none(), "{case}: the loader takes it");
     }
-    let good = Project::new();
+    let good = Project::new().with("pipelines/p.test.yaml", SCENARIOS);
     assert_eq!(violations("pipelines/p.yaml", PIPELINE), Vec::<String>::new());
-    assert!(good.load().program.is_some());
+    assert_eq!(violations("pipelines/p.test.yaml", SCENARIOS), Vec::<String>::new());
+    assert!(good.load_tests().program.is_some());
 }
 
 /// All places of a schema that tell a default, as the file that says it.

@@ -15,13 +15,14 @@ fn the_reference_is_current() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(DOCUMENT);
     let mut text = fs::read_to_string(path).expect(DOCUMENT);
     for kind in FileKind::ALL {
-        let begin = format!("<!-- every key of a {}, made from src/spec/raw -->\n", kind.name());
+        let (what, heading) = match kind {
+            FileKind::Project => ("a project", "Keys of sluice.yaml"),
+            FileKind::Pipeline => ("a pipeline", "Keys of a pipeline"),
+            FileKind::Scenarios => ("scenarios", "Keys of a file of scenarios"),
+        };
+        let begin = format!("<!-- every key of {what}, made from src/spec/raw -->\n");
         let (before, rest) = text.split_once(&begin).expect(&begin);
         let (_, after) = rest.split_once("<!-- end -->").expect("an end");
-        let heading = match kind {
-            FileKind::Project => "Keys of sluice.yaml",
-            FileKind::Pipeline => "Keys of a pipeline",
-        };
         let mut tables = String::new();
         write_tables(&mut tables, heading, "", &json_schema(kind));
         text = format!("{before}{begin}\n{tables}<!-- end -->{after}");
@@ -150,6 +151,7 @@ fn kind(schema: &Value) -> String {
     }
     match schema["type"].as_str() {
         None if looks_like(values::SIZE) => "size".to_owned(),
+        None if schema.get("type").is_none() => "anything".to_owned(),
         None => "text, or whole number".to_owned(),
         Some("boolean") => "`true`, `false`".to_owned(),
         Some("integer" | "number") => number(schema),
@@ -157,7 +159,7 @@ fn kind(schema: &Value) -> String {
             "map" => "list of maps".to_owned(),
             items => format!("list: {items}"),
         },
-        Some("object") if schema["minProperties"] == 1 => "map of one key".to_owned(),
+        Some("object") if schema["maxProperties"] == 1 => "map of one key".to_owned(),
         Some("object") => "map".to_owned(),
         _ if looks_like(values::DURATION) => "duration".to_owned(),
         _ if [values::CHANNEL, values::PIPELINE, values::EVENT].iter().any(|known| looks_like(known)) => {

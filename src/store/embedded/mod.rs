@@ -14,8 +14,8 @@ use bytes::Bytes;
 use futures_util::future::{BoxFuture, FutureExt as _};
 
 use super::{
-    Answer, Census, Commit, Committed, Cursor, DeadLetter, Found, KeysPage, Lookup, Opened, OutboxEntry, ParkedAt,
-    ParkedEvent, Range, SILENT_FOR, Store, StoreError, Timer, Which, WriterId, contract,
+    Answer, Census, Commit, Committed, Cursor, DeadLetter, Found, Holder, KeysPage, Lease, Lookup, Opened, OutboxEntry,
+    ParkedAt, ParkedEvent, Range, SILENT_FOR, Store, StoreError, Timer, Which, WriterId, contract,
 };
 use crate::clock::Clock;
 use crate::database::{self, Connection, Database, Row, Trouble, params};
@@ -388,6 +388,19 @@ impl Store for EmbeddedStore {
                 )?,
             })
         })
+    }
+
+    /// Only one process may run, and the system takes its lock back when it dies: whoever asks is that one.
+    fn lease(&self, _: WriterId, _: Duration, _: Millis) -> Answer<'_, Lease> {
+        std::future::ready(Ok(Lease::Alone)).boxed()
+    }
+
+    fn release(&self, _: WriterId) -> Answer<'_, ()> {
+        std::future::ready(Ok(())).boxed()
+    }
+
+    fn holder(&self, _: Millis) -> Answer<'_, Option<Holder>> {
+        std::future::ready(Ok(None)).boxed()
     }
 }
 

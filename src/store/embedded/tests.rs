@@ -37,6 +37,16 @@ async fn conforms() {
     assert_eq!(failures(&subject(move || database.clone(), None)).await, [""; 0]);
 }
 
+#[tokio::test]
+async fn who_runs_has_nobody_to_keep_apart_from() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let store = store(&database(&directory), "p", 1);
+    let runner = WriterId([1; 16]);
+    assert_eq!(store.lease(runner, Duration::from_secs(1), Millis(0)).await.expect("an answer"), Lease::Alone);
+    store.release(runner).await.expect("an answer");
+    assert_eq!(store.holder(Millis(0)).await.expect("an answer"), None);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_suite_catches_an_embedded_commit_without_one_of_its_checks() {
     for check in Check::ALL {

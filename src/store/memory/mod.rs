@@ -15,8 +15,8 @@ use self::partition::PartitionData;
 use super::contract;
 use super::listing::PAGE;
 use super::{
-    Answer, Census, Commit, Committed, Cursor, DeadLetter, Durability, Found, KeysPage, Lookup, Opened, OutboxEntry,
-    ParkedAt, ParkedEvent, Range, SILENT_FOR, Store, StoreError, Timer, Which, WriterId,
+    Answer, Census, Commit, Committed, Cursor, DeadLetter, Durability, Found, Holder, KeysPage, Lease, Lookup, Opened,
+    OutboxEntry, ParkedAt, ParkedEvent, Range, SILENT_FOR, Store, StoreError, Timer, Which, WriterId,
 };
 use crate::event::{ChannelName, Key, MarkId, Millis, Partition};
 
@@ -38,6 +38,8 @@ struct Data {
     now: Millis,
     known: bool,
     incarnation: u64,
+    /// Whose, and until when.
+    lease: Option<(WriterId, Millis)>,
 }
 
 /// The data at one moment, to go back to.
@@ -47,7 +49,14 @@ impl Memory {
     /// Events are remembered for `retain` at least.
     pub fn new(partitions: u16, retain: Duration) -> Arc<Self> {
         let partitions = (0..partitions).map(|_| PartitionData::default()).collect();
-        let data = Data { partitions, runners: BTreeMap::new(), now: Millis::default(), known: false, incarnation: 1 };
+        let data = Data {
+            partitions,
+            runners: BTreeMap::new(),
+            now: Millis::default(),
+            known: false,
+            incarnation: 1,
+            lease: None,
+        };
         Arc::new(Self { retain, data: Mutex::new(data) })
     }
 
@@ -123,6 +132,11 @@ impl Data {
 
     fn each(&mut self) -> impl Iterator<Item = (Partition, &mut PartitionData)> {
         self.partitions.iter_mut().zip(0..).map(|(partition, number)| (Partition(number), partition))
+    }
+
+    fn holder(&self, now: Millis) -> Option<Holder> {
+        let (runner, until) = self.lease.filter(|(_, until)| *until > now)?;
+        Some(Holder { runner, left: until.since(now) })
     }
 }
 
@@ -288,12 +302,33 @@ impl Store for MemoryStore {
             Ok(data.each().map(|(_, data)| data.census()).fold(Census::default(), add))
         })
     }
+
+    fn lease(&self, runner: WriterId, lasts: Duration, now: Millis) -> Answer<'_, Lease> {
+        let mut data = self.memory.lock();
+        let lease = match data.holder(now).filter(|holder| holder.runner != runner) {
+            Some(holder) => Lease::Theirs(holder),
+            None => {
+                data.lease = Some((runner, now.plus(lasts)));
+                Lease::Ours
+            }
+        };
+        Box::pin(ready(Ok(lease)))
+    }
+
+    fn release(&self, runner: WriterId) -> Answer<'_, ()> {
+        self.memory.lock().lease.take_if(|(holder, _)| *holder == runner);
+        Box::pin(ready(Ok(())))
+    }
+
+    fn holder(&self, now: Millis) -> Answer<'_, Option<Holder>> {
+        Box::pin(ready(Ok(self.memory.lock().holder(now))))
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testkit::conformance::store::{Handles, PARTITIONS, RETAIN, Subject, failures};
+    use crate::testkit::conformance::store::{Handles, PARTITIONS, RETAIN, Subject, failures, lease_failures};
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn conforms() {
@@ -302,6 +337,7 @@ mod tests {
             Arc::new(move || Arc::new(MemoryStore::new(memory.clone())))
         });
         assert_eq!(failures(&subject).await, [""; 0]);
+        assert_eq!(lease_failures(&subject).await, [""; 0]);
     }
 
     #[tokio::test]

@@ -147,6 +147,8 @@ impl Book {
 
 /// How many runs of numbers that were given up are remembered.
 const GIVEN_UP: usize = 32;
+/// How many runs of numbers that were set aside before their turn.
+const USED: usize = 256;
 
 impl Numbers {
     pub fn from(first: i64) -> Self {
@@ -174,6 +176,8 @@ impl Numbers {
                     self.used.remove(next);
                 }
             }
+            // The farthest are forgotten: whoever waits for one waits until the gap's time is over.
+            self.used.truncate(USED);
             return;
         }
         self.reach(number.saturating_add(1));
@@ -284,6 +288,16 @@ mod tests {
         }
         assert_eq!(numbers.given_up.len(), GIVEN_UP);
         assert!(numbers.was_given_up(numbers.next - 1));
+    }
+
+    #[test]
+    fn of_numbers_set_aside_before_their_turn_the_nearest_are_remembered() {
+        let mut numbers = Numbers::from(1);
+        for early in (1..1_000).rev() {
+            numbers.take(early * 2 + 1);
+        }
+        assert_eq!((numbers.used.len(), numbers.used[0]), (USED, (3, 3)));
+        assert!(!numbers.is_used(1_999));
     }
 
     #[test]

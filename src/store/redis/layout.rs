@@ -6,6 +6,7 @@
 //! |---|---|---|
 //! | `{sluice:<pipeline>}:meta` | hash | format, partition count, key hash and its test vector |
 //! | `{sluice:<pipeline>}:runners` | hash | runner → its last sign of life in ms; gone after a clean stop |
+//! | `{sluice:<pipeline>}:lease` | string | the active runner; expires unless it renews |
 //! | `T:m` | hash | `outbox_seq`, `pos:<channel>`, `generations`, `marks`, `condemned`, `parked_bytes` |
 //! | `T:k:<key>` | string | nonce (16 bytes), then the record |
 //! | `T:d:<generation>:<shard>` | hash | mark → status byte, then content (8 bytes) |

@@ -11,6 +11,7 @@ mod connection;
 mod encode;
 mod info;
 mod layout;
+mod lease;
 mod listing;
 mod opening;
 mod reply;
@@ -29,8 +30,8 @@ use self::layout::Layout;
 use self::script::Scripts;
 use super::contract;
 use super::{
-    Answer, Census, Commit, Committed, Cursor, DeadLetter, Found, KeysPage, Lookup, Opened, OutboxEntry, ParkedAt,
-    ParkedEvent, Range, SILENT_FOR, Store, StoreError, Timer, Verdict, Which, WriterId,
+    Answer, Census, Commit, Committed, Cursor, DeadLetter, Found, Holder, KeysPage, Lease, Lookup, Opened, OutboxEntry,
+    ParkedAt, ParkedEvent, Range, SILENT_FOR, Store, StoreError, Timer, Verdict, Which, WriterId,
 };
 use crate::clock::Clock;
 use crate::event::{ChannelName, Key, MarkId, Millis, Partition, hex};
@@ -53,6 +54,7 @@ pub struct RedisConfig {
 
 pub struct RedisStore {
     link: Link,
+    lease_link: Link,
     layout: Layout,
     durability: DurabilityChoice,
     retain: Duration,
@@ -83,6 +85,7 @@ impl RedisStore {
     pub fn with_commit_script(config: RedisConfig, clock: Arc<dyn Clock>, commit: &str) -> Result<Self, StoreError> {
         Ok(Self {
             link: Link::new(&config.url, Scripts::new(commit))?,
+            lease_link: Link::new(&config.url, Scripts::new(commit))?.answer_within(lease::ANSWER_WITHIN),
             layout: Layout::new(&config.pipeline, config.partitions),
             durability: config.durability,
             retain: config.retain,
@@ -444,5 +447,17 @@ impl Store for RedisStore {
             }
             Ok(census)
         })
+    }
+
+    fn lease(&self, runner: WriterId, lasts: Duration, _: Millis) -> Answer<'_, Lease> {
+        Box::pin(self.leased(runner, lasts))
+    }
+
+    fn release(&self, runner: WriterId) -> Answer<'_, ()> {
+        Box::pin(self.released(runner))
+    }
+
+    fn holder(&self, _: Millis) -> Answer<'_, Option<Holder>> {
+        Box::pin(self.leaseholder())
     }
 }

@@ -7,7 +7,7 @@ pub const COMMIT: &str = include_str!("commit.lua");
 
 /// Every command that running uses after `open`, in scripts or beside them (that `EVALSHA` works is seen by using it): a user that may not use one is refused at start.
 pub const COMMANDS: &str = "INFO,GET,MGET,SET,MSET,GETRANGE,UNLINK,HGET,HSET,HDEL,HLEN,HMGET,HKEYS,HEXISTS,HGETALL,ZADD,\
-                            ZREM,ZCARD,ZRANGE,SADD,SREM,SCARD,SMEMBERS";
+                            ZREM,ZCARD,ZRANGE,SADD,SREM,SCARD,SMEMBERS,PEXPIRE,PTTL";
 
 /// Commands that only listings use: who may not use them can run pipelines all the same.
 pub const LISTING_COMMANDS: &str = "SCAN,ZSCAN,ZRANK";
@@ -38,6 +38,7 @@ pub struct Scripts {
     pub advance: Script,
     pub start: Script,
     pub open: Script,
+    pub lease: Script,
 }
 
 impl Scripts {
@@ -49,12 +50,13 @@ impl Scripts {
             advance: Script::new(include_str!("advance.lua")),
             start: Script::new(include_str!("start.lua")),
             open: Script::new(include_str!("open.lua")),
+            lease: Script::new(include_str!("lease.lua")),
         }
     }
 
     pub fn load(&self) -> Pipeline {
         let mut pipeline = redis::pipe();
-        for script in [&self.commit, &self.lookup, &self.parked, &self.advance, &self.start, &self.open] {
+        for script in [&self.commit, &self.lookup, &self.parked, &self.advance, &self.start, &self.open, &self.lease] {
             pipeline.cmd("SCRIPT").arg("LOAD").arg(&script.text);
         }
         pipeline

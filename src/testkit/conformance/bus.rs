@@ -6,7 +6,7 @@ use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use tokio::time::timeout;
 
-use crate::bus::{ConsumerSpec, Delivery, Demand, Outgoing, Receipt, Sink, Source};
+use crate::bus::{BusError, ConsumerSpec, Delivery, Demand, Outgoing, Receipt, Sink, Source};
 use crate::event::{ChannelName, Headers, RawEvent};
 
 /// An implementation with one empty channel of any name.
@@ -17,6 +17,12 @@ pub trait Broker: Sync {
 
     /// Takes an event out of the stream.
     fn delete(&self, channel: ChannelName, seq: u64) -> BoxFuture<'_, ()>;
+}
+
+/// One whose consumers several processes may pull from.
+pub trait OfSeveral: Broker {
+    /// Somebody else's request on this consumer takes the next `count` deliveries.
+    fn leave_open<'a>(&'a self, spec: &'a ConsumerSpec, count: usize) -> BoxFuture<'a, ()>;
 }
 
 /// The channel that the suite uses.
@@ -221,4 +227,65 @@ pub async fn pipelines_do_not_share_what_they_consume(broker: &dyn Broker) {
     let taken = take(&mut *one, 3, MANY).await;
     ack(&mut *one, taken).await;
     assert_eq!(seqs(&take(&mut *two, 3, MANY).await), [1, 2, 3]);
+}
+
+/// The source says that something may be missing, before anything else.
+async fn assert_told(source: &mut dyn Source) {
+    match timeout(SOON, source.next(MANY)).await.expect("a word") {
+        Err(BusError::Lapsed(_)) => {}
+        other => panic!("{:?} came first", other.map(|batch| seqs(&batch))),
+    }
+}
+
+pub async fn what_another_request_took_is_told_before_what_comes_after_it(broker: &dyn OfSeveral) {
+    let mut source = broker.source(spec("p"));
+    let sink = broker.sink(CHANNEL.into());
+    source.progress().await.expect("progress");
+    let mut held = Vec::new();
+    // Before our own first request, and then beside it.
+    for first in [1, 11] {
+        broker.leave_open(&spec("p"), 2).await;
+        publish(&*sink, first, 8).await;
+        assert_told(&mut *source).await;
+        let delivered = source.progress().await.expect("progress").delivered;
+        let read = read_all(&*source, first, delivered, MANY).await;
+        assert!(delivered > first + 1 && read.len() as u64 == delivered - first + 1, "{delivered} delivered");
+        held.extend(take(&mut *source, 6, MANY).await);
+        publish(&*sink, first + 8, 2).await;
+        let next = take(&mut *source, 2, MANY).await;
+        assert_eq!(seqs(&next), [first + 8, first + 9]);
+        held.extend(next);
+    }
+}
+
+pub async fn what_another_request_took_is_told_when_nothing_comes_after_it(broker: &dyn OfSeveral) {
+    let mut source = broker.source(spec("p"));
+    let sink = broker.sink(CHANNEL.into());
+    source.progress().await.expect("progress");
+    broker.leave_open(&spec("p"), 2).await;
+    publish(&*sink, 1, 2).await;
+    while source.progress().await.expect("progress").delivered < 2 {}
+    source.progress().await.expect("progress");
+    assert_told(&mut *source).await;
+    assert_eq!(source.progress().await.expect("progress").delivered, 2);
+    publish(&*sink, 3, 1).await;
+    assert_eq!(seqs(&take(&mut *source, 1, MANY).await), [3]);
+}
+
+pub async fn what_comes_again_is_no_gap(broker: &dyn Broker) {
+    let mut source = broker.source(spec("p"));
+    let sink = broker.sink(CHANNEL.into());
+    source.progress().await.expect("progress");
+    for first in [1, 11, 21] {
+        publish(&*sink, first, 10).await;
+        let taken = take(&mut *source, 10, MANY).await;
+        let (kept, handed_back): (Vec<_>, Vec<_>) = taken.into_iter().partition(|d| d.raw.position.seq % 2 == 0);
+        drop(handed_back);
+        let again = take(&mut *source, 5, MANY).await;
+        assert!(again.iter().all(|delivery| delivery.redelivered));
+        assert_eq!(source.progress().await.expect("progress").delivered, first + 9);
+        ack(&mut *source, kept.into_iter().chain(again)).await;
+    }
+    source.progress().await.expect("progress");
+    assert_quiet(&mut *source).await;
 }

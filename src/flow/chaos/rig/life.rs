@@ -41,11 +41,20 @@ struct Mortal {
     /// Who takes over then.
     next: Mutex<Option<Luck>>,
     frozen_until: Mutex<Option<Instant>>,
+    /// Of the store.
+    cut_off_until: Mutex<Option<Instant>>,
     /// Rung at its death.
     bell: Arc<Notify>,
 }
 
 impl Mortal {
+    async fn reach_store(&self) {
+        let until = *self.cut_off_until.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(until) = until {
+            tokio::time::sleep_until(until).await;
+        }
+    }
+
     fn frozen_until(&self) -> Option<Instant> {
         *self.frozen_until.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -95,8 +104,14 @@ impl Life {
         *self.mortal.frozen_until.lock().unwrap_or_else(PoisonError::into_inner) = Some(until);
     }
 
+    pub(super) fn cut_off(&self, how_long: Duration) {
+        let until = Instant::now() + how_long;
+        *self.mortal.cut_off_until.lock().unwrap_or_else(PoisonError::into_inner) = Some(until);
+    }
+
     pub(super) fn go_on(&self) {
         self.freeze(Duration::ZERO);
+        self.cut_off(Duration::ZERO);
         self.mortal.dies_at.store(0, Relaxed);
     }
 
@@ -107,7 +122,7 @@ impl Life {
             // event; three such accidents in a row are the plan's fault, not the gate's.
             Call::Start | Call::Returned if self.kind == Kind::Runner && self.plan.kills() => return 0,
             Call::Open | Call::Probe | Call::Lookup | Call::Commit => Trouble::StoreFaults,
-            Call::Start | Call::Returned | Call::Advance | Call::Ask => Trouble::StoreFaults,
+            Call::Start | Call::Returned | Call::Advance | Call::Lease | Call::Ask => Trouble::StoreFaults,
             Call::Publish => Trouble::PublishFaults,
             Call::Next | Call::Progress | Call::Read | Call::Deliver | Call::Ack => Trouble::BrokerFaults,
         };
@@ -146,6 +161,9 @@ impl Fate for Life {
         Box::pin(async move {
             if passes {
                 mortal.pass().await;
+            }
+            if most > 0 && call.asks_store() && way == Way::There {
+                mortal.reach_store().await;
             }
             if pause > 0 && waits {
                 tokio::time::sleep(Duration::from_millis(pause)).await;

@@ -17,8 +17,21 @@ use crate::testkit::faulty_bus::FaultyBus;
 use crate::testkit::faulty_store::FaultyStore;
 
 impl World {
-    /// Decides about one parked event, if there is any.
+    /// Discards the oldest dead letter, if there is any.
+    pub(super) async fn resolve(&mut self, luck: Luck) -> Result<(), String> {
+        let steady = Arc::new(self.life(luck.of(1)).of_person(Kind::Steady));
+        let ledger = self.ledger(self.store(&steady));
+        let letters = ledger.letters(true).await.map_err(|error| error.to_string())?;
+        let Some(oldest) = letters.first() else { return Ok(()) };
+        let discarded = ledger.discard(oldest, "for the test", &*self.clock, &luck.of(4).entropy()).await;
+        discarded.map(drop).map_err(|error| error.to_string())
+    }
+
+    /// Decides about one parked event, if there is any; or about a dead letter, where these block keys.
     pub(super) async fn meddle(&mut self, luck: Luck) -> Result<(), String> {
+        if self.plan.workload.blocks() {
+            return self.resolve(luck).await;
+        }
         let steady = Arc::new(self.life(luck.of(1)).of_person(Kind::Steady));
         let ledger = self.ledger(self.store(&steady));
         let mut parked = Vec::new();

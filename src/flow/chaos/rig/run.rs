@@ -29,8 +29,9 @@ impl World {
             self.runners[place].life.go_on();
         }
         for store in self.runners.iter().map(|runner| &runner.store).chain(&self.ghosts) {
-            store.release().await;
+            store.release_late().await;
         }
+        self.bus.return_astray();
         self.quiet().await?;
         self.travelled = self.runners.first().map_or(0, |runner| runner.life.travelled());
         for runner in std::mem::take(&mut self.runners) {
@@ -55,7 +56,7 @@ impl World {
             Step::Arrive(luck) => {
                 for (nth, store) in self.runners.iter().map(|runner| &runner.store).chain(&self.ghosts).enumerate() {
                     if luck.of(nth as u64).below(2) == 0 {
-                        store.release().await;
+                        store.release_late().await;
                     }
                 }
             }
@@ -75,6 +76,9 @@ impl World {
                     self.bus.redeliver_all();
                 }
             }
+            Step::LeaveOpen(count) => self.bus.leave_open(&self.pipeline.name, "in", count),
+            Step::ReturnAstray => self.bus.return_astray(),
+            Step::CutOff(place, ms) => self.runners[place].life.cut_off(Duration::from_millis(ms)),
             Step::RestartBroker(unacked) => self.broker.restart(&self.pipeline.name, "in", unacked),
             Step::ForgetPublished => {
                 self.bus.forget_published("out");
@@ -130,11 +134,14 @@ impl World {
     }
 
     /// Waits, in virtual time, until nothing is left to do.
-    pub(super) async fn quiet(&self) -> Result<(), String> {
+    pub(super) async fn quiet(&mut self) -> Result<(), String> {
         let store = MemoryStore::new(Arc::clone(&self.memory));
         let last = self.bus.events("in").len() as u64;
-        for _ in 0..3_000 {
+        for turn in 0..3_000 {
             tokio::time::sleep(Duration::from_millis(200)).await;
+            if self.plan.workload.blocks() {
+                self.resolve(self.luck.of(10_000 + turn)).await?;
+            }
             if self.runners.iter().any(|runner| runner.task.is_finished()) {
                 return Err("a runner gave up".to_owned());
             }

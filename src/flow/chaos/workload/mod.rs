@@ -1,5 +1,6 @@
 //! What passes the gate in a run, and how things must stand in the end.
 
+pub mod block;
 pub mod fold;
 pub mod ordered;
 
@@ -42,6 +43,11 @@ pub trait Workload: Debug + Sync {
     /// Whether nothing is left to do.
     fn rests(&self, census: &Census) -> bool {
         census.parked == 0 && census.outbox == 0
+    }
+
+    /// Whether a person discards what died, which blocks its key until then.
+    fn blocks(&self) -> bool {
+        false
     }
 
     /// Whether the destination refuses this emission, where the plan has [`super::plan::Trouble::Refusals`].

@@ -12,7 +12,7 @@ use super::{End, Fed, KeyEnd, Workload};
 use crate::event::{Key, MarkId};
 use crate::flow::chaos::plan::{PARTITIONS, Plan};
 use crate::flow::chaos::script::Dice;
-use crate::spec::program::{EventTime, FieldPath, First, Pipeline, Resequence, Sequence, Subscription};
+use crate::spec::program::{EventTime, FieldPath, First, OnTimeout, Pipeline, Resequence, Sequence, Subscription};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ordered {
@@ -20,17 +20,21 @@ pub enum Ordered {
     After,
     /// Numbers from 1.
     Sequence,
-    /// Of every third key a number is never published.
+    /// Of every third key a number is never published; some numbers belong to a type that nobody takes.
     Gaps,
+    /// The same, where gaps are given up in the end.
+    GivenUp,
     /// As `After`, where each `B` finds its key blocked, and as much parked as may be, for it.
     Full,
     /// Held for some seconds, and let go by their times.
     Resequence,
 }
 
-const KINDS: [&str; 3] = ["A", "B", "C"];
+/// No subscription takes the last.
+const KINDS: [&str; 4] = ["A", "B", "C", "Other"];
+const TAKEN: usize = 3;
 /// Longer than a run takes to feed everything.
-const TIMEOUT: Duration = Duration::from_secs(90);
+const TIMEOUT: Duration = Duration::from_secs(240);
 
 fn path(parts: &[&str]) -> FieldPath {
     FieldPath(parts.iter().map(ToString::to_string).collect())
@@ -55,12 +59,15 @@ impl Ordered {
             filter: None,
             handler: Arc::clone(&counted.handler),
         };
-        pipeline.subscriptions = (0..KINDS.len()).map(|kind| Arc::new(subscription(kind))).collect();
+        pipeline.subscriptions = (0..TAKEN).map(|kind| Arc::new(subscription(kind))).collect();
         pipeline.reorder.timeout = TIMEOUT;
         match self {
             Self::After => {}
             Self::Full => pipeline.reorder.max_parked_per_key = 2,
-            Self::Sequence | Self::Gaps => {
+            Self::Sequence | Self::Gaps | Self::GivenUp => {
+                if self == Self::GivenUp {
+                    pipeline.reorder.on_timeout = OnTimeout::Advance;
+                }
                 let (by, key) = (path(&["data", "rank"]), path(&["data", "key"]));
                 pipeline.sequence = Some(Sequence { by, key, first: First::At(1) });
             }
@@ -82,10 +89,14 @@ impl Ordered {
         Fed { n, mark, partition: key.partition(PARTITIONS), key, payload: event.to_string(), rank, kind }
     }
 
+    fn has_gaps(self) -> bool {
+        matches!(self, Self::Gaps | Self::GivenUp)
+    }
+
     /// What never comes.
     fn is_missing(self, key: u64, rank: u64) -> bool {
         let some = key.is_multiple_of(3);
-        some && (self == Self::Gaps && rank == 3 || self == Self::After && rank == 1)
+        some && (self.has_gaps() && rank == 3 || self == Self::After && rank == 1)
     }
 
     /// Whether these were handled in an order that the pipeline allows.
@@ -94,7 +105,7 @@ impl Ordered {
         match self {
             Self::After | Self::Full if plan.ordered() => numbers.eq(in_causal_order(of_key).iter().map(|fed| fed.n)),
             Self::After | Self::Full => (0..handled.len()).all(|at| is_ready(handled[at], &handled[..at])),
-            Self::Sequence | Self::Gaps => ranks.eq(1..=handled.len() as u64),
+            Self::Sequence | Self::Gaps | Self::GivenUp => ranks.is_sorted(),
             Self::Resequence => ranks.is_sorted(),
         }
     }
@@ -103,6 +114,7 @@ impl Ordered {
     fn may_die(self, fed: &Fed, of_key: &[&Fed], handled: &[&Fed]) -> Option<&'static str> {
         match self {
             Self::After => (!is_ready(fed, handled)).then_some("timeout"),
+            Self::GivenUp => None,
             Self::Sequence | Self::Gaps => {
                 (1..fed.rank).any(|rank| of_key.iter().all(|other| other.rank != rank)).then_some("gap")
             }
@@ -127,7 +139,7 @@ impl Ordered {
             }
             gone.insert(fed.n);
         }
-        for fed in of_key {
+        for fed in of_key.iter().filter(|fed| fed.kind < TAKEN) {
             if order.contains(&fed.n) == gone.contains(&fed.n) {
                 return Err(format!("e{} ended in both ways or none; handled {order:?}, set aside {gone:?}", fed.n));
             }
@@ -155,7 +167,7 @@ fn in_causal_order<'a>(arrivals: &[&'a Fed]) -> Vec<&'a Fed> {
 
 impl Workload for Ordered {
     fn pipeline(&self, _: &Plan, _: bool) -> Arc<Pipeline> {
-        static COMPILED: [OnceLock<Arc<Pipeline>>; 5] = [const { OnceLock::new() }; 5];
+        static COMPILED: [OnceLock<Arc<Pipeline>>; 6] = [const { OnceLock::new() }; 6];
         Arc::clone(COMPILED[*self as usize].get_or_init(|| Arc::new(self.compile())))
     }
 
@@ -177,7 +189,8 @@ impl Workload for Ordered {
             let last = &mut next[usize::try_from(key).expect("few keys")];
             *last += 1;
             // Each key has one of each kind first.
-            let kind = if *last <= 3 { (*last - 1) as usize } else { dice.roll(3) as usize };
+            let kinds = if self.has_gaps() { KINDS.len() } else { TAKEN } as u64;
+            let kind = if *last <= 3 { (*last - 1) as usize } else { dice.roll(kinds) as usize };
             let flaky = plan.retries && dice.roll(8) == 0;
             let missing = self.is_missing(key, *last);
             events.extend((!missing).then(|| self.one(n, key, *last, kind, flaky)));

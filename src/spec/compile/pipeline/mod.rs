@@ -28,7 +28,7 @@ const MAX_PARTITIONS: u64 = 1024;
 
 /// Schemas and scripts, shared by all pipelines.
 pub struct Artifacts {
-    schemas: Schemas,
+    pub schemas: Schemas,
     scripts: Scripts,
 }
 

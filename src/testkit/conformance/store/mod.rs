@@ -2,6 +2,7 @@
 
 mod bench;
 mod conditions;
+mod lease;
 mod ledger;
 mod lines;
 mod listing;
@@ -50,8 +51,18 @@ pub fn cases() -> Vec<Case> {
 
 /// The names of the cases that do not hold; their panics say why.
 pub async fn failures(subject: &Subject) -> Vec<&'static str> {
+    failures_of(cases(), subject).await
+}
+
+/// The same of the lease, for a store that several processes may run on: elsewhere there is nothing to keep apart.
+pub async fn lease_failures(subject: &Subject) -> Vec<&'static str> {
+    let cases = lease::CASES.iter().map(|(name, run)| Case { name, run: *run });
+    failures_of(cases.collect(), subject).await
+}
+
+async fn failures_of(cases: Vec<Case>, subject: &Subject) -> Vec<&'static str> {
     let mut failed = Vec::new();
-    for case in cases() {
+    for case in cases {
         // A task of its own catches the panic.
         if tokio::spawn((case.run)(subject())).await.is_err() {
             failed.push(case.name);
