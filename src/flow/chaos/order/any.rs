@@ -206,7 +206,7 @@ async fn history(seed: u64) {
 async fn whatever_happens_to_a_key_its_record_is_true_and_everything_ends() {
     let seeds = std::env::var("SLUICE_SIM_SEEDS").ok().and_then(|n| n.parse().ok()).unwrap_or(100);
     let only = std::env::var("SLUICE_SIM_SEED").ok().and_then(|n| n.parse().ok());
-    // A letter that died again of another reason, and one whose replay had no subscription any more.
+    // A letter that died again of another reason, and one whose replay waited for its own type.
     let known = [3_830, 4_887];
     let all: Vec<u64> = only.map_or_else(|| (0..seeds).chain(known).collect(), |seed| vec![seed]);
     for seed in all {

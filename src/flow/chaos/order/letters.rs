@@ -24,6 +24,22 @@ async fn a_prerequisite_that_is_discarded_while_its_replay_is_parked_is_waited_f
 }
 
 #[tokio::test]
+async fn a_replay_that_waits_for_who_waits_for_it_comes_to_an_end_with_it() {
+    let mut desk = desk(|_| ());
+    let policy = desk.pipeline.retry;
+    desk.gets(1, "B", json!({})).await;
+    desk.pipeline.retry.attempts = 1;
+    assert_eq!(desk.gets(2, "A", json!({ "retry": true, "ask": "B" })).await, Dead);
+    desk.pipeline.retry = policy;
+    assert_eq!(desk.replay(2).await, Parked);
+    assert_eq!(desk.when_due().await, []);
+    assert_eq!(desk.when_due().await, [Dead], "the one that waited for the replay");
+    desk.discard_letter(1).await;
+    assert_eq!(desk.when_due().await, [Dead]);
+    assert_eq!(desk.reasons().await, ["timeout"]);
+}
+
+#[tokio::test]
 async fn a_discarded_conflict_says_nothing_of_the_event_whose_identity_it_took() {
     let mut desk = desk(|_| ());
     desk.gets(1, "B", json!({})).await;
