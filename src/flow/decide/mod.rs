@@ -23,7 +23,7 @@ use super::story::Told;
 use crate::clock::Entropy;
 use crate::event::{ContentDigest, Event, Key, MarkId, Millis, RawEvent};
 use crate::mutant::{self, Mutant};
-use crate::spec::program::{Envelope, Pipeline, Subscription};
+use crate::spec::program::{Envelope, OnFailure, Pipeline, Subscription};
 use crate::store::record::{Class, DeadRecord, Failure, KeyRecord, OutboxBody, Wait};
 use crate::store::{FoundKey, Group, Mark, MarkStatus, Range};
 use lanes::Waiting;
@@ -300,10 +300,15 @@ struct Draft<'a> {
 
 impl<'a> Draft<'a> {
     fn new(env: &'a Env<'a>, work: &'a KeyWork<'a>, record: Option<KeyRecord>) -> Self {
+        let mut record = record.unwrap_or_default();
+        if env.pipeline.on_failure == OnFailure::Continue {
+            // Blocked under another program.
+            record.book.blocked_by = None;
+        }
         Self {
             env,
             work,
-            record: record.unwrap_or_default(),
+            record,
             unreadable: None,
             group: Group::default(),
             pages: Pages::new(work.read, &work.found.parked),

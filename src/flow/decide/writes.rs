@@ -91,10 +91,6 @@ impl Draft<'_> {
         }
         if matches!(wait, Wait::After { .. }) {
             self.take_number(turn);
-            // A replay that waits itself is not waited for without end: they may wait for one another.
-            if let (Entry::Replay { .. } | Entry::Release { .. }, Some(event)) = (turn.entry, turn.subject.event()) {
-                self.record.book.dead.remove(&event.kind);
-            }
         }
         let arrival = match turn.entry {
             Entry::Release { waiting, .. } => {

@@ -122,3 +122,13 @@ async fn what_a_person_releases_waits_no_longer() {
     assert_eq!(held.release(0).await, [Done]);
     assert_eq!(held.line().await.0.len(), 1);
 }
+
+#[tokio::test]
+async fn a_program_that_goes_on_past_failures_unblocks_what_another_blocked() {
+    let mut desk = desk(|pipeline| pipeline.on_failure = OnFailure::BlockKey);
+    desk.gets(1, "A", json!({ "fail": true })).await;
+    desk.gets(2, "A", json!({})).await;
+    desk.pipeline.on_failure = OnFailure::Continue;
+    assert_eq!(desk.look().await.0, [Done]);
+    assert_eq!(desk.seen().await, ["e2"]);
+}
