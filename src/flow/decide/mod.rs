@@ -4,13 +4,13 @@
 //! key is committed as a whole or not at all, so event *n+1* may build on what event *n* left behind.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 
 mod lanes;
 mod order;
 mod pages;
 mod person;
 mod release;
+mod turn;
 mod versions;
 mod writes;
 
@@ -21,14 +21,14 @@ use super::retry;
 use super::route::{Routed, Subject};
 use super::story::Told;
 use crate::clock::Entropy;
-use crate::event::{ContentDigest, Event, Key, MarkId, Millis, RawEvent};
+use crate::event::{ContentDigest, Key, MarkId, Millis};
 use crate::mutant::{self, Mutant};
-use crate::spec::program::{Envelope, OnFailure, Pipeline, Subscription};
+use crate::spec::program::{Envelope, OnFailure, Pipeline};
 use crate::store::record::{Class, DeadRecord, Failure, KeyRecord, OutboxBody, Wait};
 use crate::store::{FoundKey, Group, Mark, MarkStatus, Range};
-use lanes::Waiting;
 use pages::Pages;
 use release::Next;
+use turn::{Entry, Runnable, Turn, Way};
 
 pub use lanes::{ahead_of, each, line, only};
 pub use person::{Hurried, discard, discard_letter};
@@ -198,83 +198,6 @@ pub fn first(env: &Env<'_>, work: &KeyWork<'_>) -> Option<MarkId> {
     }
     let (item, remembered) = work.items.first()?;
     (remembered.event.is_none() && draft.due_lanes().is_empty()).then_some(item.routed.mark)
-}
-
-/// One run of one event: what it is remembered as, and what committing it takes.
-struct Turn<'a> {
-    mark: MarkId,
-    content: ContentDigest,
-    raw: &'a RawEvent,
-    subject: Runnable<'a>,
-    entry: Entry<'a>,
-    /// Runs before this one.
-    attempts: u32,
-    owner: Option<usize>,
-}
-
-impl Turn<'_> {
-    /// When it was first parked.
-    fn since(&self, now: Millis) -> Millis {
-        match self.entry {
-            Entry::Release { waiting, .. } => waiting.body.since,
-            Entry::Arrival | Entry::Replay { .. } => now,
-        }
-    }
-}
-
-enum Runnable<'a> {
-    Run(&'a Event, &'a Arc<Subscription>),
-    /// No subscription takes it; its number counts.
-    Count(&'a Event),
-    /// It must not run, and why.
-    SetAside(Option<&'a Event>, Failure),
-}
-
-impl<'a> Runnable<'a> {
-    fn event(&self) -> Option<&'a Event> {
-        match self {
-            Self::Run(event, _) | Self::Count(event) => Some(event),
-            Self::SetAside(event, _) => *event,
-        }
-    }
-
-    fn runs(&self) -> bool {
-        !matches!(self, Self::SetAside(..))
-    }
-}
-
-#[derive(Clone, Copy)]
-enum Entry<'a> {
-    Arrival,
-    Release { waiting: &'a Waiting, way: Way },
-    Replay { generation: u64, record: &'a DeadRecord },
-}
-
-/// Why a parked event comes out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Way {
-    Turn,
-    /// It waited long enough.
-    Expired,
-    /// A person will not wait.
-    Hurried,
-}
-
-impl<'a> Entry<'a> {
-    /// What it waited for until now.
-    fn wait(&self) -> Option<&'a Wait> {
-        match self {
-            Self::Release { waiting, .. } => Some(&waiting.body.wait),
-            Self::Arrival | Self::Replay { .. } => None,
-        }
-    }
-
-    fn way(&self) -> Way {
-        match self {
-            Self::Release { way, .. } => *way,
-            Self::Arrival | Self::Replay { .. } => Way::Turn,
-        }
-    }
 }
 
 struct Draft<'a> {
