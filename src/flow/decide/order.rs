@@ -43,7 +43,7 @@ impl Draft<'_> {
     pub(super) fn is_blocked(&self) -> bool {
         let book = &self.record.book;
         let by_waiters = mutant::on(Mutant::WaitersBlock) && !book.waiting.is_empty();
-        book.line > 0 || book.blocked_by.is_some() || by_waiters
+        book.is_blocked() || by_waiters
     }
 
     fn is_waited_for(&self, kind: &str) -> bool {
@@ -245,7 +245,7 @@ fn of_millis(time: Millis) -> i64 {
 
 /// After all turns: since when the next number is missing.
 pub(super) fn note_gap(book: &mut Book, now: Millis) {
-    let blocked = book.line > 0 || book.blocked_by.is_some();
+    let blocked = book.is_blocked();
     let Some(numbers) = &mut book.numbers else { return };
     let gap = numbers.waiting > 0 && !blocked && numbers.head.is_none_or(|head| head > numbers.next);
     numbers.missing = match numbers.missing {

@@ -165,7 +165,7 @@ impl Draft<'_> {
     /// Lanes whose events can go on at once.
     pub(super) fn due_lanes(&self) -> Vec<Lane> {
         let book = &self.record.book;
-        if book.line > 0 || book.blocked_by.is_some() {
+        if book.is_blocked() {
             return Vec::new();
         }
         let mut lanes: Vec<Lane> =

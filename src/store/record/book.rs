@@ -83,6 +83,11 @@ pub struct Numbers {
 }
 
 impl Book {
+    /// Something must go before whatever else there is of the key.
+    pub fn is_blocked(&self) -> bool {
+        self.line > 0 || self.blocked_by.is_some()
+    }
+
     /// An event goes to where it waits.
     pub fn enter(&mut self, wait: &Wait) {
         match wait {
