@@ -33,8 +33,7 @@ impl Draft<'_> {
             return Some(outcome);
         }
         if matches!(turn.entry, Entry::Arrival) && self.is_blocked() {
-            let filler = turn.subject.event().is_some_and(|event| self.is_waited_for(&event.kind));
-            return Some(self.buffer(turn, Wait::Behind, filler));
+            return Some(self.buffer(turn, Wait::Behind, self.is_waited_for(turn)));
         }
         self.prerequisites(turn)
     }
@@ -46,8 +45,11 @@ impl Draft<'_> {
         book.is_blocked() || by_waiters
     }
 
-    fn is_waited_for(&self, kind: &str) -> bool {
-        self.record.book.waiting.contains_key(kind) && !self.record.book.handled.contains(kind)
+    /// Whether others wait for an event of its type.
+    fn is_waited_for(&self, turn: &Turn<'_>) -> bool {
+        let book = &self.record.book;
+        let waited_for = |kind: &str| book.waiting.contains_key(kind) && !book.handled.contains(kind);
+        turn.subject.event().is_some_and(|event| waited_for(&event.kind))
     }
 
     /// Each event of a resequenced key is held, unless it comes too late for that.
@@ -63,8 +65,7 @@ impl Draft<'_> {
             return Some(self.bury(turn, Failure::permanent("late", message), turn.attempts));
         }
         let due = self.env.now.plus(resequence.hold);
-        let filler = turn.subject.event().is_some_and(|event| self.is_waited_for(&event.kind));
-        Some(self.buffer(turn, Wait::Hold { time, due }, filler))
+        Some(self.buffer(turn, Wait::Hold { time, due }, self.is_waited_for(turn)))
     }
 
     fn numbered(&mut self, turn: &Turn<'_>) -> Option<Outcome> {
