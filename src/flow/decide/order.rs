@@ -6,7 +6,7 @@ use crate::event::{Event, Millis, RawEvent};
 use crate::mutant::{self, Mutant};
 use crate::script::Place;
 use crate::spec::program::{EventTime, First, OnDeadPrerequisite, OnTimeout, Sequence};
-use crate::store::record::{Book, Class, Failure, Numbers, Wait};
+use crate::store::record::{Book, Failure, Numbers, Wait};
 
 impl Draft<'_> {
     /// Parks the event or sets it aside when it is not its turn. `None`: it is.
@@ -148,20 +148,17 @@ impl Draft<'_> {
     }
 
     /// A handler called `wait_for`, which is no attempt.
-    pub(super) fn asked_to_wait(&mut self, turn: &Turn<'_>, kind: String, at: Place) -> Outcome {
-        let taken = self.env.pipeline.takes(&kind);
-        let failure = |reason: &str, message| Failure {
-            class: Class::Script,
-            at: Some(at.clone()),
-            ..Failure::permanent(reason, message)
+    pub(super) fn asked_to_wait(&mut self, turn: &Turn<'_>, kind: String, at: &Place) -> Outcome {
+        let in_vain = if !self.env.pipeline.takes(&kind) {
+            Some("no subscription of this pipeline takes it")
+        } else if self.record.book.handled.contains(&kind) {
+            Some("one of its key was handled already")
+        } else {
+            None
         };
-        if !taken {
-            let message = format!("`wait_for(\"{kind}\")`: no subscription of this pipeline takes it");
-            return self.bury(turn, failure("script_error", message), turn.attempts + 1);
-        }
-        if self.record.book.handled.contains(&kind) {
-            let message = format!("`wait_for(\"{kind}\")`: one of its key was handled already");
-            return self.bury(turn, failure("script_error", message), turn.attempts + 1);
+        if let Some(why) = in_vain {
+            let failure = Failure::script("script_error", format!("`wait_for(\"{kind}\")`: {why}"), at);
+            return self.bury(turn, failure, turn.attempts + 1);
         }
         if turn.entry.way() == Way::Expired {
             return self.timed_out(turn, &kind);
