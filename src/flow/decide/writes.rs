@@ -162,7 +162,7 @@ impl Draft<'_> {
             && !book.handled.contains(&event.kind)
             && (book.waiting.contains_key(&event.kind) || subscriptions.iter().any(|s| s.after.contains(&event.kind)))
         {
-            book.dead.insert(event.kind.clone(), turn.mark.hex());
+            book.dead.insert(event.kind.clone(), turn.mark);
         }
         // These never had a turn that their successors could wait for.
         let had_turn = !matches!(&*failure.reason, "late" | "buffer_full");
