@@ -11,18 +11,14 @@ use crate::store::record::{Book, Failure, Numbers, Wait};
 impl Draft<'_> {
     /// Parks the event or sets it aside when it is not its turn. `None`: it is.
     pub(super) fn in_order(&mut self, turn: &Turn<'_>) -> Option<Outcome> {
-        let wait = turn.entry.wait();
-        match wait {
-            // Without a run: there was no handler when it was let go, and it may have to wait again.
-            Some(Wait::Retry { .. }) if turn.attempts == 0 => return self.prerequisites(turn),
-            // It had its turn before.
-            Some(Wait::Retry { .. } | Wait::Version { .. }) => return None,
-            Some(Wait::After { .. }) => return self.prerequisites(turn),
+        match turn.entry.wait() {
+            Some(wait) if wait.had_turn() => return None,
+            Some(Wait::After { .. } | Wait::NoHandler { .. }) => return self.prerequisites(turn),
             Some(Wait::Hold { time, .. }) => {
                 let released = &mut self.record.book.released;
                 *released = Some(released.map_or(*time, |last| last.max(*time)));
             }
-            Some(Wait::Behind | Wait::Number { .. }) | None => {}
+            Some(_) | None => {}
         }
         if matches!(turn.entry, Entry::Arrival)
             && let Some(outcome) = self.hold(turn)
@@ -114,17 +110,11 @@ impl Draft<'_> {
 
     fn prerequisites(&mut self, turn: &Turn<'_>) -> Option<Outcome> {
         let Runnable::Run(_, subscription) = &turn.subject else { return None };
-        let asked = match turn.entry.wait() {
-            Some(Wait::After { asked, .. }) => asked.as_slice(),
-            _ => &[],
-        };
+        let asked = turn.entry.wait().map_or(&[][..], Wait::asked);
         let book = &self.record.book;
         let missing = subscription.after.iter().chain(asked).find(|kind| !book.handled.contains(*kind))?.clone();
         let reorder = &self.env.pipeline.reorder;
-        // Without a handler its time went on.
-        let no_handler = matches!(turn.entry.wait(), Some(Wait::Retry { .. }));
-        let over = no_handler && turn.since(self.env.now).plus(reorder.timeout) <= self.env.now;
-        match if over { Way::Expired } else { turn.entry.way() } {
+        match turn.entry.way() {
             Way::Hurried => return None,
             Way::Expired if reorder.on_timeout == OnTimeout::Advance => return None,
             Way::Expired => return Some(self.timed_out(turn, &missing)),
@@ -140,10 +130,9 @@ impl Draft<'_> {
 
     /// Parks the event until one of this type was handled; the deadline of one that waited before stays.
     pub(super) fn wait_for(&mut self, turn: &Turn<'_>, event: String, asked: Vec<String>) -> Outcome {
-        let deadline = match turn.entry.wait() {
-            Some(Wait::After { deadline, .. }) if *deadline > self.env.now => *deadline,
-            _ => self.env.now.plus(self.env.pipeline.reorder.timeout),
-        };
+        let now = self.env.now;
+        let before = turn.entry.wait().and_then(Wait::deadline).filter(|deadline| *deadline > now);
+        let deadline = before.unwrap_or_else(|| now.plus(self.env.pipeline.reorder.timeout));
         self.buffer(turn, Wait::After { event, deadline, asked }, false)
     }
 
@@ -163,10 +152,7 @@ impl Draft<'_> {
         if turn.entry.way() == Way::Expired {
             return self.timed_out(turn, &kind);
         }
-        let mut asked = match turn.entry.wait() {
-            Some(Wait::After { asked, .. }) => asked.clone(),
-            _ => Vec::new(),
-        };
+        let mut asked = turn.entry.wait().map_or(Vec::new(), |wait| wait.asked().to_vec());
         if !asked.contains(&kind) {
             asked.push(kind.clone());
         }

@@ -72,7 +72,7 @@ impl Draft<'_> {
             wait => format!("waits {}", wait.what_for()),
         });
         let look = match &wait {
-            Wait::Retry { due, .. } => Some(*due),
+            Wait::Retry { due, .. } | Wait::NoHandler { due, .. } => Some(*due),
             Wait::Version { .. } => Some(next_look(self.env, turn.since(now))),
             _ => None,
         };

@@ -91,7 +91,7 @@ impl Book {
     /// An event goes to where it waits.
     pub fn enter(&mut self, wait: &Wait) {
         match wait {
-            Wait::Retry { .. } | Wait::Version { .. } | Wait::Behind => self.line += 1,
+            Wait::Retry { .. } | Wait::Version { .. } | Wait::NoHandler { .. } | Wait::Behind => self.line += 1,
             Wait::Number { number } => {
                 let numbers = self.numbers.get_or_insert_with(|| Numbers::from(*number));
                 numbers.head = match numbers.head {
@@ -115,7 +115,9 @@ impl Book {
     /// An event leaves where it waited.
     pub fn leave(&mut self, wait: &Wait) {
         match wait {
-            Wait::Retry { .. } | Wait::Version { .. } | Wait::Behind => self.line = self.line.saturating_sub(1),
+            Wait::Retry { .. } | Wait::Version { .. } | Wait::NoHandler { .. } | Wait::Behind => {
+                self.line = self.line.saturating_sub(1);
+            }
             Wait::Number { .. } => {
                 if let Some(numbers) = &mut self.numbers {
                     (numbers.waiting, numbers.head) = (numbers.waiting.saturating_sub(1), None);
