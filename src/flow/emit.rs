@@ -11,9 +11,9 @@ use serde_json::Value;
 
 use crate::bus::Sink;
 use crate::event::{ChannelName, Event, Headers, Key, MarkId, RawEvent, derived_id};
-use crate::script::{Emitted, Place};
+use crate::script::Emitted;
 use crate::spec::program::{Emit, Pipeline, Written};
-use crate::store::record::{Class, DeadRecord, Failure, OutboxBody};
+use crate::store::record::{DeadRecord, Failure, OutboxBody};
 
 /// Every channel a pipeline may publish to.
 #[derive(Default)]
@@ -48,14 +48,14 @@ impl Emissions {
                     "`emit(\"{}\", …)`: the data does not match version {}: {place}: {}",
                     emission.kind, declared.version, first.message
                 );
-                return Err(Failure { violations, ..script_failure("emit_schema", message, &emission.at) });
+                return Err(Failure { violations, ..Failure::script("emit_schema", message, &emission.at) });
             }
             let id = derived_id(&[&pipeline.name, "emit", &mark.hex()], index as u64).to_string();
             let message = Message { pipeline, raw, cause, declared, id: &id, data: emission.data };
             let about = emission.key.as_ref().unwrap_or(key);
             for channel in &declared.to {
                 let destination = destinations.0.get(channel).ok_or_else(|| {
-                    script_failure(
+                    Failure::script(
                         "emit_channel",
                         format!("channel `{channel}` is not open for publishing"),
                         &emission.at,
@@ -66,12 +66,12 @@ impl Emissions {
                 let subject = destination
                     .sink
                     .subject(&pipeline.name, &declared.event, about.as_str())
-                    .map_err(|why| script_failure("emit_subject", why, &emission.at))?;
+                    .map_err(|why| Failure::script("emit_subject", why, &emission.at))?;
                 let bytes = payload.len() + headers.0.iter().map(|(n, v)| n.len() + v.len() + 4).sum::<usize>();
                 if bytes > destination.sink.max_bytes() {
                     let limit = destination.sink.max_bytes();
                     let message = format!("the event has {bytes} bytes, channel `{channel}` takes {limit}");
-                    return Err(script_failure("emit_too_large", message, &emission.at));
+                    return Err(Failure::script("emit_too_large", message, &emission.at));
                 }
                 entries.push(OutboxBody {
                     to: channel.clone(),
@@ -87,14 +87,10 @@ impl Emissions {
     }
 }
 
-fn script_failure(reason: &str, message: String, at: &Place) -> Failure {
-    Failure { class: Class::Script, reason: reason.to_owned(), message, violations: Vec::new(), at: Some(at.clone()) }
-}
-
 fn undeclared(emission: &Emitted) -> Failure {
     let version = emission.version.map_or(String::new(), |version| format!(" version {version}"));
     let message = format!("`{}`{version} is not declared under `emits`", emission.kind);
-    script_failure("undeclared_emit", message, &emission.at)
+    Failure::script("undeclared_emit", message, &emission.at)
 }
 
 /// One emitted event before its envelope.

@@ -68,11 +68,5 @@ pub fn script_failure(error: &ScriptError) -> Failure {
         ErrorClass::Script => (Class::Script, "script_error"),
         ErrorClass::Limit => (Class::Limit, "limit"),
     };
-    Failure {
-        class,
-        reason: reason.to_owned(),
-        message: error.message.clone(),
-        violations: Vec::new(),
-        at: Some(error.at.clone()),
-    }
+    Failure { class, ..Failure::script(reason, &error.message, &error.at) }
 }

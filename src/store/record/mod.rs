@@ -168,6 +168,11 @@ impl Failure {
             at: None,
         }
     }
+
+    /// A script did what it must not, there.
+    pub fn script(reason: &str, message: impl Into<String>, at: &Place) -> Self {
+        Self { class: Class::Script, at: Some(at.clone()), ..Self::permanent(reason, message) }
+    }
 }
 
 /// A dead letter's record, without the raw payload, which follows it in the frame.
