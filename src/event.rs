@@ -3,6 +3,7 @@
 //! A leaf module: it knows nothing of brokers, stores or configuration. Every digest here is part of the
 //! store's format; the vectors in the tests below pin them.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
@@ -112,10 +113,10 @@ impl Key {
         match value {
             Value::String(text) => Self::new(text),
             Value::Number(number) => {
-                let text = number.to_string();
-                let digits = text.strip_prefix('-').unwrap_or(&text);
+                let text = number.as_str();
+                let digits = text.strip_prefix('-').unwrap_or(text);
                 if !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit()) {
-                    Self::new(if digits == "0" { "0" } else { &text })
+                    Self::new(if digits == "0" { "0" } else { text })
                 } else {
                     None
                 }
@@ -288,7 +289,7 @@ fn hash_json(hasher: &mut Sha256, value: &Value) {
         Value::Bool(true) => hasher.update(b"t"),
         Value::Bool(false) => hasher.update(b"f"),
         Value::Number(number) => {
-            let text = canonical_number(&number.to_string());
+            let text = canonical_number(number.as_str());
             hasher.update(b"#");
             hasher.update((text.len() as u64).to_be_bytes());
             hasher.update(text.as_bytes());
@@ -326,7 +327,7 @@ pub(crate) fn canonical_number(text: &str) -> String {
     // Beyond any use, and told apart by how it is written, sign included.
     let Some(exponent) = exponent else { return text.to_owned() };
     let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
-    let digits = format!("{whole}{fraction}");
+    let digits = if fraction.is_empty() { Cow::Borrowed(whole) } else { Cow::Owned(format!("{whole}{fraction}")) };
     let significant = digits.trim_start_matches('0').trim_end_matches('0');
     if significant.is_empty() {
         return "0".to_owned();
