@@ -73,8 +73,8 @@ fn counted(step: &Step) {
 fn check() -> Result<ExitCode, String> {
     let now = now()?;
     if !OF_THE_BUDGET {
-        print!(
-            "{now}the budget is one of another profile: `cargo bench --profile dev --bench instructions` compares\n"
+        println!(
+            "{now}the budget is one of another profile: `cargo bench --profile dev --bench instructions` compares"
         );
         return Ok(ExitCode::SUCCESS);
     }

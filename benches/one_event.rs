@@ -72,7 +72,7 @@ pub fn steps() -> Vec<Step> {
         }),
         step("validate", |job, n| {
             let (_, event, subscription) = job.keyed(n);
-            let _ = black_box(validate(event.clone(), subscription));
+            let _ = black_box(validate(event, subscription));
         }),
         step("handle", |job, n| {
             let (key, event, subscription) = job.keyed(n);
