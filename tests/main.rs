@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr)]
 #![allow(clippy::disallowed_methods, reason = "tests ask the system and spawn as they need")]
 
+mod budget;
 mod bus_nats;
 mod chaos;
 mod cli;

@@ -146,11 +146,11 @@ impl RedisStore {
         }
     }
 
-    /// What can be sent is sent in one pipeline; a breach of contract is answered without.
-    async fn committed_all(&self, commits: Vec<Commit>) -> Vec<Result<Committed, StoreError>> {
+    /// One script call a commit that keeps the contract, all in one pipeline, and what is to be said of each of the others.
+    fn calls(&self, commits: &[Commit]) -> (Pipeline, Vec<Result<(), StoreError>>) {
         let mut pipeline = redis::pipe();
         let mut refused = Vec::with_capacity(commits.len());
-        for commit in &commits {
+        for commit in commits {
             let checked = contract::check(commit, self.partition_count()).and_then(|()| self.prefix(commit.partition));
             refused.push(checked.map(|prefix| {
                 let mut call = self.link.scripts.commit.call(prefix);
@@ -158,6 +158,17 @@ impl RedisStore {
                 pipeline.add_command(call);
             }));
         }
+        (pipeline, refused)
+    }
+
+    /// The bytes that [`Store::commit`] would send, for those who measure what making them costs.
+    #[doc(hidden)]
+    pub fn encoded(&self, commits: &[Commit]) -> Vec<u8> {
+        self.calls(commits).0.get_packed_pipeline()
+    }
+
+    async fn committed_all(&self, commits: Vec<Commit>) -> Vec<Result<Committed, StoreError>> {
+        let (mut pipeline, refused) = self.calls(&commits);
         if !commits.is_empty() {
             self.sign(&mut pipeline);
         }
