@@ -26,7 +26,9 @@ pub struct Unreadable {
 }
 
 fn frame(header: &impl Serialize, payload: &[u8]) -> Bytes {
-    let mut out = vec![0; 4];
+    // Headers are rarely longer.
+    let mut out = Vec::with_capacity(512 + payload.len());
+    out.extend_from_slice(&[0; 4]);
     serde_json::to_writer(&mut out, header).expect("headers are plain structs, which serialize");
     let length = u32::try_from(out.len() - 4).expect("headers are far below 4 GiB");
     out[..4].copy_from_slice(&length.to_be_bytes());
