@@ -6,7 +6,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use serde_json::{Value, json};
+use serde::Serialize;
+use serde_json::Value;
 
 use crate::bus::Sink;
 use crate::event::{ChannelName, Event, Headers, Key, MarkId, RawEvent, derived_id};
@@ -113,16 +114,27 @@ impl Message<'_> {
         let source = format!("sluicegate/{}", self.pipeline.name);
         // Event time is when the broker stored the cause: a re-run must emit the same bytes.
         let time = self.raw.stored_at.rfc3339();
-        let (kind, version) = (&self.declared.event, self.declared.version);
-        let body = match envelope {
-            Written::Sluice => {
-                json!({ "id": self.id, "type": kind, "version": version, "source": source, "time": time, "data": self.data })
-            }
+        let (kind, version) = (self.declared.event.as_str(), self.declared.version);
+        let payload = match envelope {
+            Written::Sluice => serde_json::to_vec(&Enveloped {
+                data: &self.data,
+                id: self.id,
+                source: &source,
+                time: &time,
+                kind,
+                version,
+            }),
             Written::CloudEventsStructured => {
                 headers.push("content-type", "application/cloudevents+json");
-                json!({
-                    "specversion": "1.0", "id": self.id, "type": kind, "source": source, "time": time,
-                    "dataversion": version.to_string(), "datacontenttype": "application/json", "data": self.data,
+                serde_json::to_vec(&CloudEvent {
+                    data: &self.data,
+                    datacontenttype: "application/json",
+                    dataversion: &version.to_string(),
+                    id: self.id,
+                    source: &source,
+                    specversion: "1.0",
+                    time: &time,
+                    kind,
                 })
             }
             Written::CloudEventsBinary => {
@@ -133,11 +145,37 @@ impl Message<'_> {
                 headers.push("ce-source", source);
                 headers.push("ce-time", time);
                 headers.push("ce-dataversion", version.to_string());
-                self.data.clone()
+                serde_json::to_vec(&self.data)
             }
         };
-        (headers, serde_json::to_vec(&body).expect("JSON values serialize").into())
+        (headers, payload.expect("JSON values serialize").into())
     }
+}
+
+/// Our own envelope, its members sorted: an event is the same bytes whenever it is made again.
+#[derive(Serialize)]
+struct Enveloped<'a> {
+    data: &'a Value,
+    id: &'a str,
+    source: &'a str,
+    time: &'a str,
+    #[serde(rename = "type")]
+    kind: &'a str,
+    version: u32,
+}
+
+/// A structured CloudEvent, likewise.
+#[derive(Serialize)]
+struct CloudEvent<'a> {
+    data: &'a Value,
+    datacontenttype: &'a str,
+    dataversion: &'a str,
+    id: &'a str,
+    source: &'a str,
+    specversion: &'a str,
+    time: &'a str,
+    #[serde(rename = "type")]
+    kind: &'a str,
 }
 
 /// Text that fits a header line: anything outside printable ASCII, and `%`, is percent-encoded.
