@@ -260,6 +260,31 @@ fn what_waits_again_after_its_release_says_until_when() {
 }
 
 #[test]
+fn what_no_subscription_takes_any_more_is_told_and_goes_on_once_one_does() {
+    let shop = Shop::embedded(2, "1h");
+    let running = shop.sandbox.run(&[]);
+    shop.publish(&[(1, "a", true), (2, "a", false)]);
+    until_settled(&running, 2.0);
+    running.terminated().expect(0);
+    let taking = |event: &str| {
+        let pipeline = PIPELINE.replace("ATTEMPTS", "2").replace("DELAY", "1h").replace("OrderPlaced", event);
+        shop.sandbox.write("pipelines/p.yaml", &pipeline);
+    };
+    shop.sandbox.write("schemas/OrderClosed/1.json", "{}");
+    taking("OrderClosed");
+    let released = shop.sandbox.sluice(&["parked", "release", "--key", "a", "--format", "json"]).expect(1).json();
+    assert_eq!(released["released"][0]["outcome"], "no_handler");
+    let line = shop.parked(&[]);
+    assert_eq!([&line[0]["waits"], &line[1]["waits"]], ["no_handler", "behind"], "{line:#?}");
+    assert!(line[0]["due"].as_str().is_some_and(|due| due.starts_with("20")), "{line:#?}");
+    let listed = shop.sandbox.sluice(&["parked", "list"]).expect(0).stdout;
+    assert!(listed.contains("for a subscription that takes its type, and is looked at again at 20"), "{listed}");
+    taking("OrderPlaced");
+    shop.sandbox.sluice(&["parked", "release", "--key", "a"]).expect(0);
+    assert_eq!(shop.seen("a"), "1,2,");
+}
+
+#[test]
 fn keys_and_ids_of_events_do_not_steer_the_terminal() {
     let shop = Shop::embedded(2, "1h");
     let running = shop.sandbox.run(&[]);
