@@ -1,0 +1,106 @@
+//! The project that `sluice` runs for a workload, as a user would write it.
+
+use std::fs;
+use std::path::Path;
+
+use crate::servers::{CONSUMER, IN, IN_STREAM, OUT, OUT_STREAM};
+use crate::workload::{Ground, Job, Keys, Workload};
+
+/// The name of the pipeline; with its channel's it makes the consumer's.
+const PIPELINE: &str = "bench";
+/// The channel that events come from.
+pub const CHANNEL: &str = "orders";
+
+const FOLD: &str = "\
+state.count = (state.count ?? 0) + 1;
+state.total_cents = (state.total_cents ?? 0) + event.data.amount_cents;
+state.last_seq = event.data.seq;
+state.status = \"open\";
+state.currency = event.data.currency;
+state.customer_id = event.data.customer_id;
+";
+const TELL: &str =
+    "emit(\"OrderTotal\", #{ order_id: event.key, count: state.count, total_cents: state.total_cents });\n";
+const PASS: &str = "emit(\"OrderTotal\", #{ order_id: event.key, count: 1, total_cents: event.data.amount_cents });\n";
+
+const EVENT: &str = r#"{
+  "type": "object",
+  "required": ["order_id", "seq", "amount_cents", "currency", "customer_id", "items"],
+  "properties": {
+    "order_id": { "type": "string", "minLength": 1 },
+    "seq": { "type": "integer", "minimum": 1 },
+    "amount_cents": { "type": "integer", "minimum": 0 },
+    "currency": { "type": "string", "pattern": "^[A-Z]{3}$" },
+    "customer_id": { "type": "string", "minLength": 1 },
+    "items": {
+      "type": "array",
+      "items": {
+        "type": "object",
+        "required": ["sku", "quantity"],
+        "properties": { "sku": { "type": "string" }, "quantity": { "type": "integer", "minimum": 1 } }
+      }
+    },
+    "notes": { "type": "string" }
+  }
+}
+"#;
+const TOTAL: &str = r#"{
+  "type": "object",
+  "required": ["order_id", "count", "total_cents"],
+  "properties": {
+    "order_id": { "type": "string", "minLength": 1 },
+    "count": { "type": "integer", "minimum": 1 },
+    "total_cents": { "type": "integer", "minimum": 0 }
+  }
+}
+"#;
+
+/// Writes it into `dir`. On servers it reads `NATS_URL` and `REDIS_URL` from its environment.
+pub fn write(workload: &Workload, dir: &Path) {
+    assert_eq!(CONSUMER, format!("sluice-{PIPELINE}-{CHANNEL}"), "the driver watches the consumer by its name");
+    file(dir, "sluice.yaml", &settings(workload));
+    file(dir, "pipelines/bench.yaml", &pipeline(workload));
+    let handler = match workload.job {
+        Job::Order => [FOLD, TELL].concat(),
+        Job::Pass => PASS.to_owned(),
+        Job::Fold => FOLD.to_owned(),
+    };
+    file(dir, "pipelines/handler.rhai", &handler);
+    for kind in workload.types() {
+        file(dir, &format!("schemas/{kind}/1.json"), EVENT);
+    }
+    file(dir, "schemas/OrderTotal/1.json", TOTAL);
+}
+
+fn settings(workload: &Workload) -> String {
+    match workload.ground {
+        Ground::Servers => format!(
+            "connections:\n  \
+               bench: {{ nats: {{ url: \"${{NATS_URL}}\" }} }}\n\
+             store: {{ redis: {{ url: \"${{REDIS_URL}}\" }} }}\n\
+             channels:\n  \
+               {CHANNEL}: {{ nats: {{ stream: {IN_STREAM}, subject: {IN} }} }}\n  \
+               totals: {{ nats: {{ stream: {OUT_STREAM}, subject: {OUT} }} }}\n"
+        ),
+        Ground::Local => "store: { embedded: { path: .sluice } }\n".to_owned(),
+    }
+}
+
+fn pipeline(workload: &Workload) -> String {
+    let mut text = format!("pipeline: {PIPELINE}\nkey: data.order_id\nsubscriptions:\n");
+    for kind in workload.types() {
+        let waits = workload.keys == Keys::Pairs && *kind == "OrderPaid";
+        let after = if waits { ", after: [OrderCreated]" } else { "" };
+        text += &format!("  - {{ event: {kind}, from: {CHANNEL}, versions: [1], handler: handler.rhai{after} }}\n");
+    }
+    if workload.job != Job::Fold {
+        text += "emits:\n  - { event: OrderTotal, version: 1, to: totals }\n";
+    }
+    text
+}
+
+fn file(dir: &Path, path: &str, text: &str) {
+    let path = dir.join(path);
+    fs::create_dir_all(path.parent().expect("it is in a directory")).expect("a directory");
+    fs::write(path, text).expect("a file");
+}
