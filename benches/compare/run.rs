@@ -118,19 +118,20 @@ async fn watch(
     let (mut moved, mut last, mut looks) = (Instant::now(), 0, 0);
     loop {
         let progress = servers.progress(side.consumer()).await?.unwrap_or_default();
-        if before.is_none() && progress.delivered > 0 {
+        let acked = progress.delivered >= messages && progress.pending == 0 && progress.unacked == 0;
+        let by_emissions = side.done() == Done::Emitted;
+        let emitted = if acked || by_emissions { servers.taken(OUT_STREAM).await? } else { 0 };
+        if before.is_none() && (progress.delivered > 0 || emitted > 0) {
             before = Some(Used::now(&group, servers)?);
         }
         if looks % MEMORY_EVERY == 0 {
             resident.push(group.resident_kib() as f64 / 1024.0);
         }
         looks += 1;
-        let acked = progress.delivered >= messages && progress.pending == 0 && progress.unacked == 0;
-        let all_acked = acked || side.done() == Done::Emitted;
-        if all_acked && servers.taken(OUT_STREAM).await? >= distinct {
+        if (acked || by_emissions) && emitted >= distinct {
             break;
         }
-        let so_far = progress.delivered + progress.floor;
+        let so_far = progress.delivered + progress.floor + emitted;
         if so_far != last {
             (moved, last) = (Instant::now(), so_far);
         }
