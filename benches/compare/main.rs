@@ -3,6 +3,7 @@
 //! ```text
 //! options ─▶ workload × rounds × sides ─▶ run:  servers, stream filled, side started, watched, checked
 //!                                         latency, soak: the same, fed while it runs
+//!                                         growth: the same, on a store that has seen much
 //!                                    ─▶ report: medians, ratios, figures to be reached
 //! ```
 //! A side is a process that gets its job in its environment; all that is told of it is seen from outside.
@@ -15,6 +16,8 @@
 )]
 
 mod adapter;
+mod fill;
+mod growth;
 mod latency;
 mod measure;
 mod options;
@@ -87,6 +90,10 @@ async fn compare(options: &Options) -> Result<ExitCode, String> {
             code = ExitCode::FAILURE;
         }
         report.soak = Some(soak);
+    } else if options.growth {
+        let grown = growth::measure(options.quick, options.rounds()).await?;
+        growth::print(&grown);
+        report.growth = grown;
     } else {
         for workload in options.workloads() {
             let part = measure(options, workload, &sides).await?;

@@ -23,7 +23,8 @@ Examples:
   cargo bench --bench compare -- --workload order --side sluice --side ceiling --rounds 9
   cargo bench --bench compare -- --workload order --latency
   cargo bench --bench compare -- --workload order --adapter peer.json
-  cargo bench --bench compare -- --soak 300              memory under overload; code 1 above 128 MiB"
+  cargo bench --bench compare -- --soak 300              memory under overload; code 1 above 128 MiB
+  cargo bench --bench compare -- --growth --rounds 3     from ten thousand to ten million remembered ids, and more"
 )]
 pub struct Options {
     /// Small and once: says that it works, not how fast it is
@@ -47,6 +48,9 @@ pub struct Options {
     /// Only sustained overload, for so many seconds
     #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "300")]
     soak: Option<u64>,
+    /// Only what an event costs `sluice` with more remembered ids, keys, pipelines and state
+    #[arg(long, conflicts_with = "soak")]
+    pub growth: bool,
     /// Everything that was measured, for programs
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,

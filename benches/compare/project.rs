@@ -55,11 +55,24 @@ const TOTAL: &str = r#"{
 }
 "#;
 
+/// The first is the one that the driver watches.
+pub fn pipeline_name(number: u64) -> String {
+    if number == 0 { PIPELINE.to_owned() } else { format!("{PIPELINE}-{number}") }
+}
+
+/// Writes it with so many pipelines, each of which handles every event.
+pub fn write_several(workload: &Workload, dir: &Path, pipelines: u64) {
+    write(workload, dir);
+    for name in (1..pipelines).map(pipeline_name) {
+        file(dir, &format!("pipelines/{name}.yaml"), &pipeline(workload, &name));
+    }
+}
+
 /// Writes it into `dir`. On servers it reads `NATS_URL` and `REDIS_URL` from its environment.
 pub fn write(workload: &Workload, dir: &Path) {
     assert_eq!(CONSUMER, format!("sluice-{PIPELINE}-{CHANNEL}"), "the driver watches the consumer by its name");
     file(dir, "sluice.yaml", &settings(workload));
-    file(dir, "pipelines/bench.yaml", &pipeline(workload));
+    file(dir, "pipelines/bench.yaml", &pipeline(workload, PIPELINE));
     let handler = match workload.job {
         Job::Order => [FOLD, TELL].concat(),
         Job::Pass => PASS.to_owned(),
@@ -86,8 +99,8 @@ fn settings(workload: &Workload) -> String {
     }
 }
 
-fn pipeline(workload: &Workload) -> String {
-    let mut text = format!("pipeline: {PIPELINE}\nkey: data.order_id\nsubscriptions:\n");
+fn pipeline(workload: &Workload, name: &str) -> String {
+    let mut text = format!("pipeline: {name}\nkey: data.order_id\nsubscriptions:\n");
     for kind in workload.types() {
         let waits = workload.keys == Keys::Pairs && *kind == "OrderPaid";
         let after = if waits { ", after: [OrderCreated]" } else { "" };

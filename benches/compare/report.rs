@@ -3,6 +3,7 @@
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use crate::growth::Grown;
 use crate::latency::Latency;
 use crate::run::Run;
 use crate::soak::{BUDGET, Soak};
@@ -29,6 +30,7 @@ pub struct Report {
     pub machine: Value,
     pub parts: Vec<Part>,
     pub soak: Option<Soak>,
+    pub growth: Vec<Grown>,
 }
 
 /// The middle one and the outermost.
@@ -178,7 +180,7 @@ impl Report {
 
     pub fn json(&self) -> Value {
         let rows: Vec<Value> = self.rows().into_iter().map(Row::json).collect();
-        json!({ "machine": self.machine, "workloads": self.parts, "soak": self.soak, "figures": rows })
+        json!({ "machine": self.machine, "workloads": self.parts, "soak": self.soak, "growth": self.growth, "figures": rows })
     }
 
     fn sluice(&self, workload: &str) -> Option<(&Part, &Of)> {

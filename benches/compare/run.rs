@@ -105,7 +105,8 @@ impl Used {
     }
 }
 
-async fn watch(
+/// From the first delivery until `messages` are acked and `distinct` emissions are out.
+pub async fn watch(
     side: &Side,
     running: &mut Running,
     servers: &Servers,
