@@ -3,7 +3,7 @@
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::growth::Grown;
+use crate::growth::{Grown, REMEMBERED};
 use crate::latency::Latency;
 use crate::run::Run;
 use crate::soak::{BUDGET, Soak};
@@ -231,6 +231,15 @@ impl Report {
                 "≥ 100,000/s",
                 at_least(rate("local"), 100_000.0, 0),
                 "run `local`",
+            ),
+            row(
+                "an event's cost at ten million remembered ids against ten thousand (relaxed)",
+                "≤ 1.1 ×",
+                self.growth
+                    .iter()
+                    .rfind(|grown| grown.row == REMEMBERED)
+                    .map(|grown| (format!("{:.2} × at {} ids", grown.ratio, grown.size), grown.ratio <= 1.1)),
+                "use `--growth`",
             ),
             row(
                 "resident memory under sustained overload",
