@@ -43,7 +43,7 @@ pub async fn latency(
     lasting: Duration,
 ) -> Result<Latency, String> {
     let rate = capacity * f64::from(load) / 100.0;
-    let count = (rate * lasting.as_secs_f64()).max(1.0) as u64;
+    let count = workload.whole((rate * lasting.as_secs_f64()).max(1.0) as u64);
     let servers = Servers::start(workload.strict).await?;
     let dir = tempfile::tempdir().map_err(|error| format!("there is no temporary directory: {error}"))?;
     let mut running = side.start(workload, &servers, dir.path())?;
@@ -130,7 +130,7 @@ async fn receive(mut emissions: Subscriber, schedule: Schedule) -> Result<Histog
         }
         if number as f64 >= schedule.count as f64 * WARM_UP {
             let waited = now.saturating_duration_since(schedule.due(number));
-            histogram.saturating_record(waited.as_micros() as u64);
+            histogram.record(waited.as_micros() as u64).expect("it grows with what it is given");
         }
     }
     Ok(histogram)

@@ -116,7 +116,7 @@ async fn measure(options: &Options, workload: &'static Workload, sides: &[Side])
         for (side, of) in sides.iter().zip(&mut part.sides) {
             // Each side gets what takes it about as long as the others.
             let rate = of.runs.last().map_or(side.guess() * workload.share, |run| run.per_second);
-            let messages = (rate * options.run_time().as_secs_f64()).max(100.0) as u64;
+            let messages = workload.whole((rate * options.run_time().as_secs_f64()).max(100.0) as u64);
             let run = run::run(side, workload, messages).await;
             let run = run.map_err(|why| format!("{}, {}: {why}", workload.name, side.name()))?;
             eprintln!("{} round {round}: {} {:.0} events/s", workload.name, side.name(), run.per_second);

@@ -8,7 +8,7 @@ use crate::random::{Random, Zipf};
 const KEYS: u32 = 10_000;
 /// A copy is one of so many events before it.
 const COPIES_WITHIN: usize = 1_000;
-/// Pairs that are shuffled with one another: so far apart, in events, are the two of a pair at most.
+/// Pairs that are shuffled with one another: so many, in events twice as many, are the two of a pair apart at most.
 const PAIRS_A_BLOCK: u64 = 256;
 
 pub struct Workload {
@@ -110,6 +110,14 @@ impl Workload {
     /// Whether each event is answered once: copies are not, and what is local is not seen from outside.
     pub fn can_be_timed(&self) -> bool {
         self.ground == Ground::Servers && self.copies == 0
+    }
+
+    /// So many events, or a few more: what waits for another must not be left without it.
+    pub fn whole(&self, messages: u64) -> u64 {
+        match self.keys {
+            Keys::Pairs => messages.next_multiple_of(2 * PAIRS_A_BLOCK),
+            Keys::Uniform | Keys::Zipf | Keys::Hot => messages,
+        }
     }
 
     /// Without end; take as many as are wanted.
