@@ -58,6 +58,8 @@ async fn process(
     let emission = Emission::of(&event.id, &event, state.as_ref()).bytes()?;
     let mut headers = HeaderMap::new();
     headers.insert(async_nats::header::NATS_MESSAGE_ID, &*event.id);
+    // By which a latency is measured.
+    headers.insert("sluice-cause-id", &*event.id);
     js.publish_with_headers(job.out.clone(), headers, emission.into()).await?.await?;
     message.ack().await.map_err(|error| error as Trouble)
 }

@@ -95,6 +95,8 @@ func (h handler) handle(msg *message.Message) ([]*message.Message, error) {
 	}
 	emission := message.NewMessage(event.ID, payload)
 	emission.Metadata.Set(nats.MsgIdHdr, event.ID)
+	// By which a latency is measured.
+	emission.Metadata.Set("sluice-cause-id", event.ID)
 	return message.Messages{emission}, nil
 }
 

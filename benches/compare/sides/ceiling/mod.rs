@@ -39,7 +39,7 @@ use super::job::{Event, Job};
 
 /// As many as a pipeline of `sluice` has unless it says otherwise.
 const PARTITIONS: usize = 16;
-const LANES: usize = 2;
+const LANES: usize = 8;
 const MAX_ACK_PENDING: i64 = 16_384;
 
 pub async fn run(job: &Job) -> Result<(), Trouble> {

@@ -54,8 +54,8 @@ impl Out {
         for Owed { partition, number, id, source, payload } in owed {
             numbers.push((partition, number));
             let mut headers = HeaderMap::new();
-            headers.insert("cause-id", id.as_str());
-            headers.insert("cause-source", source.as_str());
+            headers.insert("sluice-cause-id", id.as_str());
+            headers.insert("sluice-cause-source", source.as_str());
             headers.insert(NATS_MESSAGE_ID, id.as_str());
             self.client.publish_with_reply_and_headers(self.subject.clone(), reply.clone(), headers, payload).await?;
         }
