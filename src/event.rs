@@ -203,6 +203,20 @@ impl MarkId {
     }
 }
 
+/// As hexadecimal digits.
+impl serde::Serialize for MarkId {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.hex())
+    }
+}
+
+impl<'de> serde::Deserialize<'de> for MarkId {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = <String as serde::Deserialize>::deserialize(deserializer)?;
+        Self::from_hex(&text).ok_or_else(|| serde::de::Error::custom("an id has 32 hexadecimal digits"))
+    }
+}
+
 impl fmt::Debug for MarkId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.hex())
@@ -383,5 +397,9 @@ mod tests {
         assert_eq!(MarkId::from_hex(&mark.hex()), Some(mark));
         assert_eq!(MarkId::from_hex("zz"), None);
         assert_eq!(MarkId::from_hex(&"é".repeat(16)), None);
+        let written = serde_json::to_value(mark).expect("it serializes");
+        assert_eq!(written, json!(mark.hex()));
+        assert_eq!(serde_json::from_value::<MarkId>(written).expect("it is read"), mark);
+        assert!(serde_json::from_value::<MarkId>(json!("zz")).is_err());
     }
 }

@@ -9,6 +9,7 @@ use super::context::Context;
 use super::decide::{self, Decision, Env, Hurried, Item, KeyWork, Origin, Outcome, Remembered, decide};
 use super::held::{Held, Settled};
 use super::job::Job;
+use super::recent::Recent;
 use super::route::Subject;
 use crate::event::{Key, MarkId, Partition};
 use crate::store::record::Failure;
@@ -30,6 +31,8 @@ struct KeyJobs {
     hurried: Option<Hurried>,
     /// Parts of its line to read when the key wants attention.
     line: Vec<Range>,
+    /// Taken for what a lookup would find, which is then not made; with the bytes that are parked in its partition.
+    recalled: Option<(FoundKey, u64)>,
     members: Vec<Member>,
 }
 
@@ -41,6 +44,16 @@ struct Member {
     report: Option<oneshot::Sender<Outcome>>,
 }
 
+/// What the store found for one of them.
+struct FoundGroup<'f> {
+    /// `None` without a key.
+    key: Option<&'f FoundKey>,
+    /// One a member.
+    remembered: Vec<Remembered>,
+    /// In its partition.
+    parked_bytes: u64,
+}
+
 #[derive(PartialEq, Eq, Hash)]
 enum GroupBy {
     Key(Partition, Key),
@@ -48,6 +61,12 @@ enum GroupBy {
 }
 
 impl KeyJobs {
+    /// Whether its events come from a channel, and nothing speaks for any of them having run before.
+    fn is_ordinary(&self) -> bool {
+        let ordinary = |member: &Member| !member.suspect && matches!(member.item.origin, Origin::Source);
+        !self.attention && !self.suspect && self.members.iter().all(ordinary)
+    }
+
     fn read(&self) -> &[Range] {
         if self.attention { &self.line } else { &[] }
     }
@@ -74,6 +93,7 @@ impl Batch {
                     suspect: false,
                     hurried: None,
                     line: vec![decide::line()],
+                    recalled: None,
                     members: Vec::new(),
                 });
                 batch.keys.len() - 1
@@ -110,21 +130,27 @@ impl Batch {
 
     /// Every partition once, in order of first mention.
     pub fn partitions(&self) -> Vec<Partition> {
-        let mut partitions = Vec::new();
-        for jobs in &self.keys {
-            if !partitions.contains(&jobs.partition) {
-                partitions.push(jobs.partition);
-            }
+        partitions(self.keys.iter())
+    }
+
+    /// Those of which something is to be looked up.
+    pub fn asked(&self) -> Vec<Partition> {
+        partitions(self.keys.iter().filter(|jobs| jobs.recalled.is_none()))
+    }
+
+    /// In the first round, what was committed last is not looked up again. What came back stale is.
+    pub fn recall(&mut self, round: u32, recent: &mut Recent) {
+        for jobs in &mut self.keys {
+            let key = jobs.key.as_ref().filter(|_| round == 0 && !self.alone && jobs.is_ordinary());
+            jobs.recalled = key.and_then(|key| recent.recall(jobs.partition, key));
         }
-        partitions
     }
 
     /// One lookup a partition. From the second round on, an event is also asked for under its position: it may
     /// be an id conflict that was set aside before.
     pub fn lookups(&self, round: u32) -> Vec<(Partition, Lookup)> {
-        let partitions = self.partitions();
-        let mut lookups: Vec<(Partition, Lookup)> = partitions.into_iter().map(|p| (p, Lookup::default())).collect();
-        for jobs in &self.keys {
+        let mut lookups: Vec<(Partition, Lookup)> = self.asked().into_iter().map(|p| (p, Lookup::default())).collect();
+        for jobs in self.keys.iter().filter(|jobs| jobs.recalled.is_none()) {
             let Some((_, lookup)) = lookups.iter_mut().find(|(partition, _)| *partition == jobs.partition) else {
                 continue;
             };
@@ -144,14 +170,18 @@ impl Batch {
         lookups
     }
 
-    /// What the store found, by key group: the key's record and what it remembers of each member.
-    fn found<'f>(&self, found: &'f [Found], round: u32) -> Vec<(Option<&'f FoundKey>, Vec<Remembered>)> {
-        let partitions = self.partitions();
+    /// What the store found, by key group.
+    fn found<'f>(&'f self, found: &'f [Found], round: u32) -> Vec<FoundGroup<'f>> {
+        let partitions = self.asked();
         // Next unread (mark, key, dead letter) of each partition's answer: the lookup asked in this very order.
         let mut next = vec![(0, 0, 0); partitions.len()];
         self.keys
             .iter()
             .map(|jobs| {
+                if let Some((key, parked_bytes)) = &jobs.recalled {
+                    let remembered = jobs.members.iter().map(|_| Remembered::default()).collect();
+                    return FoundGroup { key: Some(key), remembered, parked_bytes: *parked_bytes };
+                }
                 let at =
                     partitions.iter().position(|p| *p == jobs.partition).expect("every group's partition is listed");
                 let (marks, keys, dead) = &mut next[at];
@@ -178,15 +208,14 @@ impl Batch {
                     *keys += 1;
                     found[at].keys.get(*keys - 1)
                 });
-                (key, remembered)
+                FoundGroup { key, remembered, parked_bytes: found[at].parked_bytes }
             })
             .collect()
     }
 
     /// Suspects that the store remembers are no suspects.
     pub fn clear_remembered_suspects(&mut self, found: &[Found]) {
-        let remembered: Vec<Vec<Remembered>> =
-            self.found(found, 0).into_iter().map(|(_, remembered)| remembered).collect();
+        let remembered: Vec<Vec<Remembered>> = self.found(found, 0).into_iter().map(|group| group.remembered).collect();
         for (jobs, remembered) in self.keys.iter_mut().zip(remembered) {
             for (member, remembered) in jobs.members.iter_mut().zip(remembered) {
                 member.suspect &= remembered.event.is_none();
@@ -203,27 +232,19 @@ impl Batch {
     pub fn about_to_run_alone(&self, env: &Env<'_>, found: &[Found], round: u32) -> Option<(Partition, MarkId)> {
         let jobs = self.keys.first().filter(|_| self.alone)?;
         let untouched = FoundKey::default();
-        let (key, remembered) = self.found(found, round).into_iter().next()?;
-        let work = self.work(jobs, key.unwrap_or(&untouched), remembered, found);
+        let work = self.work(jobs, self.found(found, round).into_iter().next()?, &untouched);
         Some((jobs.partition, decide::first(env, &work)?))
     }
 
-    fn work<'b>(
-        &self,
-        jobs: &'b KeyJobs,
-        key: &'b FoundKey,
-        remembered: Vec<Remembered>,
-        found: &[Found],
-    ) -> KeyWork<'b> {
-        let partition = self.partitions().iter().position(|partition| *partition == jobs.partition);
+    fn work<'b>(&self, jobs: &'b KeyJobs, found: FoundGroup<'b>, untouched: &'b FoundKey) -> KeyWork<'b> {
         KeyWork {
             read: jobs.read(),
-            parked_bytes: partition.and_then(|at| found.get(at)).map_or(0, |found| found.parked_bytes),
+            parked_bytes: found.parked_bytes,
             attention: jobs.attention,
             alone: self.alone,
             hurried: jobs.hurried,
-            items: jobs.members.iter().map(|member| &*member.item).zip(remembered).collect(),
-            ..KeyWork::of(jobs.key.as_ref(), key)
+            items: jobs.members.iter().map(|member| &*member.item).zip(found.remembered).collect(),
+            ..KeyWork::of(jobs.key.as_ref(), found.key.unwrap_or(untouched))
         }
     }
 
@@ -289,6 +310,16 @@ impl Batch {
     }
 }
 
+fn partitions<'j>(keys: impl Iterator<Item = &'j KeyJobs>) -> Vec<Partition> {
+    let mut partitions = Vec::new();
+    for jobs in keys {
+        if !partitions.contains(&jobs.partition) {
+            partitions.push(jobs.partition);
+        }
+    }
+    partitions
+}
+
 /// A batch on its way to a script thread.
 pub struct Deciding {
     pub context: Arc<Context>,
@@ -309,8 +340,8 @@ impl Deciding {
             .found(&self.found, self.round)
             .into_iter()
             .zip(&self.batch.keys)
-            .map(|((key, remembered), jobs)| {
-                let work = self.batch.work(jobs, key.unwrap_or(&untouched), remembered, &self.found);
+            .map(|(found, jobs)| {
+                let work = self.batch.work(jobs, found, &untouched);
                 decide(&env, &KeyWork { forced: self.forced.as_ref(), ..work })
             })
             .collect();

@@ -6,13 +6,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use serde_json::{Value, json};
+use serde::Serialize;
+use serde_json::Value;
 
 use crate::bus::Sink;
 use crate::event::{ChannelName, Event, Headers, Key, MarkId, RawEvent, derived_id};
-use crate::script::{Emitted, Place};
+use crate::script::Emitted;
 use crate::spec::program::{Emit, Pipeline, Written};
-use crate::store::record::{Class, DeadRecord, Failure, OutboxBody};
+use crate::store::record::{DeadRecord, Failure, OutboxBody};
 
 /// Every channel a pipeline may publish to.
 #[derive(Default)]
@@ -47,14 +48,14 @@ impl Emissions {
                     "`emit(\"{}\", …)`: the data does not match version {}: {place}: {}",
                     emission.kind, declared.version, first.message
                 );
-                return Err(Failure { violations, ..script_failure("emit_schema", message, &emission.at) });
+                return Err(Failure { violations, ..Failure::script("emit_schema", message, &emission.at) });
             }
             let id = derived_id(&[&pipeline.name, "emit", &mark.hex()], index as u64).to_string();
             let message = Message { pipeline, raw, cause, declared, id: &id, data: emission.data };
             let about = emission.key.as_ref().unwrap_or(key);
             for channel in &declared.to {
                 let destination = destinations.0.get(channel).ok_or_else(|| {
-                    script_failure(
+                    Failure::script(
                         "emit_channel",
                         format!("channel `{channel}` is not open for publishing"),
                         &emission.at,
@@ -65,12 +66,12 @@ impl Emissions {
                 let subject = destination
                     .sink
                     .subject(&pipeline.name, &declared.event, about.as_str())
-                    .map_err(|why| script_failure("emit_subject", why, &emission.at))?;
+                    .map_err(|why| Failure::script("emit_subject", why, &emission.at))?;
                 let bytes = payload.len() + headers.0.iter().map(|(n, v)| n.len() + v.len() + 4).sum::<usize>();
                 if bytes > destination.sink.max_bytes() {
                     let limit = destination.sink.max_bytes();
                     let message = format!("the event has {bytes} bytes, channel `{channel}` takes {limit}");
-                    return Err(script_failure("emit_too_large", message, &emission.at));
+                    return Err(Failure::script("emit_too_large", message, &emission.at));
                 }
                 entries.push(OutboxBody {
                     to: channel.clone(),
@@ -86,14 +87,10 @@ impl Emissions {
     }
 }
 
-fn script_failure(reason: &str, message: String, at: &Place) -> Failure {
-    Failure { class: Class::Script, reason: reason.to_owned(), message, violations: Vec::new(), at: Some(at.clone()) }
-}
-
 fn undeclared(emission: &Emitted) -> Failure {
     let version = emission.version.map_or(String::new(), |version| format!(" version {version}"));
     let message = format!("`{}`{version} is not declared under `emits`", emission.kind);
-    script_failure("undeclared_emit", message, &emission.at)
+    Failure::script("undeclared_emit", message, &emission.at)
 }
 
 /// One emitted event before its envelope.
@@ -117,16 +114,27 @@ impl Message<'_> {
         let source = format!("sluicegate/{}", self.pipeline.name);
         // Event time is when the broker stored the cause: a re-run must emit the same bytes.
         let time = self.raw.stored_at.rfc3339();
-        let (kind, version) = (&self.declared.event, self.declared.version);
-        let body = match envelope {
-            Written::Sluice => {
-                json!({ "id": self.id, "type": kind, "version": version, "source": source, "time": time, "data": self.data })
-            }
+        let (kind, version) = (self.declared.event.as_str(), self.declared.version);
+        let payload = match envelope {
+            Written::Sluice => serde_json::to_vec(&Enveloped {
+                data: &self.data,
+                id: self.id,
+                source: &source,
+                time: &time,
+                kind,
+                version,
+            }),
             Written::CloudEventsStructured => {
                 headers.push("content-type", "application/cloudevents+json");
-                json!({
-                    "specversion": "1.0", "id": self.id, "type": kind, "source": source, "time": time,
-                    "dataversion": version.to_string(), "datacontenttype": "application/json", "data": self.data,
+                serde_json::to_vec(&CloudEvent {
+                    data: &self.data,
+                    datacontenttype: "application/json",
+                    dataversion: &version.to_string(),
+                    id: self.id,
+                    source: &source,
+                    specversion: "1.0",
+                    time: &time,
+                    kind,
                 })
             }
             Written::CloudEventsBinary => {
@@ -137,11 +145,37 @@ impl Message<'_> {
                 headers.push("ce-source", source);
                 headers.push("ce-time", time);
                 headers.push("ce-dataversion", version.to_string());
-                self.data.clone()
+                serde_json::to_vec(&self.data)
             }
         };
-        (headers, serde_json::to_vec(&body).expect("JSON values serialize").into())
+        (headers, payload.expect("JSON values serialize").into())
     }
+}
+
+/// Our own envelope, its members sorted: an event is the same bytes whenever it is made again.
+#[derive(Serialize)]
+struct Enveloped<'a> {
+    data: &'a Value,
+    id: &'a str,
+    source: &'a str,
+    time: &'a str,
+    #[serde(rename = "type")]
+    kind: &'a str,
+    version: u32,
+}
+
+/// A structured CloudEvent, likewise.
+#[derive(Serialize)]
+struct CloudEvent<'a> {
+    data: &'a Value,
+    datacontenttype: &'a str,
+    dataversion: &'a str,
+    id: &'a str,
+    source: &'a str,
+    specversion: &'a str,
+    time: &'a str,
+    #[serde(rename = "type")]
+    kind: &'a str,
 }
 
 /// Text that fits a header line: anything outside printable ASCII, and `%`, is percent-encoded.

@@ -47,7 +47,7 @@ pub struct Run<'a> {
 impl Run<'_> {
     /// Validates, filters, handles, and checks what was emitted.
     pub fn handle(&self, raw: &RawEvent, event: &Event, subscription: &Arc<Subscription>) -> Handled {
-        let valid = match validate(event.clone(), subscription) {
+        let valid = match validate(event, subscription) {
             Ok(valid) => valid,
             Err(failure) => return Handled::Failed(failure),
         };

@@ -24,6 +24,7 @@ pub mod decode;
 pub mod job;
 pub mod worker;
 pub mod batch;
+pub mod recent;
 pub mod decide;
 pub mod validate;
 pub mod handle;

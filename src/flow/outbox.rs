@@ -8,13 +8,13 @@
 //! The store's outbox is the truth; here is a view of it. A gap in the numbers a commit returns means that another
 //! runner emitted in between: the view is then read anew before anything more of that partition is published.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
-use futures_util::future::BoxFuture;
+use futures_util::future::{BoxFuture, FutureExt as _};
 use futures_util::stream::FuturesUnordered;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
@@ -64,8 +64,10 @@ pub struct PublishCounts {
     pub waiting: AtomicU64,
 }
 
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
-struct LineId {
+type LineId = Arc<LineName>;
+
+#[derive(PartialEq, Eq, Hash)]
+struct LineName {
     partition: Partition,
     to: ChannelName,
     order_key: String,
@@ -73,7 +75,8 @@ struct LineId {
 
 #[derive(Default)]
 struct Line {
-    waiting: BTreeMap<u64, Entry>,
+    /// In boxes: most lines hold one, and a node of the map has room for eleven.
+    waiting: BTreeMap<u64, Box<Entry>>,
     publishing: bool,
     /// In its destination's ready queue already.
     queued: bool,
@@ -104,10 +107,10 @@ pub struct Outbox {
     context: Arc<Context>,
     messages: mpsc::Receiver<Message>,
     confirmed: Arc<Confirmed>,
-    lines: BTreeMap<LineId, Line>,
+    lines: HashMap<LineId, Line>,
     lanes: BTreeMap<ChannelName, Lane>,
     known: BTreeMap<Partition, BTreeMap<u64, LineId>>,
-    waiters: BTreeMap<u64, Waiter>,
+    waiters: HashMap<u64, Waiter>,
     next_waiter: u64,
     /// The last number seen assigned, per partition.
     tails: BTreeMap<Partition, u64>,
@@ -128,10 +131,10 @@ impl Outbox {
             context,
             messages,
             confirmed,
-            lines: BTreeMap::new(),
+            lines: HashMap::new(),
             lanes: BTreeMap::new(),
             known: BTreeMap::new(),
-            waiters: BTreeMap::new(),
+            waiters: HashMap::new(),
             next_waiter: 0,
             tails: BTreeMap::new(),
             early: BTreeSet::new(),
@@ -158,7 +161,13 @@ impl Outbox {
                 biased;
                 _ = sweep.tick() => self.sweep().await?,
                 () = sleep_until(wake) => self.wake().await?,
-                Some((line, number, result)) = self.publishing.next() => self.answered(line, number, result).await?,
+                Some(answered) = self.publishing.next() => {
+                    let mut next = Some(answered);
+                    while let Some((line, number, result)) = next {
+                        self.answered(line, number, result).await?;
+                        next = self.publishing.next().now_or_never().flatten();
+                    }
+                }
                 message = self.messages.recv(), if open => match message {
                     Some(message) => self.receive(message).await?,
                     None => open = false,
@@ -202,7 +211,7 @@ impl Outbox {
             Message::Owed { partition, order_key, settled } => {
                 let id = self.waiter(settled);
                 for channel in self.context.destinations.0.keys() {
-                    let line = LineId { partition, to: channel.clone(), order_key: order_key.clone() };
+                    let line = LineName { partition, to: channel.clone(), order_key: order_key.clone() };
                     for entry in self.lines.get_mut(&line).into_iter().flat_map(|line| line.waiting.values_mut()) {
                         entry.waiters.push(id);
                         if let Some(waiter) = self.waiters.get_mut(&id) {
@@ -252,13 +261,13 @@ impl Outbox {
     }
 
     fn insert(&mut self, partition: Partition, number: u64, body: OutboxBody, waiter: Option<u64>) {
-        let id = LineId { partition, to: body.to.clone(), order_key: body.order_key.clone() };
+        let id = Arc::new(LineName { partition, to: body.to.clone(), order_key: body.order_key.clone() });
         if let Some(waiter) = waiter.and_then(|id| self.waiters.get_mut(&id)) {
             waiter.remaining += 1;
         }
         self.known.entry(partition).or_default().insert(number, id.clone());
         let line = self.lines.entry(id.clone()).or_default();
-        line.waiting.insert(number, Entry { body, waiters: waiter.into_iter().collect() });
+        line.waiting.insert(number, Box::new(Entry { body, waiters: waiter.into_iter().collect() }));
         self.queue(id);
     }
 

@@ -1,5 +1,6 @@
 //! Event → an event in the newest version its subscription accepts, valid by every schema it passed.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use crate::event::Event;
@@ -10,12 +11,14 @@ use crate::store::record::{Class, Failure};
 
 /// A valid event in its subscription's newest version.
 #[derive(Debug)]
-pub struct Valid {
-    pub event: Event,
+pub struct Valid<'a> {
+    /// As received, unless it was upcast.
+    pub event: Cow<'a, Event>,
 }
 
 /// Validates, then upcasts step by step, validating after each.
-pub fn validate(mut event: Event, subscription: &Arc<Subscription>) -> Result<Valid, Failure> {
+pub fn validate<'a>(event: &'a Event, subscription: &Arc<Subscription>) -> Result<Valid<'a>, Failure> {
+    let mut event = Cow::Borrowed(event);
     loop {
         let version = event.version;
         let Some(schema) = subscription.versions.get(&version) else { return Err(not_accepted(&event, subscription)) };
@@ -33,8 +36,9 @@ pub fn validate(mut event: Event, subscription: &Arc<Subscription>) -> Result<Va
                 format!("`{}` version {version} has no upcast", event.kind),
             ));
         };
-        event.data = upcast.script.upcast(&event).map_err(|error| script_failure(&error))?;
-        event.version = upcast.to;
+        let data = upcast.script.upcast(&event).map_err(|error| script_failure(&error))?;
+        let event = event.to_mut();
+        (event.data, event.version) = (data, upcast.to);
     }
 }
 
@@ -64,11 +68,5 @@ pub fn script_failure(error: &ScriptError) -> Failure {
         ErrorClass::Script => (Class::Script, "script_error"),
         ErrorClass::Limit => (Class::Limit, "limit"),
     };
-    Failure {
-        class,
-        reason: reason.to_owned(),
-        message: error.message.clone(),
-        violations: Vec::new(),
-        at: Some(error.at.clone()),
-    }
+    Failure { class, ..Failure::script(reason, &error.message, &error.at) }
 }

@@ -8,6 +8,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
@@ -17,12 +18,13 @@ use super::context::Context;
 use super::decide::{Decision, Outcome};
 use super::job::Job;
 use super::outbox::Message;
+use super::recent::Recent;
 use super::tenure::Tenure;
 use super::timers::Timers;
 use crate::event::{MarkId, Millis, Partition};
 use crate::mutant::{self, Mutant};
 use crate::store::record::{Class, Failure};
-use crate::store::{Commit, Committed, Found, StoreError, Verdict, WriterId};
+use crate::store::{Commit, Committed, Found, Nonce, StoreError, Verdict, WriterId};
 
 /// Most events and payload bytes in a batch.
 pub const BATCH_EVENTS: usize = 256;
@@ -61,6 +63,7 @@ pub struct Worker {
     writer: WriterId,
     /// Acknowledged commits of this writer.
     pub(super) numbers: HashMap<Partition, u64>,
+    recent: Recent,
 }
 
 impl Worker {
@@ -74,7 +77,9 @@ impl Worker {
         tenure: Tenure,
     ) -> Self {
         let writer = WriterId(context.entropy.fresh());
-        Self { context, outbox, confirmed, timers, store_up, tenure, partitions, writer, numbers: HashMap::new() }
+        let recent = Recent::new(partitions.len(), context.pipeline.partitions);
+        let numbers = HashMap::new();
+        Self { context, outbox, confirmed, timers, store_up, tenure, partitions, writer, numbers, recent }
     }
 
     /// Works until the input is closed and empty.
@@ -144,6 +149,7 @@ impl Worker {
                     batch = stale;
                 }
                 Attempt::Unavailable(whole, error) => {
+                    self.recent.forget_all();
                     // A store that answers probes but refuses this very commit must not be hammered.
                     tokio::time::sleep(PROBE_FIRST.saturating_mul(refusals).min(PROBE_MAX)).await;
                     refusals = refusals.saturating_mul(2).max(1);
@@ -158,11 +164,17 @@ impl Worker {
     }
 
     /// One round: look up, decide, commit. What was stale comes back to be run again.
-    async fn attempt(&mut self, batch: Batch, round: u32) -> Result<Attempt, Fatal> {
-        let found = match self.context.store.lookup(batch.lookups(round)).await {
+    async fn attempt(&mut self, mut batch: Batch, round: u32) -> Result<Attempt, Fatal> {
+        batch.recall(round, &mut self.recent);
+        let lookups = batch.lookups(round);
+        let found = if lookups.is_empty() { Ok(Vec::new()) } else { self.context.store.lookup(lookups).await };
+        let found = match found {
             Ok(found) => found,
             Err(error) => return Ok(Attempt::Unavailable(batch, error)),
         };
+        for (partition, found) in batch.asked().into_iter().zip(&found) {
+            self.recent.parked(partition, found.parked_bytes);
+        }
         if !self.tenure.holds(&*self.context.clock) {
             return Err(Fatal::Deposed);
         }
@@ -205,8 +217,10 @@ impl Worker {
         let mut members: Vec<Vec<usize>> = Vec::new();
         let mut weights: Vec<usize> = Vec::new();
         let mut verdicts: Vec<Option<Verdict>> = vec![Some(Verdict::Committed); decisions.len()];
+        let mut records: Vec<Option<(Nonce, Bytes)>> = vec![None; decisions.len()];
         for (index, decision) in decisions.iter_mut().enumerate() {
             let Some(group) = decision.group.take() else { continue };
+            records[index] = group.touch.as_ref().map(|touch| (touch.new, touch.record.clone()));
             verdicts[index] = None;
             let partition = batch.partition(index);
             let at = commits.iter().position(|commit| commit.partition == partition).unwrap_or_else(|| {
@@ -235,6 +249,7 @@ impl Worker {
                 Ok(committed) => {
                     *self.numbers.entry(partition).or_default() += 1;
                     self.confirmed.forget(partition, &cleared);
+                    self.recent.parked(partition, committed.parked_bytes);
                     for (member, verdict) in members.iter().zip(&committed.verdicts) {
                         verdicts[*member] = Some(*verdict);
                     }
@@ -248,11 +263,22 @@ impl Worker {
         #[cfg(test)]
         self.commit_marks(marks_after).await?;
         let now = self.context.clock.now();
-        for (index, decision) in decisions.iter().enumerate() {
+        let (mut events, mut duplicates) = (0, 0);
+        for (index, (decision, record)) in decisions.iter().zip(records).enumerate() {
+            match (batch.key(index), verdicts[index], record) {
+                (Some(key), Some(Verdict::Committed), Some((nonce, record))) => {
+                    self.recent.keep(key.clone(), nonce, record);
+                }
+                (Some(key), Some(Verdict::Stale), _) => self.recent.forget(key),
+                _ => {}
+            }
             if verdicts[index] == Some(Verdict::Committed) {
+                events += decision.outcomes.len();
+                duplicates += decision.outcomes.iter().filter(|outcome| **outcome == Outcome::Duplicate).count();
                 self.settled(&mut batch, index, decision, now).await?;
             }
         }
+        self.recent.settled(events, duplicates);
         let rest = batch.left(|index| decisions.get(index).filter(|_| verdicts[index] == Some(Verdict::Committed)));
         Ok(match trouble {
             Some(error) => Attempt::Unavailable(rest, error),

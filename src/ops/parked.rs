@@ -63,7 +63,7 @@ pub enum Released {
     Blocked(MarkId),
     /// Handled, skipped or set aside, by us or by a runner that was faster.
     Ended(MarkStatus),
-    /// It ran and waits again, or goes on waiting for its version.
+    /// It ran and waits again, or goes on waiting for its version or a handler.
     Waits(Wait),
     /// It was not run: time ran out, or the store changed too often.
     Unsettled,
@@ -171,7 +171,7 @@ pub async fn release(ledger: &Ledger, context: &Arc<Context>, standing: &Standin
     let now = ParkedBody::decode(&at.event.body)?;
     let looked_at = now.attempts > before.attempts || now.wait != before.wait;
     Ok(match now.wait {
-        wait @ Wait::Version { .. } => Released::Waits(wait),
+        wait @ (Wait::Version { .. } | Wait::NoHandler { .. }) => Released::Waits(wait),
         wait if looked_at => Released::Waits(wait),
         _ => Released::Unsettled,
     })

@@ -5,6 +5,7 @@ use serde_json::{Number, Value};
 
 use super::ErrorClass;
 use super::number::{self, ExactNumber};
+use super::reads::Members;
 
 /// Why a value has no counterpart on the other side, and where in it.
 #[derive(Debug)]
@@ -68,6 +69,17 @@ pub(super) fn to_dynamic(value: &Value, depth: usize) -> Result<Dynamic, Unconve
             Dynamic::from_map(map)
         }
     })
+}
+
+/// The same of an object's members that are read; of anything else, all.
+pub(super) fn members_to_dynamic(value: &Value, read: &Members, depth: usize) -> Result<Dynamic, Unconvertible> {
+    let (Value::Object(members), Members::Only(names)) = (value, read) else { return to_dynamic(value, depth) };
+    let depth = depth.checked_sub(1).ok_or_else(too_deep)?;
+    let mut map = Map::new();
+    for (name, member) in names.iter().filter_map(|name| members.get_key_value(name)) {
+        map.insert(name.as_str().into(), to_dynamic(member, depth)?);
+    }
+    Ok(Dynamic::from_map(map))
 }
 
 fn too_deep() -> Unconvertible {

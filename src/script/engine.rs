@@ -10,6 +10,7 @@ use rhai::packages::{
 use rhai::{AST, Dynamic, OptimizationLevel, Scope};
 
 use super::modules::{Loader, Prepared};
+use super::reads::Reads;
 use super::run::{Imports, Run};
 use super::{Kind, Source, check, errors, host, natives, number, text};
 use crate::diagnostic::Diagnostic;
@@ -39,6 +40,7 @@ pub(super) const DATA: &str = "data";
 pub(super) struct Compiled {
     pub(super) kind: Kind,
     pub(super) ast: AST,
+    pub(super) reads: Reads,
     pub(super) imports: Arc<Imports>,
     pub(super) file: Arc<str>,
     pub(super) line_offset: usize,
@@ -68,6 +70,7 @@ impl Inner {
         }
         Ok(Compiled {
             kind,
+            reads: Reads::of(&ast),
             ast,
             imports: Arc::new(loader.into_imports()),
             file: source.file.into(),

@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::convert::{self, Unconvertible};
 use super::engine::{CTX, Compiled, DATA, EVENT, Inner, STATE};
+use super::reads::Reads;
 use super::run::{Ending, Run, Subject};
 use super::{Context, ErrorClass, Outcome, Place, ScriptError, errors};
 use crate::event::{Event, Key};
@@ -62,7 +63,7 @@ pub(super) fn matches(
 }
 
 pub(super) fn upcast(engine: &Inner, script: &Compiled, event: &Event) -> Result<Value, ScriptError> {
-    let event_map = event_map(event, None, engine.limits.depth);
+    let event_map = event_map(event, None, &script.reads, engine.limits.depth);
     let data = convert::to_dynamic(&event.data, engine.limits.depth);
     let mut scope = Scope::new();
     scope.push_constant_dynamic(EVENT, event_map.map_err(|why| unreadable(script, &why, EVENT))?);
@@ -87,15 +88,17 @@ fn of_key<'a>(
     context: &Context,
 ) -> Result<Finished<'a>, ScriptError> {
     let depth = engine.limits.depth;
-    let event_map = event_map(event, Some(key), depth).map_err(|why| unreadable(script, &why, EVENT))?;
+    let event_map = event_map(event, Some(key), &script.reads, depth).map_err(|why| unreadable(script, &why, EVENT))?;
     let state = match state {
         Some(state) => convert::to_dynamic(state, depth).map_err(|why| unreadable(script, &why, STATE))?,
         None => Dynamic::from_map(Map::new()),
     };
     let mut ctx = Map::new();
-    ctx.insert("attempt".into(), i64::from(context.attempt).into());
-    ctx.insert("time".into(), context.time.rfc3339().into());
-    ctx.insert("pipeline".into(), (&*context.pipeline).into());
+    if script.reads.ctx {
+        ctx.insert("attempt".into(), i64::from(context.attempt).into());
+        ctx.insert("time".into(), context.time.rfc3339().into());
+        ctx.insert("pipeline".into(), (&*context.pipeline).into());
+    }
     let mut scope = Scope::with_capacity(8);
     scope.push_constant_dynamic(EVENT, event_map);
     scope.push_constant_dynamic(CTX, Dynamic::from_map(ctx));
@@ -162,21 +165,30 @@ fn variable(scope: &mut Scope<'_>, name: &str) -> Dynamic {
     scope.get_mut(name).map(contents).unwrap_or_default()
 }
 
-fn event_map(event: &Event, key: Option<&Key>, depth: usize) -> Result<Dynamic, Unconvertible> {
-    let mut headers = Map::new();
-    for (name, value) in &event.headers.0 {
-        headers.entry(name.as_str().into()).or_insert_with(|| value.as_str().into());
-    }
+/// As much of the event as the script reads.
+fn event_map(event: &Event, key: Option<&Key>, reads: &Reads, depth: usize) -> Result<Dynamic, Unconvertible> {
     let text = |text: &str| Dynamic::from(ImmutableString::from(text));
     let mut map = Map::new();
-    map.insert("id".into(), text(&event.id));
-    map.insert("type".into(), text(&event.kind));
-    map.insert("version".into(), i64::from(event.version).into());
-    map.insert("source".into(), text(&event.source));
-    map.insert("time".into(), event.time.as_deref().map_or(Dynamic::UNIT, text));
-    map.insert("key".into(), key.map_or(Dynamic::UNIT, |key| text(key.as_str())));
-    map.insert("headers".into(), Dynamic::from_map(headers));
-    map.insert("data".into(), convert::to_dynamic(&event.data, depth)?);
+    let mut put = |name: &str, value: &dyn Fn() -> Result<Dynamic, Unconvertible>| {
+        if reads.event.has(name) {
+            map.insert(name.into(), value()?);
+        }
+        Ok(())
+    };
+    put("id", &|| Ok(text(&event.id)))?;
+    put("type", &|| Ok(text(&event.kind)))?;
+    put("version", &|| Ok(i64::from(event.version).into()))?;
+    put("source", &|| Ok(text(&event.source)))?;
+    put("time", &|| Ok(event.time.as_deref().map_or(Dynamic::UNIT, text)))?;
+    put("key", &|| Ok(key.map_or(Dynamic::UNIT, |key| text(key.as_str()))))?;
+    put("headers", &|| {
+        let mut headers = Map::new();
+        for (name, value) in &event.headers.0 {
+            headers.entry(name.as_str().into()).or_insert_with(|| value.as_str().into());
+        }
+        Ok(Dynamic::from_map(headers))
+    })?;
+    put("data", &|| convert::members_to_dynamic(&event.data, &reads.data, depth))?;
     Ok(Dynamic::from_map(map))
 }
 

@@ -15,6 +15,7 @@ mod modules;
 mod natives;
 mod number;
 pub mod pool;
+mod reads;
 mod run;
 mod text;
 

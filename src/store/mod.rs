@@ -219,6 +219,8 @@ pub struct Committed {
     pub outbox_before: u64,
     /// Entries in the partition's outbox after this call.
     pub outbox_len: u64,
+    /// Bytes of what is parked in the partition after this call, as a lookup would tell.
+    pub parked_bytes: u64,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -294,7 +296,7 @@ pub trait Store: Send + Sync {
     fn open(&self, runner: WriterId) -> Answer<'_, Opened>;
 
     /// Notes that this runner stopped cleanly, and settles the unclean ends it found at its own `open`: of runners
-    /// that gave no sign of life for [`SILENT_FOR`]. (A lookup is one.) The living keep their notes.
+    /// that gave no sign of life for [`SILENT_FOR`]. (A lookup or a commit is one.) The living keep their notes.
     fn close(&self, runner: WriterId) -> Answer<'_, ()>;
 
     /// Cheap: does the store answer, and is it still the process `open` saw? Reconnects when it must.

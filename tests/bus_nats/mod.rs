@@ -113,19 +113,11 @@ macro_rules! conforms {
     };
 }
 
-conforms! {
-    deliveries_come_in_stream_order
-    a_dropped_delivery_is_handed_out_again
-    acks_raise_the_floor_and_outlive_the_source
-    a_read_span_is_what_was_published
-    a_publish_is_stored_once_per_dedupe_id
-    a_new_consumer_starts_behind_its_position
-    a_cancelled_next_loses_nothing
-    a_batch_stays_within_the_demand
-    pipelines_do_not_share_what_they_consume
-    what_another_request_took_is_told_before_what_comes_after_it
-    what_another_request_took_is_told_when_nothing_comes_after_it
-    what_comes_again_is_no_gap
+sluicegate::bus_behaviours! {
+    conforms,
+    a_new_consumer_starts_behind_its_position,
+    what_another_request_took_is_told_before_what_comes_after_it,
+    what_another_request_took_is_told_when_nothing_comes_after_it,
 }
 
 fn event(id: &str, payload: &str) -> Outgoing {

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use super::sandbox::Sandbox;
+use crate::support::wait::eventually;
 
 const PIPELINE: &str = r#"
 pipeline: loyalty
@@ -301,8 +302,8 @@ fn junit_is_well_formed_and_counts_right() {
     assert!(done.stdout.contains("PointsEarned e-2"), "{}", done.stdout);
 }
 
-#[test]
-fn a_change_of_any_file_plays_them_again() {
+#[tokio::test]
+async fn a_change_of_any_file_plays_them_again() {
     let sandbox = loyalty(HOLDS);
     let out = sandbox.path().join("watched.txt");
     let mut command = Command::new(env!("CARGO_BIN_EXE_sluice"));
@@ -312,22 +313,18 @@ fn a_change_of_any_file_plays_them_again() {
         .stdout(fs::File::create(&out).unwrap())
         .stderr(fs::File::create(sandbox.path().join("notes.txt")).unwrap());
     let mut child = command.spawn().unwrap();
-    let until = |words: &str, times: usize| {
-        let start = Instant::now();
+    let until = async |words: &str, times: usize| {
         let read = |path: &std::path::Path| fs::read_to_string(path).unwrap();
         let said = || format!("{}{}", read(&out), read(&sandbox.path().join("notes.txt")));
-        while said().matches(words).count() < times {
-            assert!(start.elapsed() < Duration::from_secs(20), "not soon: {words}\n{}", said());
-            std::thread::sleep(Duration::from_millis(10));
-        }
+        eventually(Duration::from_secs(20), words, async || said().matches(words).count() >= times).await;
     };
-    until("all hold", 1);
+    until("all hold", 1).await;
     sandbox.write("pipelines/loyalty.yaml", &PIPELINE.replace("+ event.data.points", "- event.data.points"));
-    until("1 failed", 1);
+    until("1 failed", 1).await;
     sandbox.write("pipelines/loyalty.yaml", "pipeline: [\n");
-    until("the project has 1 error", 1);
+    until("the project has 1 error", 1).await;
     sandbox.write("pipelines/loyalty.yaml", PIPELINE);
-    until("all hold", 2);
+    until("all hold", 2).await;
     assert!(child.try_wait().unwrap().is_none(), "it ended by itself");
     child.kill().unwrap();
     child.wait().unwrap();

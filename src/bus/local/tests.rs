@@ -79,17 +79,7 @@ macro_rules! conforms {
     };
 }
 
-conforms! {
-    deliveries_come_in_stream_order
-    a_dropped_delivery_is_handed_out_again
-    acks_raise_the_floor_and_outlive_the_source
-    a_read_span_is_what_was_published
-    a_publish_is_stored_once_per_dedupe_id
-    a_cancelled_next_loses_nothing
-    a_batch_stays_within_the_demand
-    pipelines_do_not_share_what_they_consume
-    what_comes_again_is_no_gap
-}
+crate::bus_behaviours! { conforms }
 
 fn event(subject: &str, payload: impl Into<Bytes>) -> Outgoing {
     let (dedupe_id, headers) = (String::new(), Headers::default());

@@ -1,27 +1,32 @@
-//! Answers to deliveries: double acks until they are confirmed, events handed back, and signs of life for what is
-//! held.
+//! Answers to deliveries: acks until they are confirmed, events handed back, and signs of life for what is held.
+//!
+//! What is to be acked goes out together, and only the last of it asks for a confirmation: a consumer takes the acks
+//! of one connection in their order, so that the answer to the last speaks for all before it.
 //!
 //! A stale ack is harmless (the server accepts it), and an ack that never gets through makes the event come again
 //! as a duplicate. So giving up on one is always safe; losing count of one is not.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
-use async_nats::{RequestErrorKind, Subject};
+use async_nats::{RequestError, RequestErrorKind, Subject};
 use bytes::Bytes;
 use futures_util::StreamExt as _;
 use futures_util::future::{BoxFuture, FutureExt as _};
 use futures_util::stream::FuturesUnordered;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Notify, mpsc};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
 
 use super::PATIENCE;
 use super::link::Link;
 use crate::bus::{Answer, Responder};
 
-/// Double acks in flight: far below the thousand at which a server starts to starve the connection.
-const MAX_UNCONFIRMED: usize = 256;
+/// Acks that one confirmation speaks for.
+const TOGETHER: usize = 256;
+/// Confirmations waited for at a time. More acks than these leave room for wait, and go out together.
+const MAX_UNCONFIRMED: usize = 4;
 /// How often an ack that nobody takes is sent: consumer or stream are gone, or just come back.
 const MAX_UNHEARD: u32 = 20;
 const BETWEEN_UNHEARD: Duration = Duration::from_millis(250);
@@ -32,10 +37,14 @@ const IN_PROGRESS: Bytes = Bytes::from_static(b"+WPI");
 
 pub struct Acks {
     link: Link,
+    shared: Arc<Shared>,
+}
+
+struct Shared {
     /// Not bounded here but by `max_ack_pending`: one answer a delivery.
     answers: mpsc::UnboundedSender<(Subject, Answer)>,
-    held: Arc<Mutex<Held>>,
-    unsettled: Arc<watch::Sender<usize>>,
+    held: Mutex<Held>,
+    unsettled: Arc<Unsettled>,
 }
 
 /// Deliveries without an answer, with the time at which they came.
@@ -43,6 +52,36 @@ pub struct Acks {
 struct Held {
     next: u64,
     replies: HashMap<u64, (Subject, Instant)>,
+}
+
+/// Answers that were given and are not confirmed.
+#[derive(Default)]
+struct Unsettled {
+    count: AtomicUsize,
+    none: Notify,
+}
+
+impl Unsettled {
+    fn add(&self) {
+        self.count.fetch_add(1, Ordering::AcqRel);
+    }
+
+    fn settled(&self, answers: usize) {
+        if self.count.fetch_sub(answers, Ordering::AcqRel) == answers {
+            self.none.notify_waiters();
+        }
+    }
+
+    async fn all_settled(&self) {
+        loop {
+            let mut none = std::pin::pin!(self.none.notified());
+            none.as_mut().enable();
+            if self.count.load(Ordering::Acquire) == 0 {
+                return;
+            }
+            none.await;
+        }
+    }
 }
 
 impl Acks {
@@ -53,124 +92,164 @@ impl Acks {
     )]
     pub fn start(link: Link, ack_wait: Duration) -> Self {
         let (answers, queue) = mpsc::unbounded_channel();
-        let held = Arc::<Mutex<Held>>::default();
-        let unsettled = Arc::new(watch::Sender::new(0));
-        tokio::spawn(answer_all(link.clone(), queue, held.clone(), unsettled.clone(), ack_wait));
-        Self { link, answers, held, unsettled }
+        let unsettled = Arc::<Unsettled>::default();
+        let shared = Arc::new(Shared { answers, held: Mutex::default(), unsettled: unsettled.clone() });
+        // It must not hold the sender: it ends when all of them are gone.
+        tokio::spawn(answer_all(link.clone(), queue, Arc::downgrade(&shared), unsettled, ack_wait));
+        Self { link, shared }
     }
 
     /// For a delivery that came just now.
     pub fn responder(&self, reply: Subject) -> Responder {
         let id = {
-            let mut held = lock(&self.held);
+            let mut held = self.shared.held();
             let id = held.next;
             held.next += 1;
             held.replies.insert(id, (reply.clone(), Instant::now()));
             id
         };
-        let (answers, held, unsettled) = (self.answers.clone(), self.held.clone(), self.unsettled.clone());
+        let shared = Arc::clone(&self.shared);
         Responder::new(move |answer| {
-            lock(&held).replies.remove(&id);
-            unsettled.send_modify(|n| *n += 1);
-            if answers.send((reply, answer)).is_err() {
+            shared.held().replies.remove(&id);
+            shared.unsettled.add();
+            if shared.answers.send((reply, answer)).is_err() {
                 // The task is gone with its runtime: the server will deliver the event again.
-                unsettled.send_modify(|n| *n -= 1);
+                shared.unsettled.settled(1);
             }
         })
     }
 
     /// Whether the delivery of this subject has no answer yet.
     pub fn holds(&self, reply: &Subject) -> bool {
-        lock(&self.held).replies.values().any(|(held, _)| held == reply)
+        self.shared.held().replies.values().any(|(held, _)| held == reply)
     }
 
     /// Waits until all answers are confirmed; the number of those that are not.
     pub async fn settle(&self, within: Duration) -> usize {
-        let mut unsettled = self.unsettled.subscribe();
         let all = async {
-            let _ = unsettled.wait_for(|n| *n == 0).await;
+            self.shared.unsettled.all_settled().await;
             // What was handed back has no confirmation but that it left.
             let _ = self.link.client().flush().await;
         };
         let _ = timeout(within, all).await;
-        *self.unsettled.borrow()
+        self.shared.unsettled.count.load(Ordering::Acquire)
+    }
+}
+
+impl Shared {
+    fn held(&self) -> std::sync::MutexGuard<'_, Held> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What was held since before `then`.
+    fn held_since(&self, then: Instant) -> Vec<Subject> {
+        self.held().replies.values().filter(|(_, since)| *since <= then).map(|(reply, _)| reply.clone()).collect()
     }
 }
 
 async fn answer_all(
     link: Link,
     mut queue: mpsc::UnboundedReceiver<(Subject, Answer)>,
-    held: Arc<Mutex<Held>>,
-    unsettled: Arc<watch::Sender<usize>>,
+    shared: Weak<Shared>,
+    unsettled: Arc<Unsettled>,
     ack_wait: Duration,
 ) {
-    let mut unconfirmed: FuturesUnordered<BoxFuture<'static, ()>> = FuturesUnordered::new();
+    // Each resolves to how many answers it was about.
+    let mut unconfirmed: FuturesUnordered<BoxFuture<'static, usize>> = FuturesUnordered::new();
     let third = (ack_wait / 3).max(Duration::from_millis(1));
     let mut tick = interval(third);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut answers = Vec::with_capacity(TOGETHER);
     loop {
         tokio::select! {
-            answer = queue.recv(), if unconfirmed.len() < MAX_UNCONFIRMED => match answer {
-                Some((reply, Answer::Ack)) => unconfirmed.push(confirm(link.clone(), reply).boxed()),
-                Some((reply, Answer::Return)) => unconfirmed.push(hand_back(link.clone(), reply).boxed()),
-                None => break,
-            },
-            Some(()) = unconfirmed.next() => unsettled.send_modify(|n| *n -= 1),
-            _ = tick.tick() => keep_alive(&link, &held, third).await,
+            n = queue.recv_many(&mut answers, TOGETHER), if unconfirmed.len() < MAX_UNCONFIRMED => {
+                if n == 0 {
+                    break;
+                }
+                let (mut acks, mut returns) = (Vec::with_capacity(n), Vec::new());
+                for (reply, answer) in answers.drain(..) {
+                    match answer {
+                        Answer::Ack => acks.push(reply),
+                        Answer::Return => returns.push(reply),
+                    }
+                }
+                if !acks.is_empty() {
+                    unconfirmed.push(confirm(link.clone(), acks).boxed());
+                }
+                if !returns.is_empty() {
+                    unconfirmed.push(hand_back(link.clone(), returns).boxed());
+                }
+            }
+            Some(answers) = unconfirmed.next() => unsettled.settled(answers),
+            _ = tick.tick() => {
+                let now = Instant::now();
+                let old = shared.upgrade().zip(now.checked_sub(third)).map(|(shared, then)| shared.held_since(then));
+                keep_alive(&link, old.unwrap_or_default()).await;
+            }
         }
     }
     // The source is gone. After the ack wait the events come again anyway, wherever they go then.
     let rest = async {
-        while let Some(()) = unconfirmed.next().await {
-            unsettled.send_modify(|n| *n -= 1);
+        while let Some(answers) = unconfirmed.next().await {
+            unsettled.settled(answers);
         }
     };
     let _ = timeout(ack_wait, rest).await;
 }
 
-/// Sends an ack until the server confirms it.
-async fn confirm(link: Link, reply: Subject) {
+/// Sends acks until the server confirms them, which the answer to the last of them does; how many they were.
+async fn confirm(link: Link, replies: Vec<Subject>) -> usize {
     let mut unheard = 0;
     loop {
         link.connected().await;
-        let (client, sent_over) = (link.client(), link.generation());
+        let sent_over = link.generation();
         let confirmed = tokio::select! {
-            confirmed = timeout(PATIENCE, client.request(reply.clone(), ACK)) => confirmed,
+            confirmed = timeout(PATIENCE, send(&link, &replies)) => confirmed,
             // The confirmation would have come over the connection that is gone.
             () = link.replaced(sent_over) => continue,
         };
         match confirmed {
-            Ok(Ok(_)) => return,
+            // Those before the last may have gone with an earlier connection.
+            Ok(Ok(())) if link.generation() != sent_over => {}
+            Ok(Ok(())) => return replies.len(),
             Ok(Err(error)) if error.kind() == RequestErrorKind::NoResponders => {
                 unheard += 1;
                 if unheard == MAX_UNHEARD {
-                    tracing::debug!(%reply, "nobody takes this ack: its consumer is gone");
-                    return;
+                    tracing::debug!(reply = ?replies.last(), "nobody takes these acks: their consumer is gone");
+                    return replies.len();
                 }
                 sleep(BETWEEN_UNHEARD).await;
             }
-            // No confirmation: whether the ack arrived is not known, and sending it twice does no harm.
+            // No confirmation: whether the acks arrived is not known, and sending them twice does no harm.
             Ok(Err(_)) => sleep(BETWEEN_UNHEARD).await,
             Err(_) => {}
         }
     }
 }
 
-async fn hand_back(link: Link, reply: Subject) {
-    link.connected().await;
-    let _ = link.client().publish(reply, NAK).await;
+async fn send(link: &Link, replies: &[Subject]) -> Result<(), RequestError> {
+    let client = link.client();
+    let Some((last, others)) = replies.split_last() else { return Ok(()) };
+    for reply in others {
+        let sent = client.publish(reply.clone(), ACK).await;
+        sent.map_err(|error| RequestError::with_source(RequestErrorKind::Other, error))?;
+    }
+    client.request(last.clone(), ACK).await.map(drop)
 }
 
-/// Tells the server about every delivery that was held for a while, or its ack wait would run out. Checked every
+async fn hand_back(link: Link, replies: Vec<Subject>) -> usize {
+    link.connected().await;
+    let (client, count) = (link.client(), replies.len());
+    for reply in replies {
+        // What does not leave comes again after the ack wait.
+        let _ = client.publish(reply, NAK).await;
+    }
+    count
+}
+
+/// Tells the server about deliveries that were held for a while, or their ack wait would run out. Done every
 /// third of the ack wait, so the first sign comes before two thirds of it.
-async fn keep_alive(link: &Link, held: &Mutex<Held>, old: Duration) {
-    let now = Instant::now();
-    let replies: Vec<Subject> = lock(held)
-        .replies
-        .values()
-        .filter(|(_, since)| now.duration_since(*since) >= old)
-        .map(|(reply, _)| reply.clone())
-        .collect();
+async fn keep_alive(link: &Link, replies: Vec<Subject>) {
     let send = async {
         for reply in replies {
             if !link.is_connected() || link.client().publish(reply, IN_PROGRESS).await.is_err() {
@@ -180,8 +259,4 @@ async fn keep_alive(link: &Link, held: &Mutex<Held>, old: Duration) {
     };
     // A connection that breaks right now takes no more commands: acks must not wait for that here.
     let _ = timeout(Duration::from_secs(1), send).await;
-}
-
-fn lock(held: &Mutex<Held>) -> std::sync::MutexGuard<'_, Held> {
-    held.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,5 +1,6 @@
 //! One connection to a NATS server: that it reconnects for ever, and what is said about it.
 
+use std::ops::Deref;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -29,12 +30,11 @@ pub struct Link {
 struct Shared {
     name: String,
     settings: Settings,
-    live: Mutex<Live>,
+    live: Mutex<Arc<Live>>,
     /// One at a time replaces a client that ended.
     replacing: tokio::sync::Mutex<()>,
 }
 
-#[derive(Clone)]
 struct Live {
     client: Client,
     /// Closed when the client has ended.
@@ -60,18 +60,22 @@ impl Link {
     pub async fn open(name: &str, role: &str, settings: &NatsConnection) -> Result<Self, BusError> {
         let settings = Settings::read(name, role, settings).await?;
         let alive = Arc::new(());
-        let live = Mutex::new(connect(name, &settings, &alive, 0).await?);
+        let live = Mutex::new(Arc::new(connect(name, &settings, &alive, 0).await?));
         let shared = Shared { name: name.to_owned(), settings, live, replacing: tokio::sync::Mutex::default() };
         Ok(Self { alive, shared: Arc::new(shared) })
     }
 
     /// The client of now: not to be kept, for it may be replaced.
-    pub fn client(&self) -> Client {
-        self.live().client
+    pub fn client(&self) -> ClientOfNow {
+        ClientOfNow(self.live())
     }
 
     /// Waits a little for a connection; the number of the one that is up.
     pub async fn ready(&self) -> Result<u64, BusError> {
+        let live = self.live();
+        if live.is_up() {
+            return Ok(live.generation());
+        }
         match tokio::time::timeout(CONNECT_PATIENCE, self.up()).await {
             Ok(()) => Ok(self.generation()),
             Err(_) if self.is_connected() => Ok(self.generation()),
@@ -91,9 +95,9 @@ impl Link {
 
     async fn up(&self) {
         loop {
-            let mut live = self.live();
+            let live = self.live();
             // An end leaves the last state as it was.
-            if live.state.wait_for(|s| s.connected).await.is_ok() && !live.has_ended() {
+            if live.state.clone().wait_for(|s| s.connected).await.is_ok() && !live.has_ended() {
                 return;
             }
             self.replace(&live).await;
@@ -109,7 +113,7 @@ impl Link {
         let name = &self.shared.name;
         tracing::warn!(connection = name, "the NATS client ended; starting it anew");
         match connect(name, &self.shared.settings, &self.alive, ended.generation() + 1).await {
-            Ok(live) => *self.shared.live.lock().unwrap_or_else(PoisonError::into_inner) = live,
+            Ok(live) => *self.shared.live.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(live),
             Err(error) => {
                 tracing::error!(connection = name, %error, "the NATS client cannot be started anew; trying again");
                 tokio::time::sleep(CONNECT_PATIENCE).await;
@@ -132,16 +136,16 @@ impl Link {
     /// Resolves when the connection of this number is not up any more.
     pub async fn lost(&self, generation: u64) {
         // An error is the end of the client, and of the connection with it.
-        let _ = self.live().state.wait_for(|s| !s.connected || self.generation() != generation).await;
+        let _ = self.live().state.clone().wait_for(|s| !s.connected || self.generation() != generation).await;
     }
 
     /// Resolves when a later connection than this is up, or its client has ended. (Where the client keeps quiet about
     /// it: never.)
     pub async fn replaced(&self, generation: u64) {
-        let _ = self.live().state.wait_for(|_| self.generation() != generation).await;
+        let _ = self.live().state.clone().wait_for(|_| self.generation() != generation).await;
     }
 
-    fn live(&self) -> Live {
+    fn live(&self) -> Arc<Live> {
         self.shared.live.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
@@ -159,7 +163,22 @@ impl Link {
     }
 }
 
+/// Costs a count, where a clone of the client costs a dozen.
+pub struct ClientOfNow(Arc<Live>);
+
+impl Deref for ClientOfNow {
+    type Target = Client;
+
+    fn deref(&self) -> &Client {
+        &self.0.client
+    }
+}
+
 impl Live {
+    fn is_up(&self) -> bool {
+        self.state.borrow().connected && !self.has_ended()
+    }
+
     fn generation(&self) -> u64 {
         self.before + self.client.statistics().connects.load(Ordering::Relaxed)
     }

@@ -1,10 +1,11 @@
 //! Publishing with confirmation.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use async_nats::{Request, RequestErrorKind};
+use async_nats::{HeaderValue, Request, RequestErrorKind};
 use futures_util::future::{BoxFuture, FutureExt as _};
+use serde::Deserialize;
 use serde_json::Value;
 use tokio::time::timeout;
 
@@ -26,8 +27,20 @@ struct Inner {
     template: String,
     /// The stream's own limit; learnt when it is looked at, `usize::MAX` until then.
     stream_limit: AtomicUsize,
+    /// As a header: a subject that belongs to another stream must not swallow the event.
+    expected_stream: Option<HeaderValue>,
     /// Looked at once before the first publish, and made if that is wanted.
-    stream_seen: tokio::sync::Mutex<bool>,
+    stream_seen: AtomicBool,
+    /// One at a time looks at it.
+    looking: tokio::sync::Mutex<()>,
+}
+
+/// What JetStream answers to a publish: one of the two.
+#[derive(Deserialize)]
+struct PubAck {
+    error: Option<Value>,
+    /// Of a duplicate, too: the stream has it.
+    seq: Option<u64>,
 }
 
 impl NatsSink {
@@ -49,10 +62,12 @@ impl NatsSink {
         let template = template.to_owned();
         Ok(Self(Arc::new(Inner {
             link,
-            channel,
             template,
             stream_limit: AtomicUsize::new(usize::MAX),
-            stream_seen: tokio::sync::Mutex::new(false),
+            expected_stream: channel.stream.parse().ok(),
+            channel,
+            stream_seen: AtomicBool::new(false),
+            looking: tokio::sync::Mutex::default(),
         })))
     }
 }
@@ -71,13 +86,12 @@ impl Inner {
 
         let mut headers = message::outgoing(&event.headers).map_err(PublishError::Refused)?;
         if !event.dedupe_id.is_empty() {
-            let id = event.dedupe_id.parse::<async_nats::HeaderValue>();
+            let id = event.dedupe_id.parse::<HeaderValue>();
             let id = id.map_err(|_| PublishError::Refused("the event's dedupe id holds a line break".to_owned()))?;
             headers.insert(async_nats::header::NATS_MESSAGE_ID, id);
         }
-        // A subject that belongs to another stream must not swallow the event.
-        if let Ok(name) = self.channel.stream.parse::<async_nats::HeaderValue>() {
-            headers.insert(async_nats::header::NATS_EXPECTED_STREAM, name);
+        if let Some(name) = &self.expected_stream {
+            headers.insert(async_nats::header::NATS_EXPECTED_STREAM, name.clone());
         }
         let subject = match event.subject {
             given if !given.is_empty() => given,
@@ -86,7 +100,8 @@ impl Inner {
             }
             _ => self.template.clone(),
         };
-        let request = Request::new().headers(headers).payload(event.payload);
+        // Our own patience is the limit; the client's would be a second timer for each event.
+        let request = Request::new().headers(headers).payload(event.payload).timeout(None);
         let (client, sent_over) = (self.link.client(), self.link.generation());
         let answered = tokio::select! {
             answered = timeout(PATIENCE, client.send_request(subject.clone(), request)) => answered,
@@ -100,22 +115,19 @@ impl Inner {
         };
         let answer = match answer {
             Ok(message) => message,
-            Err(error) => return Err(self.not_sent(&subject, &error).await),
+            Err(error) => return Err(self.not_sent(&subject, &error)),
         };
-        match serde_json::from_slice::<Value>(&answer.payload) {
+        match serde_json::from_slice::<PubAck>(&answer.payload) {
             Err(_) => Err(PublishError::Unconfirmed(format!(
                 "what answers at subject `{subject}` is not JetStream; something else listens there"
             ))),
-            Ok(answer) => match answer.get("error") {
-                Some(error) => Err(self.turned_down(&subject, api::failed(error))),
-                // A duplicate is confirmed too: the stream has it.
-                None if answer.get("seq").is_some() => Ok(()),
-                None => Err(PublishError::Unconfirmed("NATS' confirmation says nothing".to_owned())),
-            },
+            Ok(PubAck { error: Some(error), .. }) => Err(self.turned_down(&subject, api::failed(&error))),
+            Ok(PubAck { seq: Some(_), .. }) => Ok(()),
+            Ok(_) => Err(PublishError::Unconfirmed("NATS' confirmation says nothing".to_owned())),
         }
     }
 
-    async fn not_sent(&self, subject: &str, error: &async_nats::RequestError) -> PublishError {
+    fn not_sent(&self, subject: &str, error: &async_nats::RequestError) -> PublishError {
         match error.kind() {
             RequestErrorKind::MaxPayloadExceeded => PublishError::Refused(format!(
                 "the event is larger than the {} bytes that NATS takes (`max_payload`)",
@@ -124,7 +136,7 @@ impl Inner {
             RequestErrorKind::InvalidSubject => PublishError::Refused(format!("`{subject}` is not a subject of NATS")),
             RequestErrorKind::NoResponders => {
                 // The stream may have been deleted: look again, and make it if that is wanted.
-                *self.stream_seen.lock().await = false;
+                self.stream_seen.store(false, Ordering::Release);
                 let stream = &self.channel.stream;
                 PublishError::Unconfirmed(format!("no stream takes `{subject}`; is `{stream}` there?"))
             }
@@ -150,11 +162,14 @@ impl Inner {
     }
 
     async fn look_at_stream(&self) -> Result<(), BusError> {
-        let mut seen = self.stream_seen.lock().await;
-        if !*seen {
+        if self.stream_seen.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        let _one = self.looking.lock().await;
+        if !self.stream_seen.load(Ordering::Acquire) {
             let stream = stream::ensure(&self.link, &self.channel).await?;
             self.stream_limit.store(stream.max_message.unwrap_or(usize::MAX), Ordering::Relaxed);
-            *seen = true;
+            self.stream_seen.store(true, Ordering::Release);
         }
         Ok(())
     }

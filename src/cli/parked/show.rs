@@ -128,6 +128,7 @@ fn kind(wait: &Wait) -> &'static str {
         Wait::After { .. } => "after",
         Wait::Number { .. } => "number",
         Wait::Hold { .. } => "hold",
+        Wait::NoHandler { .. } => "no_handler",
     }
 }
 
@@ -138,6 +139,7 @@ pub fn wait_words(wait: &Wait) -> String {
         Wait::After { deadline: until, .. } | Wait::Hold { due: until, .. } => {
             format!("{}, until {}", wait.what_for(), moment(*until))
         }
+        Wait::NoHandler { due, .. } => format!("{}, and is looked at again at {}", wait.what_for(), moment(*due)),
         Wait::Version { .. } | Wait::Behind | Wait::Number { .. } => wait.what_for(),
     }
 }
@@ -182,7 +184,7 @@ fn as_json(pipeline: &str, waiting: &Waiting) -> Value {
                     value["due"] = json!(deadline.rfc3339());
                 }
                 Wait::Number { number } => value["number"] = json!(number),
-                Wait::Hold { due, .. } => value["due"] = json!(due.rfc3339()),
+                Wait::Hold { due, .. } | Wait::NoHandler { due, .. } => value["due"] = json!(due.rfc3339()),
                 Wait::Behind => {}
             }
             if let Some(event) = event {

@@ -70,6 +70,9 @@ fn told(released: &Released, standing: &Standing) -> (&'static str, String) {
         Released::Waits(wait @ Wait::Version { .. }) => {
             ("not_accepted", format!("not run: it waits {}", wait_words(wait)))
         }
+        Released::Waits(wait @ Wait::NoHandler { .. }) => {
+            ("no_handler", format!("not run: it waits {}", wait_words(wait)))
+        }
         Released::Waits(wait) => ("waits", format!("ran, and waits again {}", wait_words(wait))),
         Released::Behind => {
             let head = standing.head.as_ref();

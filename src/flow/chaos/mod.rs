@@ -112,176 +112,6 @@ fn a_crash_at_each_call_of_a_run_in_turn_loses_and_doubles_nothing() {
 }
 
 #[test]
-fn without_trouble_everything_is_handled_once_and_in_order() {
-    hold("without_trouble_everything_is_handled_once_and_in_order");
-}
-
-#[test]
-fn crashes_lose_and_double_nothing() {
-    hold("crashes_lose_and_double_nothing");
-}
-
-#[test]
-fn a_crash_at_any_call_loses_and_doubles_nothing() {
-    hold("a_crash_at_any_call_loses_and_doubles_nothing");
-}
-
-#[test]
-fn a_crash_at_any_call_amid_all_faults_loses_and_doubles_nothing() {
-    hold("a_crash_at_any_call_amid_all_faults_loses_and_doubles_nothing");
-}
-
-#[test]
-fn a_store_that_loses_its_last_writes_costs_nothing() {
-    hold("a_store_that_loses_its_last_writes_costs_nothing");
-}
-
-#[test]
-fn lost_and_late_replies_cost_nothing() {
-    hold("lost_and_late_replies_cost_nothing");
-}
-
-#[test]
-fn publishes_that_are_not_confirmed_are_repeated_in_order() {
-    hold("publishes_that_are_not_confirmed_are_repeated_in_order");
-}
-
-#[test]
-fn a_broker_that_delivers_again_what_was_acked_costs_nothing() {
-    hold("a_broker_that_delivers_again_what_was_acked_costs_nothing");
-}
-
-#[test]
-fn a_broker_beside_crashes_keeps_the_order_of_what_it_repeats() {
-    hold("a_broker_beside_crashes_keeps_the_order_of_what_it_repeats");
-}
-
-#[test]
-fn a_broker_that_forgets_ids_gets_emissions_again_and_in_order() {
-    hold("a_broker_that_forgets_ids_gets_emissions_again_and_in_order");
-}
-
-#[test]
-fn what_is_older_than_the_store_remembers_is_never_handled_twice() {
-    hold("what_is_older_than_the_store_remembers_is_never_handled_twice");
-}
-
-#[test]
-fn a_runner_that_stands_still_goes_on_where_it_was() {
-    hold("a_runner_that_stands_still_goes_on_where_it_was");
-}
-
-#[test]
-fn refused_emissions_are_set_aside_once_and_hold_up_nothing() {
-    hold("refused_emissions_are_set_aside_once_and_hold_up_nothing");
-}
-
-#[test]
-fn refused_emissions_are_set_aside_once_by_two_runners() {
-    hold("refused_emissions_are_set_aside_once_by_two_runners");
-}
-
-#[test]
-fn refused_emissions_outlive_a_store_that_loses_its_last_writes() {
-    hold("refused_emissions_outlive_a_store_that_loses_its_last_writes");
-}
-
-#[test]
-fn all_of_it_together() {
-    hold("all_of_it_together");
-}
-
-#[test]
-fn what_waits_for_a_version_keeps_its_turn_through_crashes() {
-    hold("what_waits_for_a_version_keeps_its_turn_through_crashes");
-}
-
-#[test]
-fn what_waits_for_a_version_outlives_a_store_that_loses_its_last_writes() {
-    hold("what_waits_for_a_version_outlives_a_store_that_loses_its_last_writes");
-}
-
-#[test]
-fn what_waits_for_a_version_is_handled_by_two_runners_once() {
-    hold("what_waits_for_a_version_is_handled_by_two_runners_once");
-}
-
-#[test]
-fn a_person_who_releases_and_discards_loses_and_doubles_nothing() {
-    hold("a_person_who_releases_and_discards_loses_and_doubles_nothing");
-}
-
-#[test]
-fn a_person_beside_runners_that_crash_loses_and_doubles_nothing() {
-    hold("a_person_beside_runners_that_crash_loses_and_doubles_nothing");
-}
-
-#[test]
-fn several_runners_double_nothing() {
-    hold("several_runners_double_nothing");
-}
-
-#[test]
-fn several_runners_on_a_store_that_loses_its_last_writes_lose_nothing() {
-    hold("several_runners_on_a_store_that_loses_its_last_writes_lose_nothing");
-}
-
-#[test]
-fn a_runner_that_stood_still_is_refused_what_another_did() {
-    hold("a_runner_that_stood_still_is_refused_what_another_did");
-}
-
-#[test]
-fn several_runners_at_a_bad_broker_double_nothing() {
-    hold("several_runners_at_a_bad_broker_double_nothing");
-}
-
-#[test]
-fn what_builds_on_others_waits_for_them_through_crashes() {
-    hold("what_builds_on_others_waits_for_them_through_crashes");
-}
-
-#[test]
-fn what_builds_on_others_waits_for_them_with_two_runners() {
-    hold("what_builds_on_others_waits_for_them_with_two_runners");
-}
-
-#[test]
-fn numbers_are_handled_in_turn_through_crashes() {
-    hold("numbers_are_handled_in_turn_through_crashes");
-}
-
-#[test]
-fn numbers_are_handled_in_turn_by_a_store_that_loses_its_last_writes() {
-    hold("numbers_are_handled_in_turn_by_a_store_that_loses_its_last_writes");
-}
-
-#[test]
-fn numbers_are_handled_in_turn_by_two_runners() {
-    hold("numbers_are_handled_in_turn_by_two_runners");
-}
-
-#[test]
-fn gaps_end_by_policy_and_hold_up_no_other_key() {
-    hold("gaps_end_by_policy_and_hold_up_no_other_key");
-}
-
-#[test]
-fn a_full_buffer_always_takes_what_the_others_wait_for() {
-    hold("a_full_buffer_always_takes_what_the_others_wait_for");
-}
-
-#[test]
-fn what_is_held_leaves_in_the_order_of_its_times() {
-    hold("what_is_held_leaves_in_the_order_of_its_times");
-}
-
-#[test]
-fn what_is_held_leaves_in_the_order_of_its_times_with_two_runners() {
-    hold("what_is_held_leaves_in_the_order_of_its_times_with_two_runners");
-}
-
-#[test]
 fn what_waits_for_a_version_is_looked_at_as_soon_as_a_program_starts() {
     let took = rig::wait_for_version().expect("three events, in order");
     assert!(took < std::time::Duration::from_secs(5), "{took:?}");
@@ -302,47 +132,65 @@ fn a_runner_that_starts_while_another_goes_on_is_not_turned_away() {
     rig::late().unwrap_or_else(|why| panic!("{why}"));
 }
 
-#[test]
-fn numbers_that_never_come_are_given_up_by_policy() {
-    hold("numbers_that_never_come_are_given_up_by_policy");
+/// A test for each of these plans.
+macro_rules! held {
+    ($($plan:ident)*) => {
+        $(#[test] fn $plan() { hold(stringify!($plan)); })*
+        const HELD: &[&str] = &[$(stringify!($plan)),*];
+    };
+}
+
+held! {
+    without_trouble_everything_is_handled_once_and_in_order
+    crashes_lose_and_double_nothing
+    a_crash_at_any_call_loses_and_doubles_nothing
+    a_crash_at_any_call_amid_all_faults_loses_and_doubles_nothing
+    a_store_that_loses_its_last_writes_costs_nothing
+    lost_and_late_replies_cost_nothing
+    publishes_that_are_not_confirmed_are_repeated_in_order
+    a_broker_that_delivers_again_what_was_acked_costs_nothing
+    a_broker_beside_crashes_keeps_the_order_of_what_it_repeats
+    a_broker_that_forgets_ids_gets_emissions_again_and_in_order
+    what_is_older_than_the_store_remembers_is_never_handled_twice
+    a_runner_that_stands_still_goes_on_where_it_was
+    refused_emissions_are_set_aside_once_and_hold_up_nothing
+    refused_emissions_are_set_aside_once_by_two_runners
+    refused_emissions_outlive_a_store_that_loses_its_last_writes
+    all_of_it_together
+    what_waits_for_a_version_keeps_its_turn_through_crashes
+    what_waits_for_a_version_outlives_a_store_that_loses_its_last_writes
+    what_waits_for_a_version_is_handled_by_two_runners_once
+    a_person_who_releases_and_discards_loses_and_doubles_nothing
+    a_person_beside_runners_that_crash_loses_and_doubles_nothing
+    several_runners_double_nothing
+    several_runners_on_a_store_that_loses_its_last_writes_lose_nothing
+    a_runner_that_stood_still_is_refused_what_another_did
+    several_runners_at_a_bad_broker_double_nothing
+    what_builds_on_others_waits_for_them_through_crashes
+    what_builds_on_others_waits_for_them_with_two_runners
+    numbers_are_handled_in_turn_through_crashes
+    numbers_are_handled_in_turn_by_a_store_that_loses_its_last_writes
+    numbers_are_handled_in_turn_by_two_runners
+    gaps_end_by_policy_and_hold_up_no_other_key
+    a_full_buffer_always_takes_what_the_others_wait_for
+    what_is_held_leaves_in_the_order_of_its_times
+    what_is_held_leaves_in_the_order_of_its_times_with_two_runners
+    numbers_that_never_come_are_given_up_by_policy
+    a_dead_letter_blocks_its_key_until_a_person_has_decided
+    a_dead_letter_blocks_its_key_at_two_runners
+    runners_that_crash_keep_the_order_of_arrival
+    requests_that_are_left_open_keep_the_order_of_arrival
+    runners_that_cannot_reach_their_store_keep_the_order_of_arrival
+    a_store_that_loses_its_last_writes_keeps_the_order_of_arrival_among_several
+    what_waits_for_a_version_keeps_its_turn_over_takeovers
+    what_builds_on_others_waits_for_them_over_takeovers
 }
 
 #[test]
-fn a_dead_letter_blocks_its_key_until_a_person_has_decided() {
-    hold("a_dead_letter_blocks_its_key_until_a_person_has_decided");
-}
-
-#[test]
-fn a_dead_letter_blocks_its_key_at_two_runners() {
-    hold("a_dead_letter_blocks_its_key_at_two_runners");
-}
-
-#[test]
-fn runners_that_crash_keep_the_order_of_arrival() {
-    hold("runners_that_crash_keep_the_order_of_arrival");
-}
-
-#[test]
-fn requests_that_are_left_open_keep_the_order_of_arrival() {
-    hold("requests_that_are_left_open_keep_the_order_of_arrival");
-}
-
-#[test]
-fn runners_that_cannot_reach_their_store_keep_the_order_of_arrival() {
-    hold("runners_that_cannot_reach_their_store_keep_the_order_of_arrival");
-}
-
-#[test]
-fn a_store_that_loses_its_last_writes_keeps_the_order_of_arrival_among_several() {
-    hold("a_store_that_loses_its_last_writes_keeps_the_order_of_arrival_among_several");
-}
-
-#[test]
-fn what_waits_for_a_version_keeps_its_turn_over_takeovers() {
-    hold("what_waits_for_a_version_keeps_its_turn_over_takeovers");
-}
-
-#[test]
-fn what_builds_on_others_waits_for_them_over_takeovers() {
-    hold("what_builds_on_others_waits_for_them_over_takeovers");
+fn no_plan_is_without_a_test() {
+    let mut held = HELD.to_vec();
+    let mut all: Vec<_> = plans().iter().map(|(name, _)| *name).collect();
+    held.sort_unstable();
+    all.sort_unstable();
+    assert_eq!(held, all);
 }

@@ -11,7 +11,6 @@
 
 use sha2::{Digest as _, Sha256};
 
-use crate::event::Millis;
 use crate::store::record::{ParkedBody, Wait};
 use crate::store::{ParkedEvent, Place, Range};
 
@@ -119,7 +118,7 @@ pub fn arrival(place: Place) -> u64 {
 /// Where an event waits: its place, and its second one.
 pub fn places(wait: &Wait, time: i64, arrival: u64, begun: bool) -> (Place, Option<Place>) {
     match wait {
-        Wait::Retry { .. } | Wait::Version { .. } | Wait::Behind => {
+        Wait::Retry { .. } | Wait::Version { .. } | Wait::NoHandler { .. } | Wait::Behind => {
             (Lane::Line.place(if begun { BEGUN } else { BEHIND }, arrival), None)
         }
         Wait::Number { number } => (Lane::Number.place(*number, arrival), None),
@@ -134,7 +133,7 @@ pub fn places(wait: &Wait, time: i64, arrival: u64, begun: bool) -> (Place, Opti
 /// The lanes in which an event waits.
 pub fn lanes(wait: &Wait) -> Vec<Lane> {
     match wait {
-        Wait::Retry { .. } | Wait::Version { .. } | Wait::Behind => vec![Lane::Line],
+        Wait::Retry { .. } | Wait::Version { .. } | Wait::NoHandler { .. } | Wait::Behind => vec![Lane::Line],
         Wait::Number { .. } => vec![Lane::Number],
         Wait::Hold { .. } => vec![Lane::Held, Lane::HeldUntil],
         Wait::After { event, .. } => vec![Lane::After(event.clone()), Lane::Deadline(event.clone())],
@@ -154,14 +153,6 @@ impl Waiting {
         let mut rank = self.parked.place;
         rank.0[..9].fill(0);
         rank
-    }
-
-    pub fn deadline(&self) -> Option<Millis> {
-        match self.body.wait {
-            Wait::After { deadline, .. } => Some(deadline),
-            Wait::Hold { due, .. } => Some(due),
-            _ => None,
-        }
     }
 }
 

@@ -385,7 +385,7 @@ impl<'a> Draft<'a> {
                 self.tell(&turn, Outcome::Skipped, || why.unwrap_or_else(|| "`where` does not hold".to_owned()));
                 Outcome::Skipped
             }
-            Handled::WaitFor { kind, at } => self.asked_to_wait(&turn, kind, at),
+            Handled::WaitFor { kind, at } => self.asked_to_wait(&turn, kind, &at),
             Handled::Retry { why, delay } if attempts < policy.attempts => {
                 let delay = delay.unwrap_or_else(|| retry::delay(policy, attempts, self.env.entropy.fraction()));
                 self.park(&turn, Wait::Retry { why, due: self.env.now.plus(delay) }, attempts)

@@ -6,23 +6,19 @@ use crate::event::{Event, Millis, RawEvent};
 use crate::mutant::{self, Mutant};
 use crate::script::Place;
 use crate::spec::program::{EventTime, First, OnDeadPrerequisite, OnTimeout, Sequence};
-use crate::store::record::{Book, Class, Failure, Numbers, Wait};
+use crate::store::record::{Book, Failure, Numbers, Wait};
 
 impl Draft<'_> {
     /// Parks the event or sets it aside when it is not its turn. `None`: it is.
     pub(super) fn in_order(&mut self, turn: &Turn<'_>) -> Option<Outcome> {
-        let wait = turn.entry.wait();
-        match wait {
-            // Without a run: there was no handler when it was let go, and it may have to wait again.
-            Some(Wait::Retry { .. }) if turn.attempts == 0 => return self.prerequisites(turn),
-            // It had its turn before.
-            Some(Wait::Retry { .. } | Wait::Version { .. }) => return None,
-            Some(Wait::After { .. }) => return self.prerequisites(turn),
+        match turn.entry.wait() {
+            Some(wait) if wait.had_turn() => return None,
+            Some(Wait::After { .. } | Wait::NoHandler { .. }) => return self.prerequisites(turn),
             Some(Wait::Hold { time, .. }) => {
                 let released = &mut self.record.book.released;
                 *released = Some(released.map_or(*time, |last| last.max(*time)));
             }
-            Some(Wait::Behind | Wait::Number { .. }) | None => {}
+            Some(_) | None => {}
         }
         if matches!(turn.entry, Entry::Arrival)
             && let Some(outcome) = self.hold(turn)
@@ -33,8 +29,7 @@ impl Draft<'_> {
             return Some(outcome);
         }
         if matches!(turn.entry, Entry::Arrival) && self.is_blocked() {
-            let filler = turn.subject.event().is_some_and(|event| self.is_waited_for(&event.kind));
-            return Some(self.buffer(turn, Wait::Behind, filler));
+            return Some(self.buffer(turn, Wait::Behind, self.is_waited_for(turn)));
         }
         self.prerequisites(turn)
     }
@@ -43,11 +38,14 @@ impl Draft<'_> {
     pub(super) fn is_blocked(&self) -> bool {
         let book = &self.record.book;
         let by_waiters = mutant::on(Mutant::WaitersBlock) && !book.waiting.is_empty();
-        book.line > 0 || book.blocked_by.is_some() || by_waiters
+        book.is_blocked() || by_waiters
     }
 
-    fn is_waited_for(&self, kind: &str) -> bool {
-        self.record.book.waiting.contains_key(kind) && !self.record.book.handled.contains(kind)
+    /// Whether others wait for an event of its type.
+    fn is_waited_for(&self, turn: &Turn<'_>) -> bool {
+        let book = &self.record.book;
+        let waited_for = |kind: &str| book.waiting.contains_key(kind) && !book.handled.contains(kind);
+        turn.subject.event().is_some_and(|event| waited_for(&event.kind))
     }
 
     /// Each event of a resequenced key is held, unless it comes too late for that.
@@ -63,8 +61,7 @@ impl Draft<'_> {
             return Some(self.bury(turn, Failure::permanent("late", message), turn.attempts));
         }
         let due = self.env.now.plus(resequence.hold);
-        let filler = turn.subject.event().is_some_and(|event| self.is_waited_for(&event.kind));
-        Some(self.buffer(turn, Wait::Hold { time, due }, filler))
+        Some(self.buffer(turn, Wait::Hold { time, due }, self.is_waited_for(turn)))
     }
 
     fn numbered(&mut self, turn: &Turn<'_>) -> Option<Outcome> {
@@ -113,17 +110,11 @@ impl Draft<'_> {
 
     fn prerequisites(&mut self, turn: &Turn<'_>) -> Option<Outcome> {
         let Runnable::Run(_, subscription) = &turn.subject else { return None };
-        let asked = match turn.entry.wait() {
-            Some(Wait::After { asked, .. }) => asked.as_slice(),
-            _ => &[],
-        };
+        let asked = turn.entry.wait().map_or(&[][..], Wait::asked);
         let book = &self.record.book;
         let missing = subscription.after.iter().chain(asked).find(|kind| !book.handled.contains(*kind))?.clone();
         let reorder = &self.env.pipeline.reorder;
-        // Without a handler its time went on.
-        let no_handler = matches!(turn.entry.wait(), Some(Wait::Retry { .. }));
-        let over = no_handler && turn.since(self.env.now).plus(reorder.timeout) <= self.env.now;
-        match if over { Way::Expired } else { turn.entry.way() } {
+        match turn.entry.way() {
             Way::Hurried => return None,
             Way::Expired if reorder.on_timeout == OnTimeout::Advance => return None,
             Way::Expired => return Some(self.timed_out(turn, &missing)),
@@ -139,36 +130,29 @@ impl Draft<'_> {
 
     /// Parks the event until one of this type was handled; the deadline of one that waited before stays.
     pub(super) fn wait_for(&mut self, turn: &Turn<'_>, event: String, asked: Vec<String>) -> Outcome {
-        let deadline = match turn.entry.wait() {
-            Some(Wait::After { deadline, .. }) if *deadline > self.env.now => *deadline,
-            _ => self.env.now.plus(self.env.pipeline.reorder.timeout),
-        };
+        let now = self.env.now;
+        let before = turn.entry.wait().and_then(Wait::deadline).filter(|deadline| *deadline > now);
+        let deadline = before.unwrap_or_else(|| now.plus(self.env.pipeline.reorder.timeout));
         self.buffer(turn, Wait::After { event, deadline, asked }, false)
     }
 
     /// A handler called `wait_for`, which is no attempt.
-    pub(super) fn asked_to_wait(&mut self, turn: &Turn<'_>, kind: String, at: Place) -> Outcome {
-        let taken = self.env.pipeline.takes(&kind);
-        let failure = |reason: &str, message| Failure {
-            class: Class::Script,
-            at: Some(at.clone()),
-            ..Failure::permanent(reason, message)
+    pub(super) fn asked_to_wait(&mut self, turn: &Turn<'_>, kind: String, at: &Place) -> Outcome {
+        let in_vain = if !self.env.pipeline.takes(&kind) {
+            Some("no subscription of this pipeline takes it")
+        } else if self.record.book.handled.contains(&kind) {
+            Some("one of its key was handled already")
+        } else {
+            None
         };
-        if !taken {
-            let message = format!("`wait_for(\"{kind}\")`: no subscription of this pipeline takes it");
-            return self.bury(turn, failure("script_error", message), turn.attempts + 1);
-        }
-        if self.record.book.handled.contains(&kind) {
-            let message = format!("`wait_for(\"{kind}\")`: one of its key was handled already");
-            return self.bury(turn, failure("script_error", message), turn.attempts + 1);
+        if let Some(why) = in_vain {
+            let failure = Failure::script("script_error", format!("`wait_for(\"{kind}\")`: {why}"), at);
+            return self.bury(turn, failure, turn.attempts + 1);
         }
         if turn.entry.way() == Way::Expired {
             return self.timed_out(turn, &kind);
         }
-        let mut asked = match turn.entry.wait() {
-            Some(Wait::After { asked, .. }) => asked.clone(),
-            _ => Vec::new(),
-        };
+        let mut asked = turn.entry.wait().map_or(Vec::new(), |wait| wait.asked().to_vec());
         if !asked.contains(&kind) {
             asked.push(kind.clone());
         }
@@ -245,7 +229,7 @@ fn of_millis(time: Millis) -> i64 {
 
 /// After all turns: since when the next number is missing.
 pub(super) fn note_gap(book: &mut Book, now: Millis) {
-    let blocked = book.line > 0 || book.blocked_by.is_some();
+    let blocked = book.is_blocked();
     let Some(numbers) = &mut book.numbers else { return };
     let gap = numbers.waiting > 0 && !blocked && numbers.head.is_none_or(|head| head > numbers.next);
     numbers.missing = match numbers.missing {

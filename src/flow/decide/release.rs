@@ -1,5 +1,7 @@
 //! Which of a key's parked events comes next, if one does.
 
+use std::time::Duration;
+
 use super::lanes::{Lane, Waiting};
 use super::pages::Head;
 use super::{Draft, Entry, GROUP_BYTES, LOOK_AGAIN, Outcome, Runnable, Turn, Way};
@@ -9,6 +11,9 @@ use crate::mutant::{self, Mutant};
 use crate::spec::program::{OnDeadPrerequisite, OnTimeout};
 use crate::store::Range;
 use crate::store::record::{Failure, Numbers, Unreadable, Wait};
+
+/// What no subscription takes is looked at again after this long.
+const HANDLER_AGAIN: Duration = Duration::from_secs(60);
 
 /// What a look at a key's parked events says.
 pub(super) enum Next {
@@ -55,7 +60,7 @@ impl Draft<'_> {
             return self.wait_for_handler(waiting);
         };
         // Who waits so has one, or had: it is not there for its number only.
-        let for_handler = matches!(body.wait, Wait::Retry { .. } | Wait::Version { .. } | Wait::After { .. });
+        let for_handler = body.wait.had_turn() || matches!(body.wait, Wait::After { .. } | Wait::NoHandler { .. });
         if for_handler && matches!(routed.subject, Subject::Keyed { subscription: None, .. }) {
             return self.wait_for_handler(waiting);
         }
@@ -73,9 +78,12 @@ impl Draft<'_> {
 
     /// A parked event whose subscription is gone stays, and is looked at again later.
     fn wait_for_handler(&mut self, waiting: &Waiting) -> Outcome {
-        let due = self.env.now.plus(std::time::Duration::from_secs(60));
+        let due = self.env.now.plus(HANDLER_AGAIN);
+        let was = match &waiting.body.wait {
+            Wait::NoHandler { was, .. } => was.clone(),
+            wait => Box::new(wait.clone()),
+        };
         let failure = Failure::permanent("no_handler", "no subscription takes its type any more");
-        let why = failure.message.clone();
         let turn = Turn {
             mark: waiting.parked.mark,
             content: waiting.parked.content,
@@ -85,7 +93,7 @@ impl Draft<'_> {
             attempts: waiting.body.attempts,
             owner: None,
         };
-        self.park(&turn, Wait::Retry { why, due }, waiting.body.attempts)
+        self.park(&turn, Wait::NoHandler { due, was }, waiting.body.attempts)
     }
 
     /// What has begun goes first; then those whose prerequisites are there, whose number it is, whose hold is over or
@@ -98,13 +106,19 @@ impl Draft<'_> {
                 None
             }
             Head::Event(waiting) => match waiting.body.wait {
-                Wait::Retry { due, .. } if due > self.env.now && !self.is_hurried(&waiting) => {
+                Wait::Retry { due, .. } | Wait::NoHandler { due, .. }
+                    if due > self.env.now && !self.is_hurried(&waiting) =>
+                {
                     self.record.book.blocked_until = Some(due);
                     return Ok(Next::Rest);
                 }
-                Wait::Retry { .. } | Wait::Version { .. } if self.record.book.blocked_by.is_none() => {
+                Wait::Retry { .. } | Wait::Version { .. } | Wait::NoHandler { .. }
+                    if self.record.book.blocked_by.is_none() =>
+                {
                     self.record.book.blocked_until = None;
-                    return Ok(Next::Run(waiting, Way::Turn));
+                    // Without a handler its time went on.
+                    let over = waiting.body.wait.deadline().is_some_and(|deadline| deadline <= self.env.now);
+                    return Ok(Next::Run(waiting, if over { Way::Expired } else { Way::Turn }));
                 }
                 _ => Some(waiting),
             },
@@ -147,7 +161,7 @@ impl Draft<'_> {
                     Head::Unread => return Ok(Some(self.read())),
                 }
             }
-            Wait::Retry { .. } | Wait::Version { .. } | Wait::Behind => return Ok(None),
+            Wait::Retry { .. } | Wait::Version { .. } | Wait::NoHandler { .. } | Wait::Behind => return Ok(None),
         }
         Ok(Some(Next::Run(Box::new(waiting), Way::Hurried)))
     }
@@ -165,7 +179,7 @@ impl Draft<'_> {
     /// Lanes whose events can go on at once.
     pub(super) fn due_lanes(&self) -> Vec<Lane> {
         let book = &self.record.book;
-        if book.line > 0 || book.blocked_by.is_some() {
+        if book.is_blocked() {
             return Vec::new();
         }
         let mut lanes: Vec<Lane> =
@@ -294,7 +308,7 @@ impl Draft<'_> {
             match self.pages.head(&Lane::Deadline(kind.clone()), count)? {
                 Head::Unread => return Ok(Some(self.read())),
                 Head::Empty => drop(self.record.book.waiting.remove(&kind)),
-                Head::Event(waiting) => match waiting.deadline() {
+                Head::Event(waiting) => match waiting.body.wait.deadline() {
                     Some(deadline) if deadline > now => {
                         if let Some(waiters) = self.record.book.waiting.get_mut(&kind) {
                             waiters.deadline = deadline;

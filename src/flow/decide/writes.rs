@@ -72,7 +72,7 @@ impl Draft<'_> {
             wait => format!("waits {}", wait.what_for()),
         });
         let look = match &wait {
-            Wait::Retry { due, .. } => Some(*due),
+            Wait::Retry { due, .. } | Wait::NoHandler { due, .. } => Some(*due),
             Wait::Version { .. } => Some(next_look(self.env, turn.since(now))),
             _ => None,
         };
@@ -162,7 +162,7 @@ impl Draft<'_> {
             && !book.handled.contains(&event.kind)
             && (book.waiting.contains_key(&event.kind) || subscriptions.iter().any(|s| s.after.contains(&event.kind)))
         {
-            book.dead.insert(event.kind.clone(), turn.mark.hex());
+            book.dead.insert(event.kind.clone(), turn.mark);
         }
         // These never had a turn that their successors could wait for.
         let had_turn = !matches!(&*failure.reason, "late" | "buffer_full");

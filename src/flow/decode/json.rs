@@ -28,6 +28,10 @@ pub fn parse(bytes: &[u8], limits: &Limits) -> Result<Value, Failure> {
 /// Whether brackets nest deeper than `limit`, strings skipped. Malformed input may answer either way; it is
 /// refused by the parser then.
 fn depth_exceeds(bytes: &[u8], limit: usize) -> bool {
+    // Nearly every payload ends here: too few brackets to be too deep.
+    if memchr::memchr2_iter(b'{', b'[', bytes).take(limit.saturating_add(1)).count() <= limit {
+        return false;
+    }
     let (mut depth, mut in_string, mut escaped) = (0_usize, false, false);
     for byte in bytes {
         match byte {
@@ -52,7 +56,7 @@ fn depth_exceeds(bytes: &[u8], limit: usize) -> bool {
 /// a number, as the JSON in a string (whose depth nobody checked), or as what is never read again once written.
 fn names_reserved_member(bytes: &[u8]) -> bool {
     const RESERVED: &str = "$serde_json::private::";
-    let contains = |part: &str| bytes.windows(part.len()).any(|window| window == part.as_bytes());
+    let contains = |part: &str| memchr::memmem::find(bytes, part.as_bytes()).is_some();
     // Nearly every payload ends here; a name may be spelled with escapes.
     if !contains(RESERVED) && !contains("\\u") {
         return false;

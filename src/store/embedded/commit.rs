@@ -62,7 +62,8 @@ pub fn commit(
     if partition.counts != before {
         partition.counts.write(connection, slot)?;
     }
-    Ok(Ok(Committed { verdicts, outbox_before: before.outbox_seq, outbox_len: partition.counts.outbox_len }))
+    let Counts { outbox_len, parked_bytes, .. } = partition.counts;
+    Ok(Ok(Committed { verdicts, outbox_before: before.outbox_seq, outbox_len, parked_bytes }))
 }
 
 pub fn returned(connection: &Connection, slot: i64, event: &MarkId) -> database::Result<()> {

@@ -147,7 +147,7 @@ impl EmbeddedStore {
         }
     }
 
-    /// Who looks things up is alive.
+    /// Who looks things up, or commits, is alive.
     fn sign(&self) {
         let now = self.clock.now();
         let mut session = self.session();
@@ -211,6 +211,7 @@ impl Store for EmbeddedStore {
     }
 
     fn commit(&self, commits: Vec<Commit>) -> BoxFuture<'_, Vec<Result<Committed, StoreError>>> {
+        self.sign();
         let (count, retain) = (commits.len(), self.retain);
         #[cfg(test)]
         let mutant = self.mutant;

@@ -105,6 +105,11 @@ impl MemoryStore {
         self.session.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Who this handle is, once it is noted.
+    fn noted(&self) -> Option<WriterId> {
+        self.session().as_ref().filter(|session| session.noted).map(|session| session.runner)
+    }
+
     /// Answers at once, with the data locked.
     fn now<T: Send + 'static>(&self, ask: impl FnOnce(&mut Data) -> Result<T, StoreError>) -> Answer<'_, T> {
         Box::pin(ready(self.same_process().and_then(|mut data| ask(&mut data))))
@@ -121,6 +126,12 @@ impl MemoryStore {
 }
 
 impl Data {
+    fn sign(&mut self, runner: Option<WriterId>) {
+        if let Some(runner) = runner {
+            self.runners.insert(runner.0, self.now);
+        }
+    }
+
     fn at(&mut self, partition: Partition) -> Result<&mut PartitionData, StoreError> {
         contract::check_partition(partition, self.partition_count())?;
         Ok(&mut self.partitions[usize::from(partition.0)])
@@ -182,17 +193,15 @@ impl Store for MemoryStore {
     }
 
     fn lookup(&self, lookups: Vec<(Partition, Lookup)>) -> Answer<'_, Vec<Found>> {
-        let runner = self.session().as_ref().filter(|session| session.noted).map(|session| session.runner);
+        let runner = self.noted();
         self.now(|data| {
-            let now = data.now;
-            if let Some(runner) = runner {
-                data.runners.insert(runner.0, now);
-            }
+            data.sign(runner);
             lookups.iter().map(|(partition, lookup)| Ok(data.at(*partition)?.lookup(lookup))).collect()
         })
     }
 
     fn commit(&self, commits: Vec<Commit>) -> BoxFuture<'_, Vec<Result<Committed, StoreError>>> {
+        let runner = self.noted();
         let answers = match self.same_process() {
             Err(failure) => vec![Err(failure); commits.len()],
             Ok(mut data) => commits
@@ -200,6 +209,7 @@ impl Store for MemoryStore {
                 .map(|commit| {
                     contract::check(&commit, data.partition_count())?;
                     data.now = data.now.max(commit.now);
+                    data.sign(runner);
                     data.at(commit.partition)?.commit(commit, self.memory.retain)
                 })
                 .collect(),

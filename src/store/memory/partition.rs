@@ -82,7 +82,8 @@ impl PartitionData {
                 self.write(group);
             }
         }
-        Ok(Committed { verdicts, outbox_before, outbox_len: self.outbox.len() as u64 })
+        let (outbox_len, parked_bytes) = (self.outbox.len() as u64, self.parked_bytes);
+        Ok(Committed { verdicts, outbox_before, outbox_len, parked_bytes })
     }
 
     /// A generation takes marks for half of `retain` and is kept until the last of them is as old as `retain`.

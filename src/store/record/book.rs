@@ -23,7 +23,7 @@ pub struct Book {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub blocked_until: Option<Millis>,
     /// The dead letter that a person must replay or discard before anything more is handled.
-    #[serde(skip_serializing_if = "Option::is_none", with = "hex")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub blocked_by: Option<MarkId>,
     /// When the key wants attention, as its timer says.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -33,7 +33,7 @@ pub struct Book {
     pub handled: BTreeSet<String>,
     /// Types that were waited for and set aside, and not handled since: with the id of the letter that a person may replay.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    pub dead: BTreeMap<String, String>,
+    pub dead: BTreeMap<String, MarkId>,
     /// Those that wait for an event of a type.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub waiting: BTreeMap<String, Waiters>,
@@ -83,10 +83,15 @@ pub struct Numbers {
 }
 
 impl Book {
+    /// Something must go before whatever else there is of the key.
+    pub fn is_blocked(&self) -> bool {
+        self.line > 0 || self.blocked_by.is_some()
+    }
+
     /// An event goes to where it waits.
     pub fn enter(&mut self, wait: &Wait) {
         match wait {
-            Wait::Retry { .. } | Wait::Version { .. } | Wait::Behind => self.line += 1,
+            Wait::Retry { .. } | Wait::Version { .. } | Wait::NoHandler { .. } | Wait::Behind => self.line += 1,
             Wait::Number { number } => {
                 let numbers = self.numbers.get_or_insert_with(|| Numbers::from(*number));
                 numbers.head = match numbers.head {
@@ -110,7 +115,9 @@ impl Book {
     /// An event leaves where it waited.
     pub fn leave(&mut self, wait: &Wait) {
         match wait {
-            Wait::Retry { .. } | Wait::Version { .. } | Wait::Behind => self.line = self.line.saturating_sub(1),
+            Wait::Retry { .. } | Wait::Version { .. } | Wait::NoHandler { .. } | Wait::Behind => {
+                self.line = self.line.saturating_sub(1);
+            }
             Wait::Number { .. } => {
                 if let Some(numbers) = &mut self.numbers {
                     (numbers.waiting, numbers.head) = (numbers.waiting.saturating_sub(1), None);
@@ -142,8 +149,7 @@ impl Book {
     /// A dead letter is closed: it blocks nothing any more, and who waited for its replay has a deadline again.
     pub fn closed(&mut self, letter: MarkId) {
         self.blocked_by = self.blocked_by.filter(|by| *by != letter);
-        let id = letter.hex();
-        self.dead.retain(|_, of| *of != id);
+        self.dead.retain(|_, of| *of != letter);
     }
 }
 
@@ -231,24 +237,6 @@ impl Numbers {
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
 fn is_zero(n: &u64) -> bool {
     *n == 0
-}
-
-mod hex {
-    use serde::{Deserialize as _, Deserializer, Serializer, de::Error as _};
-
-    use crate::event::MarkId;
-
-    pub fn serialize<S: Serializer>(id: &Option<MarkId>, serializer: S) -> Result<S::Ok, S::Error> {
-        match id {
-            Some(id) => serializer.serialize_str(&id.hex()),
-            None => serializer.serialize_none(),
-        }
-    }
-
-    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<MarkId>, D::Error> {
-        let Some(text) = Option::<String>::deserialize(deserializer)? else { return Ok(None) };
-        MarkId::from_hex(&text).map(Some).ok_or_else(|| D::Error::custom("not the id of a dead letter"))
-    }
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 //!
 //! Every value is a frame: a big-endian `u32` length, that many bytes of JSON header, and the payload after it.
 
-use bytes::{BufMut as _, Bytes, BytesMut};
+use bytes::Bytes;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -26,12 +26,12 @@ pub struct Unreadable {
 }
 
 fn frame(header: &impl Serialize, payload: &[u8]) -> Bytes {
-    let header = serde_json::to_vec(header).expect("headers are plain structs, which serialize");
-    let mut out = BytesMut::with_capacity(4 + header.len() + payload.len());
-    out.put_u32(u32::try_from(header.len()).expect("headers are far below 4 GiB"));
-    out.put_slice(&header);
-    out.put_slice(payload);
-    out.freeze()
+    let mut out = vec![0; 4];
+    serde_json::to_writer(&mut out, header).expect("headers are plain structs, which serialize");
+    let length = u32::try_from(out.len() - 4).expect("headers are far below 4 GiB");
+    out[..4].copy_from_slice(&length.to_be_bytes());
+    out.extend_from_slice(payload);
+    out.into()
 }
 
 fn unframe<H: DeserializeOwned>(what: &'static str, bytes: &Bytes) -> Result<(H, Bytes), Unreadable> {
@@ -85,8 +85,18 @@ pub struct OutboxBody {
     pub payload: Bytes,
 }
 
-#[derive(Serialize, Deserialize)]
-struct OutboxHeader {
+#[derive(Serialize)]
+struct OutboxHeader<'a> {
+    to: &'a str,
+    order_key: &'a str,
+    dedupe_id: &'a str,
+    subject: &'a str,
+    headers: &'a Headers,
+}
+
+/// The same, read.
+#[derive(Deserialize)]
+struct OutboxHead {
     to: ChannelName,
     order_key: String,
     dedupe_id: String,
@@ -97,17 +107,17 @@ struct OutboxHeader {
 impl OutboxBody {
     pub fn encode(&self) -> Bytes {
         let header = OutboxHeader {
-            to: self.to.clone(),
-            order_key: self.order_key.clone(),
-            dedupe_id: self.dedupe_id.clone(),
-            subject: self.subject.clone(),
-            headers: self.headers.clone(),
+            to: &self.to,
+            order_key: &self.order_key,
+            dedupe_id: &self.dedupe_id,
+            subject: &self.subject,
+            headers: &self.headers,
         };
         frame(&header, &self.payload)
     }
 
     pub fn decode(bytes: &Bytes) -> Result<Self, Unreadable> {
-        let (OutboxHeader { to, order_key, dedupe_id, subject, headers }, payload) = unframe("outbox entry", bytes)?;
+        let (OutboxHead { to, order_key, dedupe_id, subject, headers }, payload) = unframe("outbox entry", bytes)?;
         Ok(Self { to, order_key, dedupe_id, subject, headers, payload })
     }
 }
@@ -157,6 +167,11 @@ impl Failure {
             violations: Vec::new(),
             at: None,
         }
+    }
+
+    /// A script did what it must not, there.
+    pub fn script(reason: &str, message: impl Into<String>, at: &Place) -> Self {
+        Self { class: Class::Script, at: Some(at.clone()), ..Self::permanent(reason, message) }
     }
 }
 

@@ -40,6 +40,9 @@ pub enum Wait {
     Number { number: i64 },
     /// For others that happened before it; at most until then.
     Hold { time: i64, due: Millis },
+    /// For a subscription that takes its type, which is looked for again then. Its turn had come in what it `was`
+    /// waiting for.
+    NoHandler { due: Millis, was: Box<Wait> },
 }
 
 impl Wait {
@@ -52,6 +55,34 @@ impl Wait {
             Self::After { event, .. } => format!("for `{event}` of its key"),
             Self::Number { number } => format!("for the numbers before {number}"),
             Self::Hold { .. } => "for what happened before it".to_owned(),
+            Self::NoHandler { .. } => "for a subscription that takes its type".to_owned(),
+        }
+    }
+
+    /// It had its turn, and goes on with it.
+    pub fn had_turn(&self) -> bool {
+        match self {
+            Self::Retry { .. } | Self::Version { .. } => true,
+            Self::NoHandler { was, .. } => was.had_turn(),
+            Self::Behind | Self::After { .. } | Self::Number { .. } | Self::Hold { .. } => false,
+        }
+    }
+
+    /// When it has waited long enough for a prerequisite.
+    pub fn deadline(&self) -> Option<Millis> {
+        match self {
+            Self::After { deadline, .. } => Some(*deadline),
+            Self::NoHandler { was, .. } => was.deadline(),
+            _ => None,
+        }
+    }
+
+    /// Types that its handler asked to wait for.
+    pub fn asked(&self) -> &[String] {
+        match self {
+            Self::After { asked, .. } => asked,
+            Self::NoHandler { was, .. } => was.asked(),
+            _ => &[],
         }
     }
 }

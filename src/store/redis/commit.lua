@@ -12,7 +12,7 @@
 -- A condition is one argument: U<mark>, P<mark>, D<mark><generation>, O<number>.
 -- A write is one or two: M<mark><status><content>; P<mark>, entry; U<mark>; E, body; O<number>;
 --          D<mark>, body; C<mark>, body.
--- Reply    {'TAIL', number known} or {'OK', a 1 or 0 a group, outbox number before, outbox length}
+-- Reply    {'TAIL', number known} or {'OK', a 1 or 0 a group, outbox number before, outbox length, parked bytes}
 
 local T, call, format = KEYS[1], redis.call, string.format
 local byte, sub = string.byte, string.sub
@@ -319,4 +319,4 @@ if rotated or marked > 0 then change('marks', format('%.0f', marks + marked)) en
 if condemned ~= condemned_before then change('condemned', condemned) end
 if #changed > 0 then call('HSET', META, unpack(changed)) end
 
-return { 'OK', table.concat(verdicts), outbox_before, call('HLEN', OUTBOX) }
+return { 'OK', table.concat(verdicts), outbox_before, call('HLEN', OUTBOX), format('%.0f', parked_bytes) }

@@ -131,14 +131,17 @@ impl RedisStore {
                 partition.0,
                 reply::text(known.clone(), what)?
             ))),
-            [Value::BulkString(head), Value::BulkString(verdicts), before, len] if head == b"OK" => Ok(Committed {
-                verdicts: verdicts
-                    .iter()
-                    .map(|v| if *v == b'1' { Verdict::Committed } else { Verdict::Stale })
-                    .collect(),
-                outbox_before: reply::number(before, what)?,
-                outbox_len: reply::number(len, what)?,
-            }),
+            [Value::BulkString(head), Value::BulkString(verdicts), before, len, parked] if head == b"OK" => {
+                Ok(Committed {
+                    verdicts: verdicts
+                        .iter()
+                        .map(|v| if *v == b'1' { Verdict::Committed } else { Verdict::Stale })
+                        .collect(),
+                    outbox_before: reply::number(before, what)?,
+                    outbox_len: reply::number(len, what)?,
+                    parked_bytes: reply::decimal(reply::text(parked.clone(), what)?.as_bytes(), what)?,
+                })
+            }
             _ => Err(reply::unexpected(what)),
         }
     }
@@ -154,6 +157,9 @@ impl RedisStore {
                 encode::commit(&mut call, commit, self.retain);
                 pipeline.add_command(call);
             }));
+        }
+        if !commits.is_empty() {
+            self.sign(&mut pipeline);
         }
         let replies = self.link.ask(&pipeline).await;
         let mut replies = match replies {

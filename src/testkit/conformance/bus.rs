@@ -9,6 +9,25 @@ use tokio::time::timeout;
 use crate::bus::{BusError, ConsumerSpec, Delivery, Demand, Outgoing, Receipt, Sink, Source};
 use crate::event::{ChannelName, Headers, RawEvent};
 
+/// Calls the macro of this name with the behaviours that every bus has, and those that this one has beside them.
+#[macro_export]
+macro_rules! bus_behaviours {
+    ($conforms:ident $(, $beside:ident)* $(,)?) => {
+        $conforms! {
+            deliveries_come_in_stream_order
+            a_dropped_delivery_is_handed_out_again
+            acks_raise_the_floor_and_outlive_the_source
+            a_read_span_is_what_was_published
+            a_publish_is_stored_once_per_dedupe_id
+            a_cancelled_next_loses_nothing
+            a_batch_stays_within_the_demand
+            pipelines_do_not_share_what_they_consume
+            what_comes_again_is_no_gap
+            $($beside)*
+        }
+    };
+}
+
 /// An implementation with one empty channel of any name.
 pub trait Broker: Sync {
     fn source(&self, spec: ConsumerSpec) -> Box<dyn Source>;

@@ -173,13 +173,11 @@ impl Steps {
             })
             .await;
         }
-        let (store, mut last) = (self.store(pipeline), None);
-        let start = std::time::Instant::now();
-        while last != Some((0, parked)) {
-            assert!(start.elapsed() < PATIENCE, "outbox and parked are {last:?}, {parked} are to be parked");
-            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-            last = store.census().await.ok().map(|census| (census.outbox, census.parked));
-        }
+        let store = self.store(pipeline);
+        eventually(PATIENCE, &format!("an empty outbox and {parked} parked"), async || {
+            store.census().await.is_ok_and(|census| (census.outbox, census.parked) == (0, parked))
+        })
+        .await;
     }
 
     /// The state of each key is the fold of these numbers in this order, and each was emitted once, in this order.

@@ -56,7 +56,7 @@ async fn audit(desk: &Desk, seed: u64) {
         found.keys[0].parked[0].iter().map(|e| ParkedBody::decode(&e.body).expect("readable").wait).collect();
     let count = |fits: &dyn Fn(&Wait) -> bool| waits.iter().filter(|wait| fits(wait)).count() as u64;
     assert_eq!(book.parked, waits.len() as u64, "seed {seed}: parked, {book:?} {waits:?}");
-    let line = count(&|w| matches!(w, Wait::Retry { .. } | Wait::Version { .. } | Wait::Behind));
+    let line = count(&|w| w.had_turn() || matches!(w, Wait::NoHandler { .. } | Wait::Behind));
     assert_eq!(book.line, line, "seed {seed}: line");
     assert_eq!(book.held, count(&|w| matches!(w, Wait::Hold { .. })), "seed {seed}: held");
     let numbers = book.numbers.as_ref().map_or(0, |n| n.waiting);

@@ -147,8 +147,10 @@ async fn weight(handles: Handles) {
     let unpark = |n| Write::Unpark { mark: id(n) };
     let step = async |writes: Vec<Write>| {
         let held = bench.key(&k).await.nonce;
-        bench.must(Group { writes, ..touch(&k, held, bench.nonce(), "") }).await;
-        parked_bytes().await
+        let committed = bench.commit(vec![Group { writes, ..touch(&k, held, bench.nonce(), "") }]).await;
+        assert_eq!(committed.verdicts, [Verdict::Committed]);
+        assert_eq!(committed.parked_bytes, parked_bytes().await, "told by the commit as by a lookup");
+        committed.parked_bytes
     };
     assert_eq!(parked_bytes().await, 0);
     let one = step(vec![heavy(1, 10_000)]).await;
