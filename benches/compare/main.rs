@@ -29,7 +29,7 @@ mod servers;
 mod sides;
 mod soak;
 #[path = "../../tests/support/mod.rs"]
-#[allow(dead_code, reason = "tests need more of it than this")]
+#[allow(dead_code, clippy::unwrap_used, reason = "tests need more of it than this, and stop at surprises")]
 mod support;
 mod workload;
 

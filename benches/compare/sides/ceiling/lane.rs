@@ -12,7 +12,7 @@ use super::super::Trouble;
 use super::super::job::{Emission, State};
 use super::Arrival;
 use super::out::{Out, Owed};
-use super::store::{Change, Found, Partition, Store};
+use super::store::{Change, Found, Partition, Store, Wanted};
 
 /// Most events of a batch.
 const BATCH: usize = 1024;
@@ -76,8 +76,9 @@ impl Lane {
         }
         let mut touched: Vec<(usize, &mut Partition)> =
             self.partitions.iter_mut().filter(|(number, _)| parts.contains_key(number)).map(|(n, p)| (*n, p)).collect();
-        let wanted: Vec<_> =
-            touched.iter().zip(parts.values()).map(|((_, at), part)| (&**at, &*part.keys, &*part.marks)).collect();
+        let wanted = touched.iter().zip(parts.values());
+        let wanted: Vec<Wanted<'_>> =
+            wanted.map(|((_, at), part)| Wanted { partition: at, keys: &part.keys, marks: &part.marks }).collect();
         let found = self.store.lookup(&wanted).await?;
 
         let (mut owed, mut changes) = (Vec::with_capacity(batch.len()), Vec::with_capacity(parts.len()));

@@ -17,6 +17,13 @@ pub struct Partition {
     pub outbox_seq: u64,
 }
 
+/// What a batch asks a partition for.
+pub struct Wanted<'a> {
+    pub partition: &'a Partition,
+    pub keys: &'a [&'a str],
+    pub marks: &'a [[u8; 16]],
+}
+
 /// What a batch reads of a partition.
 pub struct Found {
     /// Nonce and state, one a key.
@@ -64,10 +71,10 @@ impl Store {
     }
 
     /// Records first: what is committed between them and the marks makes the commit fail.
-    pub async fn lookup(&mut self, wanted: &[(&Partition, &[&str], &[[u8; 16]])]) -> Result<Vec<Found>, Trouble> {
+    pub async fn lookup(&mut self, wanted: &[Wanted<'_>]) -> Result<Vec<Found>, Trouble> {
         let generation = generation();
         let mut pipeline = Pipeline::with_capacity(wanted.len() * 3);
-        for (partition, keys, marks) in wanted {
+        for Wanted { partition, keys, marks } in wanted {
             if !keys.is_empty() {
                 let mut records = Cmd::with_capacity(1 + keys.len(), keys.len() * (partition.records.len() + 16));
                 records.arg("MGET");
@@ -87,7 +94,7 @@ impl Store {
             reply => Err(format!("no answer to a lookup: {reply:?}")),
         };
         let mut found = Vec::with_capacity(wanted.len());
-        for (_, keys, _) in wanted {
+        for Wanted { keys, .. } in wanted {
             let records = if keys.is_empty() { Vec::new() } else { list()? };
             let records = records.into_iter().map(|record| match record {
                 Value::BulkString(record) => Some(record),
