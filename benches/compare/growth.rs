@@ -78,7 +78,7 @@ fn rows(quick: bool) -> Vec<Row> {
     let pipelines = |size| {
         step(size, |step, size| {
             step.pipelines = size;
-            // Starting is in it, and there is more of that.
+            // The start of all but the first is in it.
             step.events = 2 * step.events / size;
         })
     };
