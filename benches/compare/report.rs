@@ -5,11 +5,10 @@ use serde_json::{Value, json};
 
 use crate::latency::Latency;
 use crate::run::Run;
-use crate::soak::{BUDGET, Soak};
+use crate::soak::{BUDGET, FLAT, Soak};
 use crate::workload::Workload;
 
 /// All of one workload.
-#[derive(Serialize)]
 pub struct Part {
     pub workload: &'static str,
     pub about: &'static str,
@@ -17,14 +16,13 @@ pub struct Part {
 }
 
 /// Of one side. The n-th run is of the n-th round.
-#[derive(Serialize)]
 pub struct Of {
     pub side: String,
     pub runs: Vec<Run>,
     pub latency: Vec<Latency>,
 }
 
-#[derive(Default, Serialize)]
+#[derive(Default)]
 pub struct Report {
     pub machine: Value,
     pub parts: Vec<Part>,
@@ -116,6 +114,24 @@ impl Part {
         self.print_latency();
     }
 
+    /// Every run, and what they come to.
+    fn json(&self) -> Value {
+        let side = |of: &Of| {
+            let ratio = |other: &str| self.ratio(of, other);
+            json!({
+                "side": of.side,
+                "per_second": of.spread(|run| run.per_second),
+                "against_ceiling": ratio("ceiling"),
+                "against_usual_1": ratio("usual-1"),
+                "peak_mib": of.spread(Run::peak_mib),
+                "runs": of.runs,
+                "latency_ms": of.latency,
+            })
+        };
+        let sides: Vec<Value> = self.sides.iter().map(side).collect();
+        json!({ "workload": self.workload, "about": self.about, "sides": sides })
+    }
+
     fn print_latency(&self) {
         if self.sides.iter().all(|of| of.latency.is_empty()) {
             return;
@@ -178,7 +194,8 @@ impl Report {
 
     pub fn json(&self) -> Value {
         let rows: Vec<Value> = self.rows().into_iter().map(Row::json).collect();
-        json!({ "machine": self.machine, "workloads": self.parts, "soak": self.soak, "figures": rows })
+        let parts: Vec<Value> = self.parts.iter().map(Part::json).collect();
+        json!({ "machine": self.machine, "workloads": parts, "soak": self.soak, "figures": rows })
     }
 
     fn sluice(&self, workload: &str) -> Option<(&Part, &Of)> {
@@ -233,9 +250,9 @@ impl Report {
             row(
                 "resident memory under sustained overload",
                 "≤ 128 MiB, flat",
-                self.soak
-                    .as_ref()
-                    .map(|soak| (format!("{:.0} MiB, {:+.2} a minute", soak.max, soak.slope), soak.fits())),
+                self.soak.as_ref().map(|soak| {
+                    (format!("{:.0} MiB, {:+.2} a minute", soak.max, soak.slope), soak.fits() && soak.is_flat())
+                }),
                 "use `--soak 300`",
             ),
             row(
@@ -258,5 +275,9 @@ impl Row {
 impl Soak {
     pub fn fits(&self) -> bool {
         self.max <= BUDGET
+    }
+
+    fn is_flat(&self) -> bool {
+        self.slope <= FLAT
     }
 }
