@@ -29,11 +29,12 @@ mod servers;
 mod sides;
 mod soak;
 #[path = "../../tests/support/mod.rs"]
-#[allow(dead_code, clippy::unwrap_used, reason = "tests need more of it than this, and stop at surprises")]
+#[allow(dead_code, clippy::unwrap_used, reason = "it is the tests', and they need more of it")]
 mod support;
 mod workload;
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Parser as _;
 use serde_json::json;
@@ -41,6 +42,8 @@ use serde_json::json;
 use adapter::Side;
 use options::Options;
 use report::{Part, Report};
+use run::Run;
+use servers::Servers;
 use workload::Workload;
 
 /// Of what a side can handle, in percent.
@@ -80,7 +83,7 @@ async fn compare(options: &Options) -> Result<ExitCode, String> {
         return Ok(ExitCode::SUCCESS);
     }
     let sides = options.sides()?;
-    let mut report = Report { machine: machine(), ..Report::default() };
+    let mut report = Report { machine: machine().await?, ..Report::default() };
     let mut code = ExitCode::SUCCESS;
     if let Some(lasting) = options.soak() {
         let side = sides.first().expect("there is one");
@@ -114,10 +117,8 @@ async fn measure(options: &Options, workload: &'static Workload, sides: &[Side])
     let mut part = Part::new(workload, sides.iter().map(|side| side.name()));
     for round in 1..=options.rounds() {
         for (side, of) in sides.iter().zip(&mut part.sides) {
-            // Each side gets what takes it about as long as the others.
             let rate = of.runs.last().map_or(side.guess() * workload.share, |run| run.per_second);
-            let messages = workload.whole((rate * options.run_time().as_secs_f64()).max(100.0) as u64);
-            let run = run::run(side, workload, messages).await;
+            let run = long_enough(side, workload, rate, options.run_time()).await;
             let run = run.map_err(|why| format!("{}, {}: {why}", workload.name, side.name()))?;
             eprintln!("{} round {round}: {} {:.0} events/s", workload.name, side.name(), run.per_second);
             of.runs.push(run);
@@ -138,10 +139,30 @@ async fn measure(options: &Options, workload: &'static Workload, sides: &[Side])
     Ok(part)
 }
 
+/// A run with as many events as take about so long. `rate` is what the side did before, or a guess: one that was far too
+/// low makes a run that tells nothing, which is repeated.
+async fn long_enough(
+    side: &Side,
+    workload: &'static Workload,
+    mut rate: f64,
+    lasting: Duration,
+) -> Result<Run, String> {
+    loop {
+        let messages = workload.whole((rate * lasting.as_secs_f64()).max(100.0) as u64);
+        let run = run::run(side, workload, messages).await?;
+        if run.seconds > lasting.as_secs_f64() / 2.0 || run.per_second < rate * 1.5 {
+            return Ok(run);
+        }
+        rate = run.per_second;
+    }
+}
+
 /// What the figures depend on most.
-fn machine() -> serde_json::Value {
+async fn machine() -> Result<serde_json::Value, String> {
     let cores = std::thread::available_parallelism().map_or(0, usize::from);
     let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
     let load: Vec<&str> = load.split(' ').take(3).collect();
-    json!({ "cores": cores, "load_before": load.join(" "), "version": env!("CARGO_PKG_VERSION") })
+    let (nats, redis) = Servers::start(false).await?.versions()?;
+    let version = env!("CARGO_PKG_VERSION");
+    Ok(json!({ "cores": cores, "load_before": load.join(" "), "sluice": version, "nats": nats, "redis": redis }))
 }

@@ -6,11 +6,10 @@ use serde_json::{Value, json};
 use crate::growth::{Grown, REMEMBERED};
 use crate::latency::Latency;
 use crate::run::Run;
-use crate::soak::{BUDGET, Soak};
+use crate::soak::{BUDGET, FLAT, Soak};
 use crate::workload::Workload;
 
 /// All of one workload.
-#[derive(Serialize)]
 pub struct Part {
     pub workload: &'static str,
     pub about: &'static str,
@@ -18,14 +17,13 @@ pub struct Part {
 }
 
 /// Of one side. The n-th run is of the n-th round.
-#[derive(Serialize)]
 pub struct Of {
     pub side: String,
     pub runs: Vec<Run>,
     pub latency: Vec<Latency>,
 }
 
-#[derive(Default, Serialize)]
+#[derive(Default)]
 pub struct Report {
     pub machine: Value,
     pub parts: Vec<Part>,
@@ -118,6 +116,24 @@ impl Part {
         self.print_latency();
     }
 
+    /// Every run, and what they come to.
+    fn json(&self) -> Value {
+        let side = |of: &Of| {
+            let ratio = |other: &str| self.ratio(of, other);
+            json!({
+                "side": of.side,
+                "per_second": of.spread(|run| run.per_second),
+                "against_ceiling": ratio("ceiling"),
+                "against_usual_1": ratio("usual-1"),
+                "peak_mib": of.spread(Run::peak_mib),
+                "runs": of.runs,
+                "latency_ms": of.latency,
+            })
+        };
+        let sides: Vec<Value> = self.sides.iter().map(side).collect();
+        json!({ "workload": self.workload, "about": self.about, "sides": sides })
+    }
+
     fn print_latency(&self) {
         if self.sides.iter().all(|of| of.latency.is_empty()) {
             return;
@@ -180,7 +196,8 @@ impl Report {
 
     pub fn json(&self) -> Value {
         let rows: Vec<Value> = self.rows().into_iter().map(Row::json).collect();
-        json!({ "machine": self.machine, "workloads": self.parts, "soak": self.soak, "growth": self.growth, "figures": rows })
+        let parts: Vec<Value> = self.parts.iter().map(Part::json).collect();
+        json!({ "machine": self.machine, "workloads": parts, "soak": self.soak, "growth": self.growth, "figures": rows })
     }
 
     fn sluice(&self, workload: &str) -> Option<(&Part, &Of)> {
@@ -244,9 +261,9 @@ impl Report {
             row(
                 "resident memory under sustained overload",
                 "≤ 128 MiB, flat",
-                self.soak
-                    .as_ref()
-                    .map(|soak| (format!("{:.0} MiB, {:+.2} a minute", soak.max, soak.slope), soak.fits())),
+                self.soak.as_ref().map(|soak| {
+                    (format!("{:.0} MiB, {:+.2} a minute", soak.max, soak.slope), soak.fits() && soak.is_flat())
+                }),
                 "use `--soak 300`",
             ),
             row(
@@ -269,5 +286,9 @@ impl Row {
 impl Soak {
     pub fn fits(&self) -> bool {
         self.max <= BUDGET
+    }
+
+    fn is_flat(&self) -> bool {
+        self.slope <= FLAT
     }
 }

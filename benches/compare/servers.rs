@@ -176,6 +176,16 @@ impl Servers {
         self.info().map(|info| RedisUse::of(&info))
     }
 
+    /// What NATS and Redis (or Valkey) call themselves.
+    pub fn versions(&self) -> Result<(String, String), String> {
+        let info = self.info()?;
+        let of =
+            |name: &str| info.lines().find_map(|line| line.strip_prefix(name)).map(|version| version.trim().to_owned());
+        let valkey = of("valkey_version:").map(|version| format!("valkey {version}"));
+        let redis = valkey.or_else(|| of("redis_version:")).unwrap_or_default();
+        Ok((self.client.server_info().version, redis))
+    }
+
     /// `redis://127.0.0.1:PORT/0`
     pub fn redis_url(&self) -> String {
         format!("{}/0", self.redis.url())

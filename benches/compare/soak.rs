@@ -10,6 +10,8 @@ use crate::workload;
 
 /// MiB of resident memory, at most: DESIGN's figure.
 pub const BUDGET: f64 = 128.0;
+/// MiB a minute. Five minutes of it are less than two samples differ by.
+pub const FLAT: f64 = 1.0;
 /// Events that wait at the broker, at least: ten times what a runner may hold.
 const BACKLOG: u64 = 50_000;
 /// Events that are published at once.
