@@ -113,6 +113,16 @@ fn the_metrics_that_are_told_are_those_there_are() {
     assert_eq!(told, there);
 }
 
+#[test]
+fn the_workloads_that_are_told_are_those_that_are_measured() {
+    let performance = Document::read("docs/performance.md");
+    let told = performance.rows("## Workloads");
+    let told: BTreeSet<&str> = told.iter().flat_map(|row| quoted(row[0])).collect();
+    let source = fs::read_to_string(root().join("benches/compare/workload.rs")).unwrap();
+    let names = source.split("name: \"").skip(1).filter_map(|rest| rest.split('"').next());
+    assert_eq!(told, names.collect());
+}
+
 /// Text of every source file, tests included.
 fn source() -> String {
     let (mut folders, mut text) = (vec![root().join("src"), root().join("tests")], String::new());

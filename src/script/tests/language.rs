@@ -177,6 +177,6 @@ fn an_event_of_the_deepest_depth_is_readable() {
     for _ in 0..64 {
         data = json!([data]);
     }
-    assert_eq!(state("state.ok = true;", data.clone()), json!({"ok": true}));
-    assert_eq!(error("", json!([data])).class, ErrorClass::Limit);
+    assert_eq!(state("let read = event.data; state.ok = true;", data.clone()), json!({"ok": true}));
+    assert_eq!(error("let read = event.data;", json!([data])).class, ErrorClass::Limit);
 }
