@@ -75,7 +75,7 @@ impl KeyJobs {
 impl Batch {
     pub fn new(jobs: Vec<Job>) -> Self {
         let mut batch = Self::default();
-        let mut places: HashMap<GroupBy, usize> = HashMap::new();
+        let mut places: HashMap<GroupBy, usize> = HashMap::with_capacity(jobs.len());
         for job in jobs {
             let partition = job.partition();
             let (by, key) = match &job {

@@ -301,14 +301,14 @@ impl Worker {
                 continue;
             }
             let decision = &mut decisions[*member];
-            let mut waiting: HashMap<usize, usize> = HashMap::new();
+            // What one event emits stands together.
+            let mut waiting: Option<(usize, usize)> = None;
             for emission in std::mem::take(&mut decision.emissions) {
-                let owner = emission.owner.and_then(|item| match waiting.get(&item) {
-                    Some(owner) => Some(*owner),
-                    None => {
-                        let settled = batch.settle(*member, item, decision.outcomes[item])?;
-                        owners.push(settled);
-                        waiting.insert(item, owners.len() - 1);
+                let owner = emission.owner.and_then(|item| match waiting {
+                    Some((waits, owner)) if waits == item => Some(owner),
+                    _ => {
+                        owners.push(batch.settle(*member, item, decision.outcomes[item])?);
+                        waiting = Some((item, owners.len() - 1));
                         Some(owners.len() - 1)
                     }
                 });

@@ -3,8 +3,6 @@
 //! Pure. Time, nonces and jitter come in; nothing goes out but the [`Decision`]. Everything a batch does to one
 //! key is committed as a whole or not at all, so event *n+1* may build on what event *n* left behind.
 
-use std::collections::HashMap;
-
 mod lanes;
 mod order;
 mod pages;
@@ -217,7 +215,7 @@ struct Draft<'a> {
     /// Those of them that are parked.
     parked_bytes: u64,
     /// Events of this batch that will be remembered when it commits.
-    seen: HashMap<MarkId, ContentDigest>,
+    seen: Vec<(MarkId, ContentDigest)>,
     decision: Decision,
 }
 
@@ -239,7 +237,7 @@ impl<'a> Draft<'a> {
             stopped: false,
             bytes: 0,
             parked_bytes: 0,
-            seen: HashMap::new(),
+            seen: Vec::new(),
             decision: Decision::default(),
         }
     }
@@ -269,7 +267,7 @@ impl<'a> Draft<'a> {
         let known = match remembered.event {
             Some(Mark::Finished { content, .. } | Mark::Parked { content }) => Some(content),
             None if mutant::on(Mutant::NoBatchDedupe) => None,
-            None => self.seen.get(&routed.mark).copied(),
+            None => self.seen_here(&routed.mark),
         };
         match known {
             Some(content) if content == routed.content => {
@@ -288,6 +286,10 @@ impl<'a> Draft<'a> {
             turn.subject = Runnable::SetAside(turn.subject.event(), Failure::permanent("beyond_retain", message));
         }
         self.take_turn(turn)
+    }
+
+    fn seen_here(&self, mark: &MarkId) -> Option<ContentDigest> {
+        self.seen.iter().rev().find(|(seen, _)| seen == mark).map(|(_, content)| *content)
     }
 
     fn take_turn(&mut self, turn: Turn<'_>) -> Outcome {
@@ -339,7 +341,7 @@ impl<'a> Draft<'a> {
         let message = "an event with the same id, source and key but another type, version or data was seen before";
         turn.subject = Runnable::SetAside(turn.subject.event(), Failure::permanent("id_conflict", message));
         turn.mark = MarkId::of_position(&turn.raw.position);
-        if self.seen.contains_key(&turn.mark) {
+        if self.seen_here(&turn.mark).is_some() {
             return Outcome::Duplicate;
         }
         self.turn(turn)

@@ -25,7 +25,7 @@ impl Draft<'_> {
     /// The event is finished: remember it, and close where it came from.
     pub(super) fn settle(&mut self, turn: &Turn<'_>, status: MarkStatus) {
         self.condition(turn);
-        self.seen.insert(turn.mark, turn.content);
+        self.seen.push((turn.mark, turn.content));
         self.group.writes.push(Write::Mark { id: turn.mark, status, content: turn.content });
         if status == MarkStatus::Done {
             self.take_number(turn);
@@ -84,7 +84,7 @@ impl Draft<'_> {
             self.stopped = true;
         }
         self.condition(turn);
-        self.seen.insert(turn.mark, turn.content);
+        self.seen.push((turn.mark, turn.content));
         if let (Wait::Version { .. }, Some(Wait::Version { .. })) = (&wait, turn.entry.wait()) {
             // Its entry says so already: only when to look again is written, however large the event.
             return Outcome::Parked;
