@@ -26,7 +26,7 @@ use one_event::{BATCH, Step, steps};
 
 /// As the binary has it: much of what a step costs is its allocations.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 const BUDGET: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/budget.json");
 /// Events that each step is counted with.

@@ -15,7 +15,7 @@ use one_event::{Step, steps};
 
 /// As the binary has it: much of what a step costs is its allocations.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 fn main() {
     let mut criterion = Criterion::default().measurement_time(Duration::from_secs(3)).configure_from_args();

@@ -20,7 +20,7 @@ use self::job::Job;
 
 /// As the `sluice` binary's.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 /// Does the job that the environment describes until it is told to stop.
 pub fn run(name: &str) -> ExitCode {
