@@ -4,6 +4,8 @@
 
 # Bases are pinned by version. For builds that are the same to the byte, add the digests your registry shows.
 FROM rust:1.95.0-slim-bookworm AS build
+# The allocator is built with it.
+RUN apt-get update -qq && apt-get install -qq -y --no-install-recommends make && rm -rf /var/lib/apt/lists/*
 WORKDIR /build
 COPY . .
 # The caches stay with the builder, so the binary is copied out of them.

@@ -6,6 +6,7 @@ mod late;
 mod lease;
 mod life;
 mod person;
+mod recent;
 mod run;
 mod waiting;
 mod watch;

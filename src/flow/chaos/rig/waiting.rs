@@ -61,7 +61,7 @@ pub fn killer_that_waited() -> Result<String, String> {
     })
 }
 
-fn in_a_world<T>(play: impl AsyncFnOnce(World) -> Result<T, String>) -> Result<T, String> {
+pub(super) fn in_a_world<T>(play: impl AsyncFnOnce(World) -> Result<T, String>) -> Result<T, String> {
     // The clock of a world begins with its runtime.
     in_virtual_time(async { play(World::new(Plan::default(), Luck(1), Mishaps::default(), false)).await })
 }
