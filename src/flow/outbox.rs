@@ -8,6 +8,8 @@
 //! The store's outbox is the truth; here is a view of it. A gap in the numbers a commit returns means that another
 //! runner emitted in between: the view is then read anew before anything more of that partition is published.
 
+mod waiters;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -19,6 +21,7 @@ use futures_util::stream::FuturesUnordered;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
+use self::waiters::Waiters;
 use super::confirmed::Confirmed;
 use super::context::Context;
 use super::held::Settled;
@@ -87,11 +90,6 @@ struct Entry {
     waiters: Vec<u64>,
 }
 
-struct Waiter {
-    remaining: usize,
-    settled: Option<Settled>,
-}
-
 /// The head of a line, its number, and what the broker said.
 type Answered = (LineId, u64, Result<(), PublishError>);
 
@@ -110,8 +108,7 @@ pub struct Outbox {
     lines: HashMap<LineId, Line>,
     lanes: BTreeMap<ChannelName, Lane>,
     known: BTreeMap<Partition, BTreeMap<u64, LineId>>,
-    waiters: HashMap<u64, Waiter>,
-    next_waiter: u64,
+    waiters: Waiters,
     /// The last number seen assigned, per partition.
     tails: BTreeMap<Partition, u64>,
     /// Entries that were read from the store and not told by a worker; most of them are another runner's.
@@ -134,8 +131,7 @@ impl Outbox {
             lines: HashMap::new(),
             lanes: BTreeMap::new(),
             known: BTreeMap::new(),
-            waiters: HashMap::new(),
-            next_waiter: 0,
+            waiters: Waiters::default(),
             tails: BTreeMap::new(),
             early: BTreeSet::new(),
             outdated: all,
@@ -184,7 +180,7 @@ impl Outbox {
                 let unknown_between = self.tails.get(&partition) != Some(&before);
                 let mut ids: Vec<Option<u64>> = Vec::with_capacity(owners.len());
                 for settled in owners {
-                    ids.push(Some(self.waiter(settled)));
+                    ids.push(Some(self.waiters.add(settled)));
                 }
                 let mut number = before;
                 for (body, owner) in entries {
@@ -201,7 +197,7 @@ impl Outbox {
                 self.early.retain(|(other, early)| *other != partition || *early > number);
                 self.tails.insert(partition, number);
                 for id in ids.into_iter().flatten() {
-                    self.release(id);
+                    self.waiters.release(id);
                 }
                 if unknown_between {
                     self.outdated.insert(partition);
@@ -209,17 +205,15 @@ impl Outbox {
                 }
             }
             Message::Owed { partition, order_key, settled } => {
-                let id = self.waiter(settled);
+                let id = self.waiters.add(settled);
                 for channel in self.context.destinations.0.keys() {
                     let line = LineName { partition, to: channel.clone(), order_key: order_key.clone() };
                     for entry in self.lines.get_mut(&line).into_iter().flat_map(|line| line.waiting.values_mut()) {
                         entry.waiters.push(id);
-                        if let Some(waiter) = self.waiters.get_mut(&id) {
-                            waiter.remaining += 1;
-                        }
+                        self.waiters.one_more(id);
                     }
                 }
-                self.release(id);
+                self.waiters.release(id);
             }
             Message::Reload { partition, done } => {
                 self.outdated.insert(partition);
@@ -230,40 +224,21 @@ impl Outbox {
         Ok(())
     }
 
-    /// Registers who waits. It holds one count of its own until [`Self::release`], so that it cannot be acked
-    /// while its entries are still being added.
-    fn waiter(&mut self, settled: Settled) -> u64 {
-        self.next_waiter += 1;
-        self.waiters.insert(self.next_waiter, Waiter { remaining: 1, settled: Some(settled) });
-        self.next_waiter
-    }
-
-    fn release(&mut self, id: u64) {
-        let Some(waiter) = self.waiters.get_mut(&id) else { return };
-        waiter.remaining -= 1;
-        if waiter.remaining == 0 {
-            if let Some(settled) = waiter.settled.take() {
-                settled.ack();
-            }
-            self.waiters.remove(&id);
-        }
-    }
-
     /// One more waits for an entry that is known, if it still is.
     fn attach(&mut self, partition: Partition, number: u64, waiter: Option<u64>) {
         let Some(id) = waiter else { return };
         let line = self.known.get(&partition).and_then(|known| known.get(&number));
         let entry = line.and_then(|line| self.lines.get_mut(line)).and_then(|line| line.waiting.get_mut(&number));
-        if let (Some(entry), Some(waiter)) = (entry, self.waiters.get_mut(&id)) {
-            waiter.remaining += 1;
+        if let Some(entry) = entry {
+            self.waiters.one_more(id);
             entry.waiters.push(id);
         }
     }
 
     fn insert(&mut self, partition: Partition, number: u64, body: OutboxBody, waiter: Option<u64>) {
         let id = Arc::new(LineName { partition, to: body.to.clone(), order_key: body.order_key.clone() });
-        if let Some(waiter) = waiter.and_then(|id| self.waiters.get_mut(&id)) {
-            waiter.remaining += 1;
+        if let Some(id) = waiter {
+            self.waiters.one_more(id);
         }
         self.known.entry(partition).or_default().insert(number, id.clone());
         let line = self.lines.entry(id.clone()).or_default();
@@ -388,7 +363,7 @@ impl Outbox {
             self.lines.remove(&id);
         }
         for waiter in entry.into_iter().flat_map(|entry| entry.waiters) {
-            self.release(waiter);
+            self.waiters.release(waiter);
         }
     }
 
