@@ -7,12 +7,12 @@ use std::sync::{Arc, OnceLock};
 use serde_json::json;
 
 use super::fold::accepting;
-use super::{End, Fed, KeyEnd, Workload};
+use super::{End, Fed, KeyEnd, Workload, patient};
 use crate::event::{Key, MarkId};
 use crate::flow::chaos::plan::{PARTITIONS, Plan};
 use crate::flow::chaos::script::Dice;
 use crate::script::{Engine, Kind, Source};
-use crate::spec::program::{Limits, OnFailure, Pipeline, Subscription};
+use crate::spec::program::{OnFailure, Pipeline, Subscription};
 
 #[derive(Debug)]
 pub struct Blocking;
@@ -26,7 +26,7 @@ const HANDLER: &str = r#"
 
 fn compile() -> Pipeline {
     let mut pipeline = accepting(&[1]);
-    let engine = Engine::new(Limits::default(), Path::new("."));
+    let engine = Engine::new(patient(), Path::new("."));
     let source = Source { file: "log.rhai", text: HANDLER, line_offset: 0 };
     let handler = engine.compile(Kind::Handler, &source).unwrap_or_else(|errors| panic!("{errors:?}"));
     let counted = Arc::clone(&pipeline.subscriptions[0]);

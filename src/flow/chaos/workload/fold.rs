@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::{End, Fed, KeyEnd, Workload};
+use super::{End, Fed, KeyEnd, Workload, patient};
 use crate::event::{Key, MarkId};
 use crate::flow::chaos::plan::{PARTITIONS, Plan, RETAIN, Trouble};
 use crate::flow::chaos::script::Dice;
@@ -32,7 +32,7 @@ const HANDLER: &str = r#"
 
 /// The pipeline in a program that accepts these versions, and lets the others wait.
 pub fn accepting(versions: &[u32]) -> Pipeline {
-    let engine = Engine::new(Limits::default(), Path::new("."));
+    let engine = Engine::new(patient(), Path::new("."));
     let source = ScriptSource { file: "fold.rhai", text: HANDLER, line_offset: 0 };
     let handler = engine.compile(Kind::Handler, &source).unwrap_or_else(|errors| panic!("{errors:?}"));
     let source = ScriptSource { file: "up.rhai", text: "data = event.data;", line_offset: 0 };

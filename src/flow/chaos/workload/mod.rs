@@ -7,15 +7,21 @@ pub mod ordered;
 use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::Value;
 
 use super::plan::Plan;
 use super::script::Dice;
 use crate::event::{Key, MarkId, Partition};
-use crate::spec::program::Pipeline;
+use crate::spec::program::{Limits, Pipeline};
 use crate::store::Census;
 use crate::store::record::DeadRecord;
+
+/// The limits of scripts, but for the one that real time sets: a machine that stands still must not change a run.
+fn patient() -> Limits {
+    Limits { wall: Duration::from_secs(24 * 3600), ..Limits::default() }
+}
 
 /// One event as it is fed, once or more often.
 #[derive(Clone, Debug)]
