@@ -53,7 +53,8 @@ async fn over(handles: Handles) {
         assert!(Instant::now() < deadline, "it never ends");
         sleep(Duration::from_millis(10)).await;
     }
-    assert!(began.elapsed() >= SHORT, "taken over while it lasted");
+    // The clocks of stores count whole milliseconds: what began late within one ends early within another.
+    assert!(began.elapsed() + Duration::from_millis(1) >= SHORT, "taken over while it lasted");
     assert!(is_of(2, &ask(&*one, 1, SHORT).await, LONG));
 }
 
