@@ -1,3 +1,5 @@
+mod formats;
+
 use super::sandbox::Sandbox;
 
 #[test]

@@ -1,0 +1,53 @@
+//! `sluice lint`: everything that is wrong with a project, before it runs.
+
+mod report;
+
+use clap::{Args, ValueEnum};
+
+use super::failure::{Exit, Failure};
+use super::{ProjectArgs, project};
+use crate::spec::{self, Loaded};
+use report::LintFormat;
+
+/// Check a project: its YAML, schemas, handlers, scenarios, and how they fit together
+///
+/// Needs no environment, no secrets and no network. What it accepts, `sluice run` can build.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  sluice lint
+  sluice lint --project shop --deny warnings   also fail on warnings, for CI
+  sluice lint --format json | jq '.diagnostics[].rule'
+  sluice lint --format github                  annotations in GitHub Actions
+  sluice lint --format sarif > lint.sarif      for code scanning services")]
+pub struct LintArgs {
+    #[command(flatten)]
+    project: ProjectArgs,
+    /// How findings are shown
+    #[arg(long, value_enum, default_value_t = LintFormat::Human)]
+    format: LintFormat,
+    /// Fail on these as well as on errors
+    #[arg(long, value_enum, value_name = "WHAT")]
+    deny: Option<Deny>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Deny {
+    Warnings,
+}
+
+pub fn lint(arguments: &LintArgs) -> Result<Exit, Failure> {
+    let root = &arguments.project.project;
+    project::directory(root)?;
+    let loaded = spec::load_with_scenarios(root, None);
+    report::report(&loaded, arguments.format, root)?;
+    Ok(arguments.judged(&loaded))
+}
+
+impl LintArgs {
+    fn judged(&self, loaded: &Loaded) -> Exit {
+        let (errors, warnings) = report::counts(loaded);
+        let denied = errors > 0 || (self.deny == Some(Deny::Warnings) && warnings > 0);
+        if denied { Exit::Findings } else { Exit::Fine }
+    }
+}
