@@ -149,7 +149,12 @@ impl Files {
         else {
             return Vec::new();
         };
-        let wanted = entries.flatten().filter(|e| e.path().is_dir() == directories);
+        // Asking for what a link leads to costs a call each; most entries are none.
+        let is_directory = |entry: &fs::DirEntry| match entry.file_type() {
+            Ok(kind) if kind.is_symlink() => entry.path().is_dir(),
+            kind => kind.is_ok_and(|kind| kind.is_dir()),
+        };
+        let wanted = entries.flatten().filter(|entry| is_directory(entry) == directories);
         let mut names: Vec<String> = wanted.map(|e| e.file_name().to_string_lossy().into_owned()).collect();
         names.sort();
         names

@@ -152,9 +152,11 @@ impl Reader<'_, '_> {
 
     /// A type that some pipeline here takes, or that has schemas: others are slips.
     fn known(&mut self, kind: &str, base: &NodePath) -> Option<()> {
+        if self.pipelines.is_none() || self.subscriptions().any(|s| s.event == kind) {
+            return Some(());
+        }
         let types = self.artifacts.schemas.types(self.context);
-        if self.pipelines.is_none() || self.subscriptions().any(|s| s.event == kind) || types.iter().any(|t| t == kind)
-        {
+        if types.iter().any(|known| known == kind) {
             return Some(());
         }
         let names: Vec<&str> =
