@@ -62,5 +62,6 @@ fn diagnostic(finding: Finding) -> Diagnostic {
         span,
         label: finding.label,
         help: finding.help,
+        fix: None,
     }
 }

@@ -224,7 +224,7 @@ pub(super) fn at(source: &Source<'_>, position: Position, message: impl Into<Str
         Span { file: source.file.to_owned(), line, column, end_line: line, end_column: column + word.max(1) }
     });
     let label = None;
-    Diagnostic { rule: RULE, level: Level::Error, message: message.into(), span, label, help: None }
+    Diagnostic { rule: RULE, level: Level::Error, message: message.into(), span, label, help: None, fix: None }
 }
 
 /// The identifier at a position, or nothing.

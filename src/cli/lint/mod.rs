@@ -1,11 +1,13 @@
 //! `sluice lint`: everything that is wrong with a project, before it runs.
 
+mod diff;
+mod fix;
 mod report;
 
 use clap::{Args, ValueEnum};
 
 use super::failure::{Exit, Failure};
-use super::{ProjectArgs, project};
+use super::{ProjectArgs, print, project};
 use crate::spec::{self, Loaded};
 use report::LintFormat;
 
@@ -19,7 +21,8 @@ Examples:
   sluice lint --project shop --deny warnings   also fail on warnings, for CI
   sluice lint --format json | jq '.diagnostics[].rule'
   sluice lint --format github                  annotations in GitHub Actions
-  sluice lint --format sarif > lint.sarif      for code scanning services")]
+  sluice lint --format sarif > lint.sarif      for code scanning services
+  sluice lint --diff                           what --fix would change")]
 pub struct LintArgs {
     #[command(flatten)]
     project: ProjectArgs,
@@ -29,6 +32,12 @@ pub struct LintArgs {
     /// Fail on these as well as on errors
     #[arg(long, value_enum, value_name = "WHAT")]
     deny: Option<Deny>,
+    /// Mend slips where it is sure what was meant, and tell what is left
+    #[arg(long)]
+    fix: bool,
+    /// Show what `--fix` would change, as a unified diff, and change nothing; the exit code is 1 when there is something
+    #[arg(long, conflicts_with = "format")]
+    diff: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -39,7 +48,16 @@ enum Deny {
 pub fn lint(arguments: &LintArgs) -> Result<Exit, Failure> {
     let root = &arguments.project.project;
     project::directory(root)?;
-    let loaded = spec::load_with_scenarios(root, None);
+    let load = || spec::load_with_scenarios(root, None);
+    let mut loaded = load();
+    if arguments.diff {
+        let diff = fix::diff(root, &loaded);
+        print::text(&diff)?;
+        return Ok(if diff.is_empty() { Exit::Fine } else { Exit::Findings });
+    }
+    if arguments.fix {
+        loaded = fix::fix(root, loaded, &load)?;
+    }
     report::report(&loaded, arguments.format, root)?;
     Ok(arguments.judged(&loaded))
 }

@@ -9,7 +9,7 @@ use super::super::names;
 use super::super::program::{Channel, ChannelKind, Envelope, StoreConfig};
 use super::Context;
 use super::project::{self, Project};
-use crate::diagnostic::{Diagnostic, Span, did_you_mean, rules};
+use crate::diagnostic::{Diagnostic, Span, did_you_mean, rules, surely_meant};
 use crate::event::ChannelName;
 
 /// Where something is said, for what is found wrong with it later.
@@ -132,11 +132,12 @@ impl Uses {
 
 /// A channel that is not listed is local; one that is almost listed is a slip.
 fn unlisted(context: &mut Context<'_>, project: &Project, name: &str, place: &Place, told: bool) {
-    let meant = did_you_mean(name, project.channels.keys().map(|listed| &**listed));
+    let listed = || project.channels.keys().map(|listed| &**listed);
+    let meant = did_you_mean(name, listed());
     if let Some(meant) = meant.filter(|_| !told) {
         let message = format!("the channel `{name}` is not listed, so it is local");
         let warning = Diagnostic::warning(rules::CHANNEL, message).at(place.span());
-        context.push(warning.help(format!("did you mean `{meant}`?")));
+        context.push(warning.help(format!("did you mean `{meant}`?")).meant(name, surely_meant(name, listed())));
     }
 }
 

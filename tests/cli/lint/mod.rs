@@ -1,3 +1,4 @@
+mod fix;
 mod formats;
 
 use super::sandbox::Sandbox;

@@ -7,7 +7,7 @@ use super::super::super::program::{Envelope, Pipeline, Subscription};
 use super::super::super::scenario::{A_DELIVERY, BEGINNING, Body, Given, Message};
 use super::super::super::{raw, units};
 use super::Reader;
-use crate::diagnostic::{did_you_mean, rules};
+use crate::diagnostic::{did_you_mean, rules, surely_meant};
 use crate::event::{ChannelName, Event, Headers, Millis};
 use crate::schema::Schema;
 use crate::spec::plain;
@@ -161,11 +161,13 @@ impl Reader<'_, '_> {
         }
         let names: Vec<&str> =
             self.subscriptions().map(|s| s.event.as_str()).chain(types.iter().map(String::as_str)).collect();
-        let help = match did_you_mean(kind, names) {
+        let help = match did_you_mean(kind, names.iter().copied()) {
             Some(meant) => format!("did you mean `{meant}`?"),
             None => "an event that is no business of these pipelines is given as `raw`".to_owned(),
         };
+        let surely = surely_meant(kind, names).map(str::to_owned);
         self.helped(rules::BAD_VALUE, format!("nothing here knows events of type `{kind}`"), &base.key("event"), help);
+        self.meant(kind, surely.as_deref());
         None
     }
 

@@ -127,6 +127,13 @@ impl Reader<'_, '_> {
         self.context.push(Diagnostic::error(rule, message).at(self.document.at(path)).help(help));
     }
 
+    /// What was told last is about a slip in this word.
+    fn meant(&mut self, word: &str, surely: Option<&str>) {
+        if let Some(told) = self.context.diagnostics.pop() {
+            self.context.push(told.meant(word, surely));
+        }
+    }
+
     fn require<'t, T>(&mut self, value: Option<&'t T>, base: &NodePath, key: &str, help: &str) -> Option<&'t T> {
         self.context.require(value, self.document, base, key, help)
     }
