@@ -5,6 +5,7 @@
 //!  text        a tree      serde             what runs
 //! ```
 
+mod cache;
 mod compile;
 mod document;
 mod files;
@@ -23,8 +24,10 @@ mod values;
 mod variables;
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use crate::diagnostic::{Diagnostic, Sources, has_errors, rules, sort};
+pub use cache::{Cache, Changed};
 use compile::{Compiled, Wanted};
 use files::Files;
 pub use json_schema::{FileKind, json_schema};
@@ -40,7 +43,7 @@ pub struct Loaded {
     /// `Some` when no diagnostic is an error.
     pub program: Option<Program>,
     /// Those that were asked for and are sound.
-    pub scenarios: Vec<ScenarioFile>,
+    pub scenarios: Vec<Arc<ScenarioFile>>,
     /// Sorted by place.
     pub diagnostics: Vec<Diagnostic>,
     /// Every file that was read; secrets written into `sluice.yaml` are masked.
@@ -49,23 +52,28 @@ pub struct Loaded {
 
 /// Loads the project in `root`; `environment` answers for `${VAR}`.
 pub fn load(root: &Path, environment: &dyn Fn(&str) -> Option<String>) -> Loaded {
-    load_with(root, Some(environment), Wanted::NoScenarios)
+    load_with(root, Some(environment), Wanted::NoScenarios, &mut Cache::default())
 }
 
 /// Loads the project as it is written, for checks and tests that connect to nothing: what only the environment
 /// knows (variables without a default, secrets in files) is taken for granted, and stands as a placeholder in the
 /// program.
 pub fn load_without_environment(root: &Path) -> Loaded {
-    load_with(root, None, Wanted::NoScenarios)
+    load_with(root, None, Wanted::NoScenarios, &mut Cache::default())
 }
 
 /// Loads the project as it is written, and its scenarios: all, or those of some files, relative to the project.
 pub fn load_with_scenarios(root: &Path, only: Option<&[PathBuf]>) -> Loaded {
-    load_with(root, None, only.map_or(Wanted::AllScenarios, Wanted::ScenariosOf))
+    load_with(root, None, only.map_or(Wanted::AllScenarios, Wanted::ScenariosOf), &mut Cache::default())
 }
 
-fn load_with(root: &Path, environment: compile::Environment<'_>, wanted: Wanted<'_>) -> Loaded {
-    let files = match Files::new(root) {
+/// [`load_with_scenarios`], for whoever does it again and again: what has not changed is not made again.
+pub fn load_again(root: &Path, cache: &mut Cache) -> Loaded {
+    load_with(root, None, Wanted::AllScenarios, cache)
+}
+
+fn load_with(root: &Path, environment: compile::Environment<'_>, wanted: Wanted<'_>, cache: &mut Cache) -> Loaded {
+    let files = match Files::new(root, std::mem::take(&mut cache.known)) {
         Ok(files) => files,
         Err(error) => {
             let message = format!("the project `{}` cannot be opened: {error}", root.display());
@@ -73,12 +81,27 @@ fn load_with(root: &Path, environment: compile::Environment<'_>, wanted: Wanted<
             return Loaded { program: None, scenarios: Vec::new(), diagnostics, sources: Sources::default() };
         }
     };
-    let Compiled { program, scenarios, mut diagnostics, mut sources } = compile::compile(files, environment, wanted);
+    let (compiled, known) = compile::compile(files, environment, wanted, cache);
+    cache.known = known;
+    let Compiled { program, scenarios, mut diagnostics, mut sources } = compiled;
     if let Some(text) = sources.0.get_mut(PROJECT_FILE) {
         *text = mask::masked(text).into();
     }
     sort(&mut diagnostics);
+    once(&mut diagnostics);
     Loaded { program: program.filter(|_| !has_errors(&diagnostics)), scenarios, diagnostics, sources }
+}
+
+/// What several places share is told by each of them.
+fn once(sorted: &mut Vec<Diagnostic>) {
+    let mut told: Vec<Diagnostic> = Vec::with_capacity(sorted.len());
+    for diagnostic in sorted.drain(..) {
+        let mut here = told.iter().rev().take_while(|before| before.span == diagnostic.span);
+        if !here.any(|before| *before == diagnostic) {
+            told.push(diagnostic);
+        }
+    }
+    *sorted = told;
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use std::fs;
 use super::*;
 use crate::diagnostic::{Level, render};
 
+mod again;
 mod bad;
 mod good;
 mod json_schemas;

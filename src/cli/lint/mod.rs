@@ -3,6 +3,7 @@
 mod diff;
 mod fix;
 mod report;
+mod watch;
 
 use clap::{Args, ValueEnum};
 
@@ -22,7 +23,8 @@ Examples:
   sluice lint --format json | jq '.diagnostics[].rule'
   sluice lint --format github                  annotations in GitHub Actions
   sluice lint --format sarif > lint.sarif      for code scanning services
-  sluice lint --diff                           what --fix would change")]
+  sluice lint --diff                           what --fix would change
+  sluice lint --watch                          while you write")]
 pub struct LintArgs {
     #[command(flatten)]
     project: ProjectArgs,
@@ -32,6 +34,9 @@ pub struct LintArgs {
     /// Fail on these as well as on errors
     #[arg(long, value_enum, value_name = "WHAT")]
     deny: Option<Deny>,
+    /// Lint again whenever a file changes, until interrupted
+    #[arg(long, conflicts_with_all = ["fix", "diff"])]
+    watch: bool,
     /// Mend slips where it is sure what was meant, and tell what is left
     #[arg(long)]
     fix: bool,
@@ -48,6 +53,9 @@ enum Deny {
 pub fn lint(arguments: &LintArgs) -> Result<Exit, Failure> {
     let root = &arguments.project.project;
     project::directory(root)?;
+    if arguments.watch {
+        return super::asynchronous(watch::watch(arguments, root));
+    }
     let load = || spec::load_with_scenarios(root, None);
     let mut loaded = load();
     if arguments.diff {

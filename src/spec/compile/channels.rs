@@ -29,7 +29,7 @@ impl Place {
     }
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 enum Use {
     Read {
         pipeline: String,
@@ -41,10 +41,14 @@ enum Use {
 }
 
 /// Every mention of a channel, in order.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Uses(Vec<(ChannelName, Use, Place)>);
 
 impl Uses {
+    pub fn add(&mut self, others: &Self) {
+        self.0.extend(others.0.iter().cloned());
+    }
+
     pub fn read(&mut self, context: &mut Context<'_>, name: &str, pipeline: &str, place: Place) -> Option<ChannelName> {
         self.mention(context, name, Use::Read { pipeline: pipeline.to_owned() }, place)
     }

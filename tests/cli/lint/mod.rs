@@ -1,5 +1,6 @@
 mod fix;
 mod formats;
+mod watch;
 
 use super::sandbox::Sandbox;
 

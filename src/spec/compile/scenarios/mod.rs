@@ -90,6 +90,7 @@ fn pipelines(
     let mut seen = HashSet::new();
     for (at, file) in written.iter().enumerate() {
         let (path, at) = (lexically(&directory.join(file)), base.index(at));
+        context.files.looked_at([path.clone()]);
         if !seen.insert(path.clone()) {
             context.error(rules::DUPLICATE, format!("`{file}` is named twice"), document, &at);
             continue;
