@@ -43,7 +43,14 @@ impl Changed {
 
     /// Whether what was seen at a path, or below it in a directory, may be out of date.
     pub(super) fn concerns(&self, path: &Path) -> bool {
-        self.listings.contains(path) || path.ancestors().any(|above| self.paths.contains(above))
+        // As bytes: thousands of paths are asked about, all of them plain.
+        let path = path.as_os_str().as_encoded_bytes();
+        let is_below = |above: &PathBuf| {
+            let rest = path.strip_prefix(above.as_os_str().as_encoded_bytes());
+            rest.is_some_and(|rest| matches!(rest, [] | [b'/', ..]))
+        };
+        let is_listing = |listing: &PathBuf| listing.as_os_str().as_encoded_bytes() == path;
+        self.paths.iter().any(is_below) || self.listings.iter().any(is_listing)
     }
 }
 

@@ -84,14 +84,14 @@ impl Files {
 
     /// Reads a text file; `path` is relative to the project.
     pub fn read(&mut self, path: &Path) -> Result<Found, Refused> {
-        // What is outside is refused, and no business of ours.
-        let Some(plain) = self.below_root(path) else { return self.open(path) };
-        let found = match self.known.texts.get(&plain) {
-            Some(known) => known.clone(),
+        let (plain, found) = match self.known.texts.get(path) {
+            Some(known) => (path.to_owned(), known.clone()),
             None => {
+                // What is outside is refused, and no business of ours.
+                let Some(plain) = self.below_root(path) else { return self.open(path) };
                 let found = self.open(path);
                 self.known.texts.insert(plain.clone(), found.clone());
-                found
+                (plain, found)
             }
         };
         self.trace.looked_at.insert(plain);

@@ -87,8 +87,8 @@ async fn changes(events: &mut Events, root: &Path, cache: &Cache) -> Option<Chan
             continue;
         }
         for path in &event.paths {
-            // What is reached by a link can be anywhere.
-            if path.is_symlink() {
+            // What is reached by a link can be anywhere, and the root is above everything.
+            if path.is_symlink() || path == root {
                 return None;
             }
             paths.extend(path.strip_prefix(root).ok().filter(|path| cache.is_about(path)).map(PathBuf::from));
