@@ -1,9 +1,9 @@
 //! Calls as arguments of their scripts; `commit.lua` and `lookup.lua` tell the order.
 
+use std::io::Write as _;
 use std::time::Duration;
 
-use bytes::{BufMut as _, BytesMut};
-use redis::Cmd;
+use redis::{Cmd, RedisWrite as _};
 
 use super::layout;
 use crate::event::{ContentDigest, MarkId};
@@ -55,10 +55,10 @@ fn head(cmd: &mut Cmd, group: &Group) {
         Some(touch) => {
             cmd.arg(touch.key.as_str());
             push(cmd, touch.expected.as_ref().map_or(&[], |nonce| &nonce.0));
-            let mut record = BytesMut::with_capacity(16 + touch.record.len());
-            record.put_slice(&touch.new.0);
-            record.put_slice(&touch.record);
-            push(cmd, &record);
+            let mut record = cmd.writer_for_next_arg();
+            let whole = [&touch.new.0, &*touch.record].into_iter().try_for_each(|part| record.write_all(part));
+            whole.expect("a buffer in memory takes all");
+            drop(record);
             match touch.timer {
                 Some(due) => cmd.arg(due.0),
                 None => cmd.arg(""),
