@@ -5,6 +5,7 @@ use clap::{Args, ValueEnum};
 use super::failure::{Exit, Failure};
 use super::{Format, ProjectArgs, print, project};
 use crate::diagnostic::{Level, render};
+use crate::lint::judge;
 use crate::spec;
 
 /// Check a project: its YAML, schemas, handlers, scenarios, and how they fit together
@@ -35,7 +36,7 @@ enum Deny {
 pub fn lint(arguments: &LintArgs) -> Result<Exit, Failure> {
     let root = &arguments.project.project;
     project::directory(root)?;
-    let loaded = spec::load_with_scenarios(root, None);
+    let loaded = judge(spec::load_with_scenarios(root, None));
     let count = |level| loaded.diagnostics.iter().filter(|diagnostic| diagnostic.level == level).count() as u64;
     let (errors, warnings) = (count(Level::Error), count(Level::Warning));
     match arguments.format {

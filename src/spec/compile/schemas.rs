@@ -39,12 +39,12 @@ impl Schemas {
             Ok((name, text)) => compile(context, &name, &text).map(Arc::new),
             Err(refused) if refused.absent => {
                 let message = format!("`{event}` {version} has no schema");
-                let error = Diagnostic::error(rules::SCHEMA, message).at(document.at(path));
+                let error = Diagnostic::new(&rules::NO_SCHEMA, message).at(document.at(path));
                 context.push(error.help(self.what_there_is(context, event, &file)));
                 return None;
             }
             Err(refused) => {
-                context.refused(&file.to_string_lossy(), &refused.why);
+                context.refused(&file.to_string_lossy(), &refused);
                 None
             }
         };
@@ -88,7 +88,7 @@ fn compile(context: &mut Context<'_>, name: &str, text: &str) -> Option<Schema> 
                 format!("not valid JSON: {}", cause(&error))
             };
             let at = Span::on_line(name, error.line(), error.column(), 1);
-            context.push(Diagnostic::error(rules::SCHEMA, why).at(at));
+            context.push(Diagnostic::new(&rules::BAD_SCHEMA, why).at(at));
             return None;
         }
     };
@@ -96,7 +96,8 @@ fn compile(context: &mut Context<'_>, name: &str, text: &str) -> Option<Schema> 
         Ok(schema) => Some(schema),
         Err(error) => {
             let at = span(name, text, &NodePath::from_pointer(&error.path), Target::Value);
-            context.push(Diagnostic::error(rules::SCHEMA, error.message).at(at));
+            let rule = if error.reference { &rules::BROKEN_REF } else { &rules::BAD_SCHEMA };
+            context.push(Diagnostic::new(rule, error.message).at(at));
             None
         }
     }
