@@ -197,15 +197,20 @@ fn unknown_rule(id: &str, at: Span) -> Diagnostic {
     }
 }
 
-/// The rule that a misspelt id means. Ids are near to each other, so it is told only where one slip leads to one rule.
+/// The rule that a misspelt id means. Ids are near to each other: it is told only where one slip leads to one of them
+/// more likely than to another, most likely to one that begins in the same way.
 pub fn did_you_mean(id: &str) -> Option<&'static str> {
-    let ids = || RULES.iter().map(|known| known.rule.id);
-    if let Some(same) = ids().find(|known| known.eq_ignore_ascii_case(id)) {
-        return Some(same);
-    }
     let upper = id.to_ascii_uppercase();
-    let mut near = ids().filter(|known| id.len() < 16 && strsim::damerau_levenshtein(&upper, known) == 1);
-    near.next().filter(|_| near.next().is_none())
+    let ids = RULES.iter().map(|known| known.rule.id);
+    let near = ids.filter(|known| id.len() < 16 && strsim::damerau_levenshtein(&upper, known) <= 1);
+    let alike = |known: &str| known.chars().zip(upper.chars()).take_while(|(a, b)| a == b).count();
+    let mut near: Vec<(usize, &str)> = near.map(|known| (alike(known), known)).collect();
+    near.sort_unstable();
+    match near.as_slice() {
+        [] => None,
+        [.., (second, _), (first, _)] if first == second => None,
+        [.., (_, most)] => Some(*most),
+    }
 }
 
 #[cfg(test)]

@@ -3,7 +3,6 @@
 use serde_json::Value;
 
 use crate::lint::{Findings, Project};
-use crate::spec::locate::NodePath;
 
 /// What says something of a schema, and nothing of an event.
 const REMARKS: [&str; 13] = [
@@ -29,8 +28,10 @@ pub fn check(project: &Project<'_>, findings: &mut Findings) {
             |members: &serde_json::Map<String, Value>| members.keys().all(|key| REMARKS.contains(&key.as_str()));
         if schema == Value::Bool(true) || schema.as_object().is_some_and(remarks) {
             let message = format!("whatever comes as `{}` {} is valid", event.kind, event.newest);
-            let help = "say what its handlers rely on, like `\"type\": \"object\"`, `required` and `properties`";
-            findings.add(project.at(&file, &NodePath::default()), message, help);
+            let help =
+                format!("say in `{file}` what handlers rely on: `\"type\": \"object\"`, `required` and `properties`");
+            // Not in the schema: JSON has no comments, and it may be meant.
+            findings.add(project.at_event(&event), message, help);
         }
     }
 }

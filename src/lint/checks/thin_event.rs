@@ -3,7 +3,6 @@
 use serde_json::Value;
 
 use crate::lint::{Findings, Project};
-use crate::spec::locate::NodePath;
 
 /// With these a schema asks for more than what it requires itself.
 const MORE: [&str; 6] = ["$ref", "allOf", "anyOf", "oneOf", "if", "dependentRequired"];
@@ -13,9 +12,9 @@ pub fn check(project: &Project<'_>, findings: &mut Findings) {
         let Some((file, schema)) = project.schema(&event) else { continue };
         if is_thin(&schema) {
             let message = format!("all that `{}` {} must say is ids", event.kind, event.newest);
-            let help =
-                "require what those who take it need; else each of them has to ask for it, and sees what is by then";
-            findings.add(project.at_key(&file, &NodePath::default().key("required")), message, help);
+            let help = format!("require in `{file}` what those who take it need; else each of them has to ask for it");
+            // Not in the schema: JSON has no comments, and one event may be thin with reason.
+            findings.add(project.at_event(&event), message, help);
         }
     }
 }

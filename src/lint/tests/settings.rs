@@ -4,7 +4,10 @@ use super::*;
 
 const UNUSED: &str = "channels:\n  spare: { local: {} }\n";
 
-fn found(files: &[(&str, &str)]) -> Vec<(&'static str, Level, Option<(String, usize, usize)>)> {
+/// Rule, level, and file, line and column.
+type Told = (&'static str, Level, Option<(String, usize, usize)>);
+
+fn found(files: &[(&str, &str)]) -> Vec<Told> {
     let loaded = lint(project(files.iter().copied()).path());
     let place = |span: Span| (span.file, span.line, span.column);
     loaded.diagnostics.into_iter().map(|d| (d.rule, d.level, d.span.map(place))).collect()
@@ -121,4 +124,18 @@ fn an_allow_of_what_there_is_not_or_must_not_be_is_told() {
 fn of_a_broken_project_no_allow_is_called_unused() {
     let told = rules_of(&[("sluice.yaml", "# sluice: allow(SG311)\nstroe: {}\n")]);
     assert_eq!(told, ["SG002"]);
+}
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(64))]
+
+    /// Wherever a comment stands and whatever is in it, it is told and not a panic.
+    #[test]
+    fn no_comment_makes_lint_panic(cut in 0..300_usize, inside in "[# /\"'`|>{}\n,SG0-9\u{e000}ä)]{0,12}", sign in "(#|//) ?") {
+        for (file, text) in [BASE[0], BASE[1], ("sluice.yaml", "admin: { token: secret }\nchannels: { a: { local: {} } }\n")] {
+            let at = text.char_indices().map(|(at, _)| at).nth(cut % text.chars().count()).unwrap_or(0);
+            let text = format!("{}{sign}sluice: allow({inside}{}", &text[..at], &text[at..]);
+            shown(&lint(project([(file, text.as_str())]).path()));
+        }
+    }
 }
