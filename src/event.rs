@@ -82,6 +82,17 @@ impl RawEvent {
     }
 }
 
+/// An event on its way out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outgoing {
+    /// For the broker's dedupe (`Nats-Msg-Id`): stable over re-publishing, distinct per destination. Empty: none.
+    pub dedupe_id: String,
+    /// Subject resolved from the channel's template, or empty for the channel's only subject.
+    pub subject: String,
+    pub headers: Headers,
+    pub payload: Bytes,
+}
+
 /// A decoded event: a fact that happened. `version` and `data` are as received until an upcaster ran.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Event {

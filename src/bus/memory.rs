@@ -14,11 +14,9 @@ use futures_util::future::{BoxFuture, FutureExt as _};
 use tokio::sync::Notify;
 
 use super::continuity::Continuity;
-use super::{
-    Answer, BusError, ConsumerSpec, Delivery, Demand, Outgoing, Progress, PublishError, Responder, Sink, Source,
-};
+use super::{Answer, BusError, ConsumerSpec, Delivery, Demand, Progress, PublishError, Responder, Sink, Source};
 use crate::clock::Clock;
-use crate::event::{ChannelName, Headers, Position, RawEvent};
+use crate::event::{ChannelName, Headers, Outgoing, Position, RawEvent};
 
 /// Bytes a channel holds before it forgets what all its consumers acked.
 const CHANNEL_BYTES: usize = 64 << 20;
@@ -340,9 +338,10 @@ impl MemorySink {
 }
 
 impl Sink for MemorySink {
-    fn publish(&self, event: Outgoing) -> BoxFuture<'static, Result<(), PublishError>> {
+    fn publish(&self, event: Arc<Outgoing>) -> BoxFuture<'static, Result<(), PublishError>> {
         let (bus, channel) = (self.bus.clone(), self.channel.clone());
-        async move { bus.store(&channel, Some(event.dedupe_id).filter(|id| !id.is_empty()), event.headers, event.payload) }.boxed()
+        let Outgoing { dedupe_id, headers, payload, .. } = Arc::unwrap_or_clone(event);
+        async move { bus.store(&channel, Some(dedupe_id).filter(|id| !id.is_empty()), headers, payload) }.boxed()
     }
 
     fn subject(&self, _pipeline: &str, _kind: &str, _key: &str) -> Result<String, String> {

@@ -17,10 +17,9 @@ pub mod open;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use futures_util::future::BoxFuture;
 
-use crate::event::{ChannelName, Headers, RawEvent};
+use crate::event::{ChannelName, Outgoing, RawEvent};
 
 /// Proof that an event may be acked: its outcome is committed, and what it emitted is confirmed. Only the flow's
 /// held deliveries make one (`flow::held`); `ignored` is the one named exception.
@@ -158,17 +157,6 @@ pub trait Source: Send + Sync {
     fn settle(&mut self, within: Duration) -> BoxFuture<'_, usize>;
 }
 
-/// An event on its way out.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Outgoing {
-    /// For the broker's dedupe (`Nats-Msg-Id`): stable over re-publishing, distinct per destination. Empty: none.
-    pub dedupe_id: String,
-    /// Subject resolved from the channel's template, or empty for the channel's only subject.
-    pub subject: String,
-    pub headers: Headers,
-    pub payload: Bytes,
-}
-
 /// Why a publish was not confirmed.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum PublishError {
@@ -184,7 +172,7 @@ pub enum PublishError {
 pub trait Sink: Send + Sync {
     /// Resolves when the broker confirmed that the event is stored. Many may be in flight; the order of those in
     /// flight together is not kept, so callers wait for a confirm where order matters.
-    fn publish(&self, event: Outgoing) -> BoxFuture<'static, Result<(), PublishError>>;
+    fn publish(&self, event: Arc<Outgoing>) -> BoxFuture<'static, Result<(), PublishError>>;
 
     /// Subject for an event of this type and key, from the channel's template.
     fn subject(&self, pipeline: &str, kind: &str, key: &str) -> Result<String, String>;

@@ -10,7 +10,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::bus::Sink;
-use crate::event::{ChannelName, Event, Headers, Key, MarkId, RawEvent, derived_id};
+use crate::event::{ChannelName, Event, Headers, Key, MarkId, Outgoing, RawEvent, derived_id};
 use crate::script::Emitted;
 use crate::spec::program::{Emit, Pipeline, Written};
 use crate::store::record::{DeadRecord, Failure, OutboxBody};
@@ -76,10 +76,7 @@ impl Emissions {
                 entries.push(OutboxBody {
                     to: channel.clone(),
                     order_key: about.as_str().to_owned(),
-                    dedupe_id: format!("{id}@{channel}"),
-                    subject,
-                    headers,
-                    payload,
+                    event: Arc::new(Outgoing { dedupe_id: format!("{id}@{channel}"), subject, headers, payload }),
                 });
             }
         }
@@ -228,5 +225,6 @@ pub fn dead_letter_entry(
         Bytes::new()
     };
     let dedupe_id = format!("{id}/{}@{channel}", record.dead_at.0);
-    Some(OutboxBody { to: channel.clone(), order_key, dedupe_id, subject, headers, payload })
+    let event = Arc::new(Outgoing { dedupe_id, subject, headers, payload });
+    Some(OutboxBody { to: channel.clone(), order_key, event })
 }

@@ -11,8 +11,10 @@
 mod waiters;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::task::{self, Poll, ready};
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
@@ -27,8 +29,8 @@ use super::context::Context;
 use super::held::Settled;
 use super::refused;
 use super::worker::Fatal;
-use crate::bus::{Outgoing, PublishError};
-use crate::event::{ChannelName, Partition};
+use crate::bus::PublishError;
+use crate::event::{ChannelName, Outgoing, Partition};
 use crate::mutant::{self, Mutant};
 use crate::store::StoreError;
 use crate::store::record::OutboxBody;
@@ -86,12 +88,28 @@ struct Line {
 }
 
 struct Entry {
-    body: OutboxBody,
+    event: Arc<Outgoing>,
     waiters: Vec<u64>,
 }
 
 /// The head of a line, its number, and what the broker said.
 type Answered = (LineId, u64, Result<(), PublishError>);
+
+struct Publishing {
+    /// Until it is answered.
+    of: Option<(LineId, u64)>,
+    answer: BoxFuture<'static, Result<(), PublishError>>,
+}
+
+impl Future for Publishing {
+    type Output = Answered;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> Poll<Answered> {
+        let result = ready!(self.answer.as_mut().poll(cx));
+        let (line, number) = self.of.take().expect("it is not polled again once it has answered");
+        Poll::Ready((line, number, result))
+    }
+}
 
 #[derive(Default)]
 struct Lane {
@@ -118,7 +136,7 @@ pub struct Outbox {
     reload_at: Instant,
     refused: Vec<(Instant, LineId)>,
     short: BTreeSet<Partition>,
-    publishing: FuturesUnordered<BoxFuture<'static, Answered>>,
+    publishing: FuturesUnordered<Publishing>,
 }
 
 impl Outbox {
@@ -236,13 +254,14 @@ impl Outbox {
     }
 
     fn insert(&mut self, partition: Partition, number: u64, body: OutboxBody, waiter: Option<u64>) {
-        let id = Arc::new(LineName { partition, to: body.to.clone(), order_key: body.order_key.clone() });
+        let OutboxBody { to, order_key, event } = body;
+        let id = Arc::new(LineName { partition, to, order_key });
         if let Some(id) = waiter {
             self.waiters.one_more(id);
         }
         self.known.entry(partition).or_default().insert(number, id.clone());
         let line = self.lines.entry(id.clone()).or_default();
-        line.waiting.insert(number, Box::new(Entry { body, waiters: waiter.into_iter().collect() }));
+        line.waiting.insert(number, Box::new(Entry { event, waiters: waiter.into_iter().collect() }));
         self.queue(id);
     }
 
@@ -281,8 +300,8 @@ impl Outbox {
                 line.publishing = true;
                 lane.unconfirmed += 1;
                 let number = *number;
-                let publish = destination.sink.publish(outgoing(&entry.body));
-                self.publishing.push(Box::pin(async move { (id, number, publish.await) }));
+                let answer = destination.sink.publish(Arc::clone(&entry.event));
+                self.publishing.push(Publishing { of: Some((id, number)), answer });
             }
         }
     }
@@ -336,9 +355,10 @@ impl Outbox {
 
     /// Out of the outbox goes what nobody takes.
     async fn set_aside(&mut self, id: LineId, number: u64, why: &str) -> Result<(), Fatal> {
-        let body = self.lines.get(&id).and_then(|line| line.waiting.get(&number)).map(|entry| entry.body.clone());
+        let event = self.lines.get(&id).and_then(|line| line.waiting.get(&number)).map(|entry| entry.event.clone());
         // Without one, another runner saw to it meanwhile.
-        if let Some(body) = body {
+        if let Some(event) = event {
+            let body = OutboxBody { to: id.to.clone(), order_key: id.order_key.clone(), event };
             match refused::bury(&self.context, id.partition, number, &body, why).await {
                 Ok(()) => {}
                 Err(error @ StoreError::TailLost(_)) => return Err(Fatal::Recover(error)),
@@ -459,15 +479,6 @@ impl Outbox {
             self.reload().await?;
         }
         Ok(())
-    }
-}
-
-fn outgoing(body: &OutboxBody) -> Outgoing {
-    Outgoing {
-        dedupe_id: body.dedupe_id.clone(),
-        subject: body.subject.clone(),
-        headers: body.headers.clone(),
-        payload: body.payload.clone(),
     }
 }
 

@@ -22,7 +22,7 @@ pub async fn bury(
         conditions: vec![Condition::Owed(number)],
         writes: vec![
             Write::Unowe(number),
-            Write::Dead { id: MarkId::of_emission(&body.dedupe_id), body: record.encode(&body.payload) },
+            Write::Dead { id: MarkId::of_emission(&body.event.dedupe_id), body: record.encode(&body.event.payload) },
         ],
     };
     let commit = Commit::alone(partition, group, context.clock.now(), &*context.entropy);
@@ -32,7 +32,7 @@ pub async fn bury(
 fn record(context: &Context, number: u64, body: &OutboxBody, why: &str) -> DeadRecord {
     let now = context.clock.now();
     let position = Position { channel: body.to.clone(), seq: number };
-    let (headers, payload) = (body.headers.clone(), body.payload.clone());
+    let (headers, payload) = (body.event.headers.clone(), body.event.payload.clone());
     let raw = RawEvent { position: position.clone(), stored_at: now, headers, payload };
     // As far as it can be told: what goes to the dead-letter channel is whatever came.
     let event = decode(&raw, &Envelope::Auto, &context.pipeline.limits).ok().map(|event| dead::head(&event));
@@ -54,8 +54,8 @@ fn record(context: &Context, number: u64, body: &OutboxBody, why: &str) -> DeadR
         emission: Some(Emission {
             to: body.to.clone(),
             order_key: body.order_key.clone(),
-            dedupe_id: body.dedupe_id.clone(),
-            subject: body.subject.clone(),
+            dedupe_id: body.event.dedupe_id.clone(),
+            subject: body.event.subject.clone(),
         }),
     }
 }

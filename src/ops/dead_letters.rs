@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use super::ledger::{Ledger, TRIES, Trouble, commit};
 use crate::clock::{Clock, Entropy};
-use crate::event::{Headers, Key, MarkId, Partition};
+use crate::event::{Headers, Key, MarkId, Outgoing, Partition};
 use crate::flow::context::Context;
 use crate::flow::decide::{self, Item, KeyWork, Origin, Outcome, Remembered, decide};
 use crate::flow::emit::Destinations;
@@ -237,7 +237,8 @@ pub struct Emitted {
 
 impl From<OutboxBody> for Emitted {
     fn from(body: OutboxBody) -> Self {
-        Self { to: body.to.to_string(), subject: body.subject, headers: body.headers, payload: body.payload }
+        let Outgoing { subject, headers, payload, .. } = Arc::unwrap_or_clone(body.event);
+        Self { to: body.to.to_string(), subject, headers, payload }
     }
 }
 

@@ -1,9 +1,6 @@
 //! What a caller of [`Store::commit`](super::Store::commit) owes; the same for every implementation. A breach is a
 //! bug of ours, refused before it can write anything.
 
-use std::collections::HashMap;
-use std::collections::HashSet;
-
 use super::{Commit, Condition, Group, StoreError, Write};
 use crate::event::{ChannelName, Key, MarkId, Partition};
 
@@ -19,17 +16,19 @@ pub(super) fn digest_vector(partitions: u16) -> String {
 pub(super) fn check(commit: &Commit, partitions: u16) -> Result<(), StoreError> {
     check_partition(commit.partition, partitions)?;
     // Groups are judged one by one against what was there before the call, so they must not meet.
-    let mut keys = HashSet::new();
-    let mut owners: HashMap<Item, usize> = HashMap::new();
-    for (index, group) in commit.groups.iter().enumerate() {
-        if let Some(touch) = &group.touch
-            && !keys.insert(&touch.key)
-        {
-            return Err(bug("two groups of a commit touch one key"));
-        }
-        if items(group).any(|item| *owners.entry(item).or_insert(index) != index) {
-            return Err(bug("two groups of a commit are about one event or outbox entry"));
-        }
+    let mut keys: Vec<&Key> = commit.groups.iter().filter_map(|group| Some(&group.touch.as_ref()?.key)).collect();
+    keys.sort_unstable();
+    if keys.windows(2).any(|pair| pair[0] == pair[1]) {
+        return Err(bug("two groups of a commit touch one key"));
+    }
+    let groups = commit.groups.iter().enumerate();
+    let mut items: Vec<(Item, usize)> =
+        groups.flat_map(|(index, group)| items(group).map(move |item| (item, index))).collect();
+    items.sort_unstable();
+    if items.windows(2).any(|pair| pair[0].0 == pair[1].0 && pair[0].1 != pair[1].1) {
+        return Err(bug("two groups of a commit are about one event or outbox entry"));
+    }
+    for group in &commit.groups {
         for write in &group.writes {
             match write {
                 Write::Park(parked) if parked.also == Some(parked.place) => {
@@ -63,7 +62,7 @@ fn bug(what: &str) -> StoreError {
 }
 
 /// What a group claims for itself.
-#[derive(PartialEq, Eq, Hash)]
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
 enum Item {
     Event(MarkId),
     Dead(MarkId),

@@ -11,10 +11,10 @@ use futures_util::future::BoxFuture;
 use super::fate::{Call, Calls, Fate, Way};
 use crate::bus::memory::{MemoryBus, MemorySource};
 use crate::bus::{
-    Answer, BusError, Channels, ConsumerSpec, Delivery, Demand, Outgoing, Progress, PublishError, Receipt, Responder,
-    Sink, Source,
+    Answer, BusError, Channels, ConsumerSpec, Delivery, Demand, Progress, PublishError, Receipt, Responder, Sink,
+    Source,
 };
-use crate::event::{ChannelName, RawEvent};
+use crate::event::{ChannelName, Outgoing, RawEvent};
 
 /// After this long without an ack an event is handed out again.
 pub const ACK_WAIT: Duration = Duration::from_secs(3);
@@ -209,7 +209,7 @@ struct FaultySink {
 }
 
 impl Sink for FaultySink {
-    fn publish(&self, event: Outgoing) -> BoxFuture<'static, Result<(), PublishError>> {
+    fn publish(&self, event: Arc<Outgoing>) -> BoxFuture<'static, Result<(), PublishError>> {
         let (inner, line) = (Arc::clone(&self.inner), Arc::clone(&self.line));
         async move {
             let nth = line.there(Call::Publish).await;

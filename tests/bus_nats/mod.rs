@@ -9,8 +9,8 @@ use async_nats::jetstream::{self, consumer, stream};
 use async_nats::{Subject, Subscriber};
 use futures_util::future::{BoxFuture, FutureExt as _};
 use sluicegate::bus::nats::{Connection, StreamChannel, Tuning};
-use sluicegate::bus::{BusError, ConsumerSpec, Demand, Outgoing, PublishError, Sink, Source};
-use sluicegate::event::{ChannelName, Headers};
+use sluicegate::bus::{BusError, ConsumerSpec, Demand, PublishError, Sink, Source};
+use sluicegate::event::{ChannelName, Headers, Outgoing};
 use sluicegate::spec::program::{NatsAuth, NatsConnection, NatsTls};
 use sluicegate::testkit::conformance::bus::{self as suite, CHANNEL, ack, assert_quiet, publish, read_all, seqs, take};
 use tokio::time::timeout;
@@ -131,7 +131,7 @@ fn event(id: &str, payload: &str) -> Outgoing {
 
 /// Publishes until the broker confirms, as an outbox does.
 async fn publish_stubbornly(sink: &dyn Sink, id: &str) {
-    eventually(Duration::from_secs(30), "a confirmed publish", async || sink.publish(event(id, id)).await.is_ok())
+    eventually(Duration::from_secs(30), "a confirmed publish", async || sink.publish(event(id, id).into()).await.is_ok())
         .await;
 }
 

@@ -12,7 +12,7 @@ async fn a_missing_stream_is_waited_for_with_a_word_on_how_to_make_it() {
         matches!(&error, BusError::Unavailable(why) if why.contains("nats stream add S --subjects='a.>,b'")),
         "{error}"
     );
-    assert!(matches!(sink.publish(event("1", "1")).await, Err(PublishError::Unconfirmed(_))));
+    assert!(matches!(sink.publish(event("1", "1").into()).await, Err(PublishError::Unconfirmed(_))));
     nats.stream(stream::Config { subjects: vec!["a.>".into(), "b".into()], ..Default::default() }).await;
     publish_stubbornly(&sink, "1").await;
     assert_eq!(seqs(&take(&mut *source, 1, MANY).await), [1]);
@@ -165,11 +165,11 @@ async fn an_event_that_the_destination_never_takes_is_refused() {
     nats.stream(stream::Config { subjects: vec!["s".into()], max_message_size: 1000, ..Default::default() }).await;
     let sink = nats.connection.sink(there(&["s"])).unwrap();
     for size in [2_000, 2_000_000] {
-        let error = sink.publish(event("1", &"x".repeat(size))).await.unwrap_err();
+        let error = sink.publish(event("1", &"x".repeat(size)).into()).await.unwrap_err();
         assert!(matches!(error, PublishError::Refused(_)), "{error}");
     }
     let bad = Headers(vec![("a".into(), "b\nc".into())]);
-    let error = sink.publish(Outgoing { headers: bad, ..event("1", "1") }).await.unwrap_err();
+    let error = sink.publish(Outgoing { headers: bad, ..event("1", "1") }.into()).await.unwrap_err();
     assert!(matches!(error, PublishError::Refused(_)), "{error}");
     assert!(sink.max_bytes() < 1000);
     assert!(matches!(nats.connection.sink(there(&["a.*"])), Err(BusError::Refused(_))));
@@ -181,11 +181,11 @@ async fn a_filled_subject_arrives_in_the_stream() {
     let place = channel(&["dead.{pipeline}.{key}"]);
     let sink = nats.connection.sink(place.clone()).unwrap();
     let subject = sink.subject("p", "T", "a b.c").unwrap();
-    sink.publish(Outgoing { subject, ..event("1", "1") }).await.unwrap();
+    sink.publish(Outgoing { subject, ..event("1", "1") }.into()).await.unwrap();
     let message = nats.js.get_stream("S").await.unwrap().get_raw_message(1).await.unwrap();
     assert_eq!(message.subject.as_str(), "dead.p.a%20b%2Ec");
     assert_eq!(seqs(&take(&mut *nats.source_with(place, quick()), 1, MANY).await), [1]);
-    let error = sink.publish(event("2", "2")).await.unwrap_err();
+    let error = sink.publish(event("2", "2").into()).await.unwrap_err();
     assert!(matches!(error, PublishError::Refused(_)), "{error}");
 }
 

@@ -146,7 +146,7 @@ async fn source_and_sink_go_on_by_themselves_when_the_broker_was_killed() {
     nats.server.kill9();
     let died = timeout(SOON, source.next(MANY)).await.expect("an answer");
     assert!(matches!(died, Err(BusError::Unavailable(_))));
-    assert!(matches!(sink.publish(event("id-4", "4")).await, Err(PublishError::Unconfirmed(_))));
+    assert!(matches!(sink.publish(event("id-4", "4").into()).await, Err(PublishError::Unconfirmed(_))));
     nats.server.restart();
 
     publish_stubbornly(&sink, "id-4").await;

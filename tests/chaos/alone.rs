@@ -6,10 +6,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use serde_json::Value;
 use sluicegate::bus::local::LocalBus;
-use sluicegate::bus::{ConsumerSpec, Demand, Outgoing, Sink, Source};
+use sluicegate::bus::{ConsumerSpec, Demand, Sink, Source};
 use sluicegate::clock::{Entropy as _, SeededEntropy, SystemClock};
 use sluicegate::database::{Access, Database};
-use sluicegate::event::Headers;
+use sluicegate::event::{Headers, Outgoing};
 use sluicegate::spec::program::LocalStream;
 use sluicegate::store::embedded::EmbeddedStore;
 use sluicegate::store::{Durability, Store};
@@ -75,7 +75,7 @@ impl Alone {
         // Queued in this order, stored in this order.
         let publishes = publishes.into_iter().map(|payload| {
             let (dedupe_id, subject, headers) = (String::new(), String::new(), Headers::default());
-            sink.publish(Outgoing { dedupe_id, subject, headers, payload })
+            sink.publish(Outgoing { dedupe_id, subject, headers, payload }.into())
         });
         for published in futures_util::future::join_all(publishes).await {
             published.unwrap();

@@ -7,7 +7,8 @@ use futures_util::future::{BoxFuture, FutureExt as _};
 
 use super::LocalBus;
 use super::stream::{self, Storing};
-use crate::bus::{Outgoing, PublishError, Sink, subject};
+use crate::bus::{PublishError, Sink, subject};
+use crate::event::Outgoing;
 use crate::spec::program::LocalStream;
 
 /// Largest event in bytes, whatever the stream takes in all.
@@ -28,11 +29,11 @@ impl LocalSink {
 }
 
 impl Sink for LocalSink {
-    fn publish(&self, mut event: Outgoing) -> BoxFuture<'static, Result<(), PublishError>> {
+    fn publish(&self, mut event: Arc<Outgoing>) -> BoxFuture<'static, Result<(), PublishError>> {
         let most = self.stream.max_bytes.min(MAX_EVENT);
         let (bus, stream, now) = (self.bus.clone(), self.stream.clone(), self.bus.clock.now());
         if event.subject.is_empty() {
-            event.subject.clone_from(&self.template);
+            Arc::make_mut(&mut event).subject.clone_from(&self.template);
         }
         // Without the subject: whoever asked what we take did not count it.
         if stream::weight(&event) - event.subject.len() as u64 > most {

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use crate::bus::{Demand, Outgoing, subject};
+use crate::bus::{Demand, subject};
 use crate::database::{self, Connection, OptionalExtension as _, params};
-use crate::event::{ChannelName, Headers, Millis, Position, RawEvent};
+use crate::event::{ChannelName, Headers, Millis, Outgoing, Position, RawEvent};
 use crate::spec::program::LocalStream;
 
 /// Bits of a row's id that are the sequence.

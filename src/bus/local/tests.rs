@@ -5,10 +5,10 @@ use futures_util::future::{BoxFuture, FutureExt as _};
 use tempfile::TempDir;
 
 use super::*;
-use crate::bus::{Demand, Outgoing, Sink, Source};
+use crate::bus::{Demand, Sink, Source};
 use crate::clock::SystemClock;
 use crate::database::{Access, params};
-use crate::event::Headers;
+use crate::event::{Headers, Outgoing};
 use crate::testkit::conformance::bus as suite;
 
 const ALL: Demand = Demand { events: 100, bytes: 1 << 20 };
@@ -81,9 +81,9 @@ macro_rules! conforms {
 
 crate::bus_behaviours! { conforms }
 
-fn event(subject: &str, payload: impl Into<Bytes>) -> Outgoing {
+fn event(subject: &str, payload: impl Into<Bytes>) -> Arc<Outgoing> {
     let (dedupe_id, headers) = (String::new(), Headers::default());
-    Outgoing { dedupe_id, subject: subject.to_owned(), headers, payload: payload.into() }
+    Arc::new(Outgoing { dedupe_id, subject: subject.to_owned(), headers, payload: payload.into() })
 }
 
 async fn put(bus: &LocalBus, stream: &LocalStream, subject: &str, payload: &'static str) -> Result<(), PublishError> {

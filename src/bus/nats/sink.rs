@@ -12,7 +12,8 @@ use tokio::time::timeout;
 use super::api::{self, ApiError};
 use super::link::Link;
 use super::{PATIENCE, StreamChannel, message, stream, subject};
-use crate::bus::{BusError, Outgoing, PublishError, Sink};
+use crate::bus::{BusError, PublishError, Sink};
+use crate::event::Outgoing;
 
 /// Kept free for the headers added here and for the framing of the others.
 const HEADER_ROOM: usize = 1024;
@@ -79,7 +80,7 @@ fn unpublishable(subjects: &str) -> BusError {
 }
 
 impl Inner {
-    async fn publish(&self, event: Outgoing) -> Result<(), PublishError> {
+    async fn publish(&self, event: &Outgoing) -> Result<(), PublishError> {
         let unconfirmed = |e: BusError| PublishError::Unconfirmed(e.to_string());
         self.link.ready().await.map_err(unconfirmed)?;
         self.look_at_stream().await.map_err(unconfirmed)?;
@@ -93,15 +94,15 @@ impl Inner {
         if let Some(name) = &self.expected_stream {
             headers.insert(async_nats::header::NATS_EXPECTED_STREAM, name.clone());
         }
-        let subject = match event.subject {
+        let subject = match &event.subject {
             given if !given.is_empty() => given,
             _ if self.template.contains('{') => {
                 return Err(PublishError::Refused(format!("subject `{}` was not filled in", self.template)));
             }
-            _ => self.template.clone(),
+            _ => &self.template,
         };
         // Our own patience is the limit; the client's would be a second timer for each event.
-        let request = Request::new().headers(headers).payload(event.payload).timeout(None);
+        let request = Request::new().headers(headers).payload(event.payload.clone()).timeout(None);
         let (client, sent_over) = (self.link.client(), self.link.generation());
         let answered = tokio::select! {
             answered = timeout(PATIENCE, client.send_request(subject.clone(), request)) => answered,
@@ -115,13 +116,13 @@ impl Inner {
         };
         let answer = match answer {
             Ok(message) => message,
-            Err(error) => return Err(self.not_sent(&subject, &error)),
+            Err(error) => return Err(self.not_sent(subject, &error)),
         };
         match serde_json::from_slice::<PubAck>(&answer.payload) {
             Err(_) => Err(PublishError::Unconfirmed(format!(
                 "what answers at subject `{subject}` is not JetStream; something else listens there"
             ))),
-            Ok(PubAck { error: Some(error), .. }) => Err(self.turned_down(&subject, api::failed(&error))),
+            Ok(PubAck { error: Some(error), .. }) => Err(self.turned_down(subject, api::failed(&error))),
             Ok(PubAck { seq: Some(_), .. }) => Ok(()),
             Ok(_) => Err(PublishError::Unconfirmed("NATS' confirmation says nothing".to_owned())),
         }
@@ -176,9 +177,9 @@ impl Inner {
 }
 
 impl Sink for NatsSink {
-    fn publish(&self, event: Outgoing) -> BoxFuture<'static, Result<(), PublishError>> {
+    fn publish(&self, event: Arc<Outgoing>) -> BoxFuture<'static, Result<(), PublishError>> {
         let inner = self.0.clone();
-        async move { inner.publish(event).await }.boxed()
+        async move { inner.publish(&event).await }.boxed()
     }
 
     fn subject(&self, pipeline: &str, kind: &str, key: &str) -> Result<String, String> {

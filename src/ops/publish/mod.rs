@@ -170,6 +170,7 @@ impl Flight {
 
 async fn send(sink: Arc<dyn Sink>, ready: Ready, line: u64, patience: Duration) -> Landed {
     let Ready { order_key, outgoing } = ready;
+    let outgoing = Arc::new(outgoing);
     let deadline = tokio::time::Instant::now() + patience;
     let mut pause = RETRY_FIRST;
     loop {

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 use serde_json::{Map, Value, json};
 
-use crate::bus::{Outgoing, Sink};
+use crate::bus::Sink;
 use crate::clock::{Clock, Entropy};
-use crate::event::{Event, Headers, Position, RawEvent};
+use crate::event::{Event, Headers, Outgoing, Position, RawEvent};
 use crate::flow::decode::decode;
 use crate::flow::route::{Route, Subject, route};
 use crate::schema::Schema;

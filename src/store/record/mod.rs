@@ -2,12 +2,14 @@
 //!
 //! Every value is a frame: a big-endian `u32` length, that many bytes of JSON header, and the payload after it.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::event::{ChannelName, Headers, Millis, Position, RawEvent};
+use crate::event::{ChannelName, Headers, Millis, Outgoing, Position, RawEvent};
 use crate::schema::Violation;
 use crate::script::Place;
 
@@ -81,10 +83,8 @@ pub struct OutboxBody {
     pub to: ChannelName,
     /// Emissions of one key to one destination leave in order.
     pub order_key: String,
-    pub dedupe_id: String,
-    pub subject: String,
-    pub headers: Headers,
-    pub payload: Bytes,
+    /// Shared with whoever publishes it, as often as it takes.
+    pub event: Arc<Outgoing>,
 }
 
 #[derive(Serialize)]
@@ -111,16 +111,16 @@ impl OutboxBody {
         let header = OutboxHeader {
             to: &self.to,
             order_key: &self.order_key,
-            dedupe_id: &self.dedupe_id,
-            subject: &self.subject,
-            headers: &self.headers,
+            dedupe_id: &self.event.dedupe_id,
+            subject: &self.event.subject,
+            headers: &self.event.headers,
         };
-        frame(&header, &self.payload)
+        frame(&header, &self.event.payload)
     }
 
     pub fn decode(bytes: &Bytes) -> Result<Self, Unreadable> {
         let (OutboxHead { to, order_key, dedupe_id, subject, headers }, payload) = unframe("outbox entry", bytes)?;
-        Ok(Self { to, order_key, dedupe_id, subject, headers, payload })
+        Ok(Self { to, order_key, event: Arc::new(Outgoing { dedupe_id, subject, headers, payload }) })
     }
 }
 
@@ -259,7 +259,8 @@ impl DeadRecord {
     /// A refused emission as it stood in the outbox.
     pub fn outbox(&self, payload: Bytes) -> Option<OutboxBody> {
         let Emission { to, order_key, dedupe_id, subject } = self.emission.clone()?;
-        Some(OutboxBody { to, order_key, dedupe_id, subject, headers: self.headers.clone(), payload })
+        let event = Outgoing { dedupe_id, subject, headers: self.headers.clone(), payload };
+        Some(OutboxBody { to, order_key, event: Arc::new(event) })
     }
 
     /// The event as it was received.

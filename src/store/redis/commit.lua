@@ -5,16 +5,18 @@
 -- that the server refuses when it is out of memory (it asks only before the first).
 --
 -- KEYS[1]  the partition's prefix {sluice:<pipeline>:<partition>}
--- ARGV     writer, expected number, now ms, retain ms,
+-- ARGV     writer, expected number, now ms, retain ms, '1' when records are small enough to be read whole,
 --          n, n outbox numbers to clear, n, n start marks to clear,
---          n, then per group: key ('' for none) [, expected nonce ('' for none), new nonce .. record, timer ms ('' for none)],
---            n, n conditions, n, n writes
+--          n, then per group: key ('' for none), expected nonce ('' for none), new nonce .. record, timer ms ('' for none);
+--          then per group: n, n conditions, n, n writes
+--            or, for one new event that owes n emissions, which is U and M of one mark and n times E: N, mark,
+--            status .. content, n, n bodies
 -- A condition is one argument: U<mark>, P<mark>, D<mark><generation>, O<number>.
 -- A write is one or two: M<mark><status><content>; P<mark>, entry; U<mark>; E, body; O<number>;
 --          D<mark>, body; C<mark>, body.
 -- Reply    {'TAIL', number known} or {'OK', a 1 or 0 a group, outbox number before, outbox length, parked bytes}
 
-local T, call, format = KEYS[1], redis.call, string.format
+local T, call, pcall, format = KEYS[1], redis.call, redis.pcall, string.format
 local byte, sub = string.byte, string.sub
 local META, PARKED, TIMERS, OUTBOX = T .. ':m', T .. ':p', T .. ':t', T .. ':o'
 local DEAD, DEAD_STATE, DEAD_OPEN, STARTED = T .. ':l', T .. ':ls', T .. ':lo', T .. ':s'
@@ -62,7 +64,7 @@ end
 
 local function shard(generation, id)
   local a, b, c = byte(id, 1, 3)
-  return generation.prefix .. format('%.0f', (a * 65536 + b * 256 + c) % generation.shards)
+  return generation.prefix .. (a * 65536 + b * 256 + c) % generation.shards
 end
 
 -- Verify: types. A read of another type is an error that ends the script here.
@@ -107,15 +109,18 @@ end
 
 -- Verify: the groups.
 
+local function unmarked(mark, newest)
+  for i = newest, #live do
+    local key = shard(live[i], mark)
+    if call('HEXISTS', key, mark) == 1 then return false end
+    hash_checked[key] = true
+  end
+  return not parked_as(mark)
+end
 local function holds(condition)
   local op, rest = byte(condition), sub(condition, 2)
   if op == 85 then -- U: remembered in no generation, and not parked
-    for i = 1, #live do
-      local key = shard(live[i], rest)
-      if call('HEXISTS', key, rest) == 1 then return false end
-      hash_checked[key] = true
-    end
-    return not parked_as(rest)
+    return unmarked(rest, 1)
   elseif op == 80 then -- P: parked
     return parked_as(rest)
   elseif op == 68 then -- D: open at this generation
@@ -125,7 +130,7 @@ local function holds(condition)
   end
 end
 
-local at = 4
+local at = 5
 local function take()
   at = at + 1
   return ARGV[at]
@@ -141,46 +146,65 @@ local cleared_at, cleared = take_list()
 local returned_at, returned = take_list()
 if returned > 0 then must_be_hash(STARTED) end
 
-local groups, verdicts, committed = {}, {}, false
-for g = 1, tonumber(take()) do
-  local ok, key = true, take()
-  local group = { key = key }
-  if key ~= '' then
-    local expected = take()
-    group.touch = at + 1
-    at = at + 2
-    ok = call('GETRANGE', RECORD .. key, 0, 15) == expected
+local count = tonumber(take())
+local heads, nonces = at + 1, {}
+at = at + 4 * count
+if ARGV[5] == '1' then
+  -- A call costs more than what it brings: many at a time.
+  for from = 1, count, ARGUMENTS_AT_ONCE do
+    local names, to = {}, math.min(from + ARGUMENTS_AT_ONCE - 1, count)
+    for g = from, to do names[g - from + 1] = RECORD .. ARGV[heads + 4 * g - 4] end
+    local found = call('MGET', unpack(names))
+    for g = from, to do nonces[g] = found[g - from + 1] and sub(found[g - from + 1], 1, 16) end
   end
-  local first, n = take_list()
-  for i = first, first + n - 1 do
-    ok = ok and holds(ARGV[i])
-  end
-  group.writes = tonumber(take())
-  group.at = at + 1
-  local line_checked = false
-  for _ = 1, group.writes do
-    local write = take()
-    local op = byte(write)
-    if op == 77 then
-      if ok then must_be_hash(shard(live[1], sub(write, 2, 17))) end
-    elseif op == 80 or op == 85 then
-      if op == 80 then at = at + 1 end
-      if ok then
-        parked_as(sub(write, 2))
-        if not line_checked then
-          call('ZCARD', LINE .. key)
-          line_checked = true
+end
+for g = 1, count do
+  -- Alone: what is large, and what is not there, for that may be of another type.
+  nonces[g] = nonces[g] or call('GETRANGE', RECORD .. ARGV[heads + 4 * g - 4], 0, 15)
+end
+
+local groups, committed = {}, false
+for g = 1, count do
+  local head = heads + 4 * g - 4
+  local key = ARGV[head]
+  local ok = key == '' or nonces[g] == ARGV[head + 1]
+  local group = { head = head }
+  if ARGV[at + 1] == 'N' then
+    -- The newest generation is asked by the write.
+    group.new, group.owes = at + 2, tonumber(ARGV[at + 4])
+    at = at + 4 + group.owes
+    ok = ok and unmarked(ARGV[group.new], 2)
+  else
+    local first, n = take_list()
+    for i = first, first + n - 1 do
+      ok = ok and holds(ARGV[i])
+    end
+    group.writes = tonumber(take())
+    group.at = at + 1
+    local line_checked = false
+    for _ = 1, group.writes do
+      local write = take()
+      local op = byte(write)
+      if op == 77 then
+        if ok then must_be_hash(shard(live[1], sub(write, 2, 17))) end
+      elseif op == 80 or op == 85 then
+        if op == 80 then at = at + 1 end
+        if ok then
+          parked_as(sub(write, 2))
+          if not line_checked then
+            call('ZCARD', LINE .. key)
+            line_checked = true
+          end
         end
+      elseif op == 68 or op == 67 then
+        at = at + 1
+        if ok then must_be_dead_letters() end
+      elseif op == 69 then
+        at = at + 1
       end
-    elseif op == 68 or op == 67 then
-      at = at + 1
-      if ok then must_be_dead_letters() end
-    elseif op == 69 then
-      at = at + 1
     end
   end
   groups[g] = ok and group
-  verdicts[g] = ok and '1' or '0'
   committed = committed or ok
 end
 
@@ -208,20 +232,29 @@ if not committed then count_commit() end
 
 local outbox_seq, marked = outbox_before, 0
 local parked_bytes = bytes_before
--- Records and outbox entries are gathered and written many at a time: a call costs more than what it does.
-local records, owed = {}, {}
-local function gather(list, name, value)
-  local n = #list
-  list[n + 1], list[n + 2] = name, value
-  return n + 2 >= ARGUMENTS_AT_ONCE
+-- Records, timers and outbox entries are gathered and written many at a time.
+local records, due, settled, owed, recorded, owing = {}, {}, {}, {}, 0, 0
+local function many(command, key, list)
+  for from = 1, #list, ARGUMENTS_AT_ONCE do
+    call(command, key, unpack(list, from, math.min(from + ARGUMENTS_AT_ONCE - 1, #list)))
+  end
 end
-local function write_records()
-  if #records > 0 then call('MSET', unpack(records)) end
-  records = {}
+local function touch(head)
+  local key, at = ARGV[head], ARGV[head + 3]
+  if key == '' then return end
+  records[recorded + 1], records[recorded + 2] = RECORD .. key, ARGV[head + 2]
+  recorded = recorded + 2
+  if at ~= '' then
+    due[#due + 1] = at
+    due[#due + 1] = key
+  elseif timers > 0 then
+    settled[#settled + 1] = key
+  end
 end
-local function write_owed()
-  if #owed > 0 then call('HSET', OUTBOX, unpack(owed)) end
-  owed = {}
+local function owe(body)
+  outbox_seq = outbox_seq + 1
+  owed[owing + 1], owed[owing + 2] = outbox_seq, body
+  owing = owing + 2
 end
 local function leave(line, mark)
   local old = entries[mark]
@@ -237,19 +270,22 @@ local function dead_letter(id, body, state)
   call('HSET', DEAD_STATE, id, format('%.0f', generation) .. ':' .. state)
 end
 
-for g = 1, #groups do
+local verdicts = {}
+for g = 1, count do
   local group = groups[g]
-  if group then
-    local key = group.key
-    if group.touch then
-      local due = ARGV[group.touch + 1]
-      if gather(records, RECORD .. key, ARGV[group.touch]) then write_records() end
-      if due ~= '' then
-        call('ZADD', TIMERS, due, key)
-      elseif timers > 0 then
-        call('ZREM', TIMERS, key)
-      end
+  if group and group.new then
+    local mark = ARGV[group.new]
+    -- What is no hash is refused like a mark that is there: the lookup that follows says what it is.
+    if pcall('HSETNX', shard(live[1], mark), mark, ARGV[group.new + 1]) == 1 then
+      marked = marked + 1
+      touch(group.head)
+      for i = group.new + 3, group.new + 2 + group.owes do owe(ARGV[i]) end
+    else
+      group = false
     end
+  elseif group then
+    local key = ARGV[group.head]
+    touch(group.head)
     at = group.at - 1
     for _ = 1, group.writes do
       local write = take()
@@ -269,8 +305,7 @@ for g = 1, #groups do
         leave(LINE .. key, rest)
         call('HDEL', PARKED, rest)
       elseif op == 69 then -- E: owe
-        outbox_seq = outbox_seq + 1
-        if gather(owed, format('%.0f', outbox_seq), take()) then write_owed() end
+        owe(take())
       elseif op == 79 then -- O: owe no more
         call('HDEL', OUTBOX, rest)
       elseif op == 68 then -- D: a dead letter, open
@@ -285,10 +320,15 @@ for g = 1, #groups do
       end
     end
   end
+  verdicts[g] = group and '1' or '0'
 end
 
-write_records()
-write_owed()
+for from = 1, recorded, ARGUMENTS_AT_ONCE do
+  call('MSET', unpack(records, from, math.min(from + ARGUMENTS_AT_ONCE - 1, recorded)))
+end
+many('ZADD', TIMERS, due)
+many('ZREM', TIMERS, settled)
+many('HSET', OUTBOX, owed)
 
 -- Condemned generations go in steps: a hash that is freed at once would stall the server.
 local condemned_before = meta[4] or ''

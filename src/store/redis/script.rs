@@ -6,7 +6,7 @@ use redis::{Cmd, Pipeline};
 pub const COMMIT: &str = include_str!("commit.lua");
 
 /// Every command that running uses after `open`, in scripts or beside them (that `EVALSHA` works is seen by using it): a user that may not use one is refused at start.
-pub const COMMANDS: &str = "INFO,GET,MGET,SET,MSET,GETRANGE,UNLINK,HGET,HSET,HDEL,HLEN,HMGET,HKEYS,HEXISTS,HGETALL,ZADD,\
+pub const COMMANDS: &str = "INFO,GET,MGET,SET,MSET,GETRANGE,UNLINK,HGET,HSET,HSETNX,HDEL,HLEN,HMGET,HKEYS,HEXISTS,HGETALL,ZADD,\
                             ZREM,ZCARD,ZRANGE,SADD,SREM,SCARD,SMEMBERS,PEXPIRE,PTTL";
 
 /// Commands that only listings use: who may not use them can run pipelines all the same.
@@ -19,8 +19,12 @@ pub struct Script {
 }
 
 impl Script {
+    /// Comments and indentation stay here; lines keep their numbers, for errors.
     fn new(text: &str) -> Self {
-        Self { text: text.to_owned(), hash: redis::Script::new(text).get_hash().to_owned() }
+        let lines = text.lines().map(str::trim_start).map(|line| if line.starts_with("--") { "" } else { line });
+        let text = lines.collect::<Vec<_>>().join("\n");
+        let hash = redis::Script::new(&text).get_hash().to_owned();
+        Self { text, hash }
     }
 
     /// A call on the keys of one prefix; arguments follow.

@@ -6,8 +6,8 @@ use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use tokio::time::timeout;
 
-use crate::bus::{BusError, ConsumerSpec, Delivery, Demand, Outgoing, Receipt, Sink, Source};
-use crate::event::{ChannelName, Headers, RawEvent};
+use crate::bus::{BusError, ConsumerSpec, Delivery, Demand, Receipt, Sink, Source};
+use crate::event::{ChannelName, Headers, Outgoing, RawEvent};
 
 /// Calls the macro of this name with the behaviours that every bus has, and those that this one has beside them.
 #[macro_export]
@@ -65,7 +65,7 @@ pub async fn publish(sink: &dyn Sink, first: u64, count: u64) {
             headers: Headers(vec![("number".into(), number.to_string())]),
             payload: Bytes::from(number.to_string()),
         };
-        timeout(SOON, sink.publish(event)).await.expect("in time").expect("stored");
+        timeout(SOON, sink.publish(event.into())).await.expect("in time").expect("stored");
     }
 }
 
@@ -228,7 +228,7 @@ pub async fn a_batch_stays_within_the_demand(broker: &dyn Broker) {
             headers: Headers::default(),
             payload: vec![b'x'; 10_000].into(),
         };
-        sink.publish(event).await.expect("stored");
+        sink.publish(event.into()).await.expect("stored");
     }
     let batch = timeout(SOON, source.next(Demand { events: 100, bytes: 15_000 })).await.expect("in time");
     assert!(batch.expect("deliveries").len() <= 2, "at most one event over the bytes");

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::stage::Stage;
 use super::wires::Wires;
-use crate::event::{Millis, Position, RawEvent};
+use crate::event::{Millis, Outgoing, Position, RawEvent};
 use crate::flow::decode::decode;
 use crate::ops::ledger::Ledger;
 use crate::spec::program::Limits;
@@ -115,7 +115,8 @@ fn emitted(stage: &Stage<'_>, wires: &Wires) -> Vec<EmittedEnd> {
         }
         let envelope = stage.program.channels.get(&channel).map(|channel| channel.envelope.clone());
         let position = Position { channel: Arc::clone(&channel), seq: 0 };
-        let raw = RawEvent { position, stored_at: Millis(0), headers: outgoing.headers, payload: outgoing.payload };
+        let Outgoing { headers, payload, .. } = Arc::unwrap_or_clone(outgoing);
+        let raw = RawEvent { position, stored_at: Millis(0), headers, payload };
         let Ok(event) = decode(&raw, &envelope.unwrap_or_default(), &limits) else { continue };
         let (version, to) = (event.version, channel.to_string());
         emitted.push(EmittedEnd { event: event.kind, version, to, data: event.data });

@@ -10,9 +10,9 @@ use futures_util::future::BoxFuture;
 use tokio_util::sync::CancellationToken;
 
 use crate::bus::memory::{MemoryBus, MemorySink};
-use crate::bus::{BusError, Channels, ConsumerSpec, Outgoing, PublishError, Sink, Source};
+use crate::bus::{BusError, Channels, ConsumerSpec, PublishError, Sink, Source};
 use crate::clock::Clock;
-use crate::event::{ChannelName, Millis};
+use crate::event::{ChannelName, Millis, Outgoing};
 
 /// More is published by nothing but a circle.
 const MOST: usize = 10_000;
@@ -54,7 +54,7 @@ struct Account {
     calls: u64,
     death: Option<Death>,
     ids: HashSet<String>,
-    published: Vec<(ChannelName, Outgoing)>,
+    published: Vec<(ChannelName, Arc<Outgoing>)>,
 }
 
 impl Wires {
@@ -85,7 +85,7 @@ impl Wires {
     }
 
     /// What left, each once, in order.
-    pub fn published(&self) -> Vec<(ChannelName, Outgoing)> {
+    pub fn published(&self) -> Vec<(ChannelName, Arc<Outgoing>)> {
         self.account().published.clone()
     }
 
@@ -97,7 +97,7 @@ impl Wires {
         account.death.take_if(|death| death.nth == calls).map(|death| death.after)
     }
 
-    fn note(&self, channel: &ChannelName, event: Outgoing) {
+    fn note(&self, channel: &ChannelName, event: Arc<Outgoing>) {
         let mut account = self.account();
         if account.ids.insert(event.dedupe_id.clone()) {
             account.published.push((Arc::clone(channel), event));
@@ -132,7 +132,7 @@ struct NotedSink {
 }
 
 impl Sink for NotedSink {
-    fn publish(&self, event: Outgoing) -> BoxFuture<'static, Result<(), PublishError>> {
+    fn publish(&self, event: Arc<Outgoing>) -> BoxFuture<'static, Result<(), PublishError>> {
         let (wires, channel, inner) = (Arc::clone(&self.wires), Arc::clone(&self.channel), self.inner.clone());
         async move {
             if wires.runs_away() {

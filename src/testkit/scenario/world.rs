@@ -239,7 +239,7 @@ impl<'s> World<'s> {
         for (partition, _) in (0..).zip(lens).filter(|(_, len)| *len > 0) {
             for entry in store.outbox(Partition(partition)).await.map_err(|error| error.to_string())? {
                 let body = OutboxBody::decode(&entry.body).map_err(|error| error.to_string())?;
-                if !self.wires.has_published(&body.dedupe_id) {
+                if !self.wires.has_published(&body.event.dedupe_id) {
                     return Ok(true);
                 }
             }

@@ -9,6 +9,7 @@ use crate::store::{
 
 pub const CASES: Cases = &[
     ("a_key_is_written_only_over_the_nonce_that_was_read", |h| Box::pin(nonces(h))),
+    ("a_large_record_is_written_only_over_the_nonce_that_was_read", |h| Box::pin(large_records(h))),
     ("a_rebuilt_record_does_not_fit_an_old_nonce", |h| Box::pin(aba(h))),
     ("an_event_is_unmarked_only_once", |h| Box::pin(unmarked(h))),
     ("a_parked_event_is_not_unmarked", |h| Box::pin(parked_is_marked(h))),
@@ -32,6 +33,19 @@ async fn nonces(handles: Handles) {
     let found = bench.key(&k).await;
     assert_eq!(found, FoundKey { nonce: Some(n2), record: body("two"), parked: vec![] });
     assert_eq!(bench.key(&key("never touched")).await, FoundKey::default());
+}
+
+async fn large_records(handles: Handles) {
+    let bench = Bench::open(&handles, 1).await;
+    let (k, n1, n2, n3) = (key("k"), bench.nonce(), bench.nonce(), bench.nonce());
+    let (one, two) = ("1".repeat(100_000), "2".repeat(100_000));
+    assert!(bench.holds(touch(&k, None, n1, &one)).await);
+    assert!(!bench.holds(touch(&k, None, n2, &two)).await, "a record, none expected");
+    assert!(!bench.holds(touch(&k, Some(n3), n2, &two)).await, "another nonce");
+    assert!(bench.holds(touch(&k, Some(n1), n2, &two)).await);
+    assert!(!bench.holds(touch(&k, Some(n1), n3, "small")).await, "an old nonce");
+    assert_eq!(bench.key(&k).await, FoundKey { nonce: Some(n2), record: body(&two), parked: vec![] });
+    assert!(bench.holds(touch(&k, Some(n2), n3, "small")).await);
 }
 
 async fn aba(handles: Handles) {
