@@ -9,6 +9,7 @@ use super::*;
 use crate::diagnostic::render;
 use crate::spec;
 
+mod checks;
 mod pages;
 mod settings;
 

@@ -131,8 +131,10 @@ fn event(id: &str, payload: &str) -> Outgoing {
 
 /// Publishes until the broker confirms, as an outbox does.
 async fn publish_stubbornly(sink: &dyn Sink, id: &str) {
-    eventually(Duration::from_secs(30), "a confirmed publish", async || sink.publish(event(id, id).into()).await.is_ok())
-        .await;
+    eventually(Duration::from_secs(30), "a confirmed publish", async || {
+        sink.publish(event(id, id).into()).await.is_ok()
+    })
+    .await;
 }
 
 /// Pulls as a worker does: errors that pass are waited out.

@@ -9,6 +9,9 @@ use crate::lint::{Findings, Project};
 use crate::spec::locate::NodePath;
 use crate::spec::program::{Channel, ChannelKind, Pipeline, Subscription};
 
+/// Steps of a circle that a message spells out.
+const MOST_SHOWN: usize = 6;
+
 /// A subscription: the pipeline's place in the program, and its own in the pipeline.
 type Node = (usize, usize);
 
@@ -22,7 +25,8 @@ struct Step {
 }
 
 pub fn check(project: &Project<'_>, findings: &mut Findings) {
-    let steps = steps(project);
+    let mut steps = steps(project);
+    leave_out_ends(&mut steps);
     let mut told = BTreeSet::new();
     for start in steps.keys() {
         if told.contains(start) {
@@ -31,18 +35,19 @@ pub fn check(project: &Project<'_>, findings: &mut Findings) {
         let Some(circle) = circle(&steps, *start) else { continue };
         told.extend(circle.iter().map(|step| step.from));
         let pipeline = |node: Node| &*project.program.pipelines[node.0];
-        let says: Vec<String> = circle
-            .iter()
-            .map(|step| {
-                let of = pipeline(step.from);
-                let (taken, emitted) = (&of.subscriptions[step.from.1].event, &of.emits[step.emit].event);
-                format!("`{taken}` makes `{}` emit `{emitted}`", of.name)
-            })
-            .collect();
+        let says = |step: &Step| {
+            let of = pipeline(step.from);
+            let (taken, emitted) = (&of.subscriptions[step.from.1].event, &of.emits[step.emit].event);
+            format!("`{taken}` makes `{}` emit `{emitted}`", of.name)
+        };
+        let mut message = circle.iter().take(MOST_SHOWN).map(says).collect::<Vec<_>>().join(", and ");
+        if circle.len() > MOST_SHOWN {
+            message.push_str(&format!(", and so on, back to the first after {} steps", circle.len()));
+        }
         let Some(first) = circle.first() else { continue };
         let path = NodePath::default().key("emits").index(first.emit).key("event");
         let help = "one event may cause others without an end; break the circle, or allow it here if a handler ends it";
-        findings.add(project.at(&pipeline(first.from).file, &path), says.join(", and "), help);
+        findings.add(project.at(&pipeline(first.from).file, &path), message, help);
     }
 }
 
@@ -70,6 +75,26 @@ fn steps(project: &Project<'_>) -> BTreeMap<Node, Vec<Step>> {
         }
     }
     steps
+}
+
+/// Most projects have chains and no circle. Looking for one from each of their nodes would take time that grows with the
+/// square of their length.
+fn leave_out_ends(steps: &mut BTreeMap<Node, Vec<Step>>) {
+    let mut onward: BTreeMap<Node, usize> = steps.iter().map(|(node, steps)| (*node, steps.len())).collect();
+    let mut before: BTreeMap<Node, Vec<Node>> = BTreeMap::new();
+    for step in steps.values().flatten() {
+        before.entry(step.to).or_default().push(step.from);
+    }
+    let mut ends: Vec<Node> = before.keys().filter(|node| !onward.contains_key(node)).copied().collect();
+    while let Some(end) = ends.pop() {
+        for node in before.get(&end).into_iter().flatten() {
+            if let Some(left) = onward.get_mut(node) {
+                *left -= 1;
+                ends.extend((*left == 0).then_some(*node));
+            }
+        }
+    }
+    steps.retain(|node, _| onward.get(node).is_some_and(|left| *left > 0));
 }
 
 /// What a handler emits, and where to.
@@ -150,12 +175,22 @@ mod tests {
         }
     }
 
+    fn steps(of: &[(usize, &[usize])]) -> BTreeMap<Node, Vec<Step>> {
+        let step = |from: usize, to: usize| Step { from: (from, 0), emit: 0, to: (to, 0) };
+        of.iter().map(|(from, to)| ((*from, 0), to.iter().map(|to| step(*from, *to)).collect())).collect()
+    }
+
+    #[test]
+    fn what_only_leads_to_an_end_is_left_out() {
+        let mut steps = steps(&[(0, &[1, 2]), (1, &[0, 3]), (2, &[3, 3]), (3, &[4])]);
+        leave_out_ends(&mut steps);
+        assert_eq!(steps.keys().map(|node| node.0).collect::<Vec<_>>(), [0, 1]);
+    }
+
     #[test]
     fn the_way_back_is_the_shortest() {
-        let step = |from, to| Step { from: (from, 0), emit: 0, to: (to, 0) };
-        let steps = [(0, vec![1, 2]), (1, vec![3]), (2, vec![0]), (3, vec![0])];
-        let steps = steps.into_iter().map(|(from, to)| ((from, 0), to.into_iter().map(|to| step(from, to)).collect()));
-        let way = circle(&steps.collect(), (0, 0)).expect("a circle");
+        let steps = steps(&[(0, &[1, 2]), (1, &[3]), (2, &[0]), (3, &[0])]);
+        let way = circle(&steps, (0, 0)).expect("a circle");
         let nodes: Vec<_> = way.iter().map(|step| (step.from.0, step.to.0)).collect();
         assert_eq!(nodes, [(0, 2), (2, 0)]);
     }
