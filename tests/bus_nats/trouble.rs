@@ -199,6 +199,24 @@ async fn acks_given_while_the_broker_is_down_are_confirmed_when_it_is_back() {
     assert_eq!(source.settle(SOON).await, 0);
 }
 
+/// Only the last of acks that go together asks for a confirmation.
+#[tokio::test]
+async fn acks_that_a_broken_connection_lost_before_the_last_one_are_sent_again() {
+    let nats = Nats::start().await;
+    let proxy = Proxy::start(nats.server.port).await;
+    let connection = connect(&format!("nats://127.0.0.1:{}", proxy.port())).await;
+    let mut source = connection.source(channel(&["s"]), suite::spec("p"), Tuning::default());
+    publish(&nats.connection.sink(channel(&["s"])).unwrap(), 1, 200).await;
+    let taken = take_stubbornly(&mut source, 200).await;
+    // Some sixty acks have room.
+    proxy.cut_after(4_000);
+    taken.into_iter().for_each(|d| d.responder.ack(suite::receipt()));
+    assert_eq!(source.settle(SOON).await, 0);
+    // Those that are not acked now come again after the ack wait of 30 s, which nothing here waits for.
+    let consumer = nats.js.get_stream("S").await.unwrap().consumer_info(&format!("sluice-p-{CHANNEL}")).await.unwrap();
+    assert_eq!((consumer.ack_floor.stream_sequence, consumer.num_ack_pending), (200, 0));
+}
+
 /// Goes on pulling and acking until the floor is there. A killed server may have forgotten that it delivered, or
 /// that it confirmed an ack: then it takes no notice of acks until it delivered again.
 async fn ack_until(source: &mut dyn Source, floor: u64) {

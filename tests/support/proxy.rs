@@ -1,8 +1,8 @@
 //! A TCP proxy between a client and a server: holds replies back, cuts connections, counts what passes.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
@@ -23,6 +23,8 @@ struct Shared {
     /// Rises with every cut; connections of an older number are closed.
     cuts: watch::Sender<u64>,
     refusing: AtomicBool,
+    /// How many bytes still reach the server before all is cut, where that is planned.
+    until_cut: Mutex<Option<usize>>,
     connections: AtomicU64,
     /// Times the direction turned from reply to request: what a client waited for.
     round_trips: AtomicU64,
@@ -56,6 +58,11 @@ impl Proxy {
     /// Closes every connection there is, with the replies that were held for them; new ones are welcome.
     pub fn cut(&self) {
         self.shared.cuts.send_modify(|cuts| *cuts += 1);
+    }
+
+    /// Cuts when so many more bytes have reached the server, in the middle of whatever they belong to.
+    pub fn cut_after(&self, bytes: usize) {
+        *self.shared.until_cut.lock().unwrap() = Some(bytes);
     }
 
     /// Closes new connections at once, while `refuse`.
@@ -118,8 +125,20 @@ async fn requests(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, shared: &Shar
         if !asking.swap(true, Ordering::AcqRel) {
             shared.round_trips.fetch_add(1, Ordering::AcqRel);
         }
+        let (len, last) = match &mut *shared.until_cut.lock().unwrap() {
+            Some(left) => {
+                let passes = len.min(*left);
+                *left -= passes;
+                (passes, *left == 0)
+            }
+            None => (len, false),
+        };
         if to.write_all(&buffer[..len]).await.is_err() {
             return;
+        }
+        if last {
+            *shared.until_cut.lock().unwrap() = None;
+            shared.cuts.send_modify(|cuts| *cuts += 1);
         }
         shared.to_server.fetch_add(len as u64, Ordering::AcqRel);
     }
