@@ -21,6 +21,7 @@ pub mod diagnostic;
 pub mod schema;
 pub mod script;
 pub mod spec;
+pub mod lint;
 
 // What an event passes: brokers, the store, and the flow between them.
 pub mod database;

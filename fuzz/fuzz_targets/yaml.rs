@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 
 use libfuzzer_sys::fuzz_target;
 use sluicegate::diagnostic::{has_errors, render};
-use sluicegate::spec;
+use sluicegate::{lint, spec};
 use tempfile::TempDir;
 
 static PROJECT: LazyLock<TempDir> = LazyLock::new(|| {
@@ -35,6 +35,7 @@ fuzz_target!(|data: &[u8]| {
     let environment = |name: &str| (name == "SET").then(|| "hunter2".to_owned());
     for loaded in [spec::load(root, &environment), spec::load_with_scenarios(root, None)] {
         assert_eq!(loaded.program.is_none(), has_errors(&loaded.diagnostics));
+        let loaded = lint::judge(loaded);
         render::human(&loaded.diagnostics, &loaded.sources, true);
         render::json(&loaded.diagnostics);
     }

@@ -3,6 +3,7 @@
 mod completions;
 mod desk;
 mod dlq;
+mod explain;
 mod failure;
 mod guarantee;
 mod lint;
@@ -39,6 +40,7 @@ Exit codes:
 Examples:
   sluice new shop                              make a project that runs as it is
   sluice lint                                  check the project in this directory
+  sluice explain SG311                         what a finding means, and what to do about it
   sluice test                                  play its scenarios, in every order of delivery they ask for
   sluice run                                   run its pipelines until told to stop
   sluice publish orders orders.ndjson          feed it events, one a line
@@ -57,6 +59,7 @@ enum Command {
     New(new::NewArgs),
     Run(run::RunArgs),
     Lint(lint::LintArgs),
+    Explain(explain::ExplainArgs),
     Test(test::TestArgs),
     Publish(publish::PublishArgs),
     Dlq(dlq::DlqArgs),
@@ -92,6 +95,7 @@ pub fn main() -> ExitCode {
         Command::New(arguments) => new::new(&arguments),
         Command::Run(arguments) => asynchronous(run::run(arguments)),
         Command::Lint(arguments) => lint::lint(&arguments),
+        Command::Explain(arguments) => explain::explain(&arguments),
         Command::Test(arguments) => test::test(&arguments),
         Command::Publish(arguments) => quietly(publish::publish(arguments)),
         Command::Dlq(arguments) => quietly(dlq::dlq(arguments)),

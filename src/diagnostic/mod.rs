@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 pub use fix::{Fix, Fixed, fixed};
+use rules::Rule;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Level {
@@ -68,16 +69,9 @@ pub struct Diagnostic {
 }
 
 impl Diagnostic {
-    pub fn error(rule: &'static str, message: impl Into<String>) -> Self {
-        Self::new(rule, Level::Error, message)
-    }
-
-    pub fn warning(rule: &'static str, message: impl Into<String>) -> Self {
-        Self::new(rule, Level::Warning, message)
-    }
-
-    fn new(rule: &'static str, level: Level, message: impl Into<String>) -> Self {
-        Self { rule, level, message: message.into(), span: None, label: None, help: None, fix: None }
+    pub fn new(rule: &Rule, message: impl Into<String>) -> Self {
+        let (message, span, label, help, fix) = (message.into(), None, None, None, None);
+        Self { rule: rule.id, level: rule.level, message, span, label, help, fix }
     }
 
     #[must_use]
@@ -204,11 +198,10 @@ mod tests {
 
     #[test]
     fn diagnostics_sort_by_place() {
-        let at = |file: &str, line, column| {
-            Diagnostic::error(rules::BAD_VALUE, "x").at(Span::on_line(file, line, column, 1))
-        };
+        let at =
+            |file: &str, line, column| Diagnostic::new(&rules::BAD_NAME, "x").at(Span::on_line(file, line, column, 1));
         let mut all =
-            vec![at("b", 1, 1), at("a", 10, 2), at("a", 10, 1), at("a", 9, 9), Diagnostic::error("SG001", "y")];
+            vec![at("b", 1, 1), at("a", 10, 2), at("a", 10, 1), at("a", 9, 9), Diagnostic::new(&rules::NOT_YAML, "y")];
         sort(&mut all);
         let places: Vec<_> = all
             .iter()

@@ -1,37 +1,100 @@
-//! Ids of everything that can be wrong. Ids are stable: people write them into issues and pipelines of their own.
+//! Everything that can be wrong, by id. Ids are stable: people write them into settings, comments and issues.
+//!
+//! SG0xx files and YAML, SG1xx events and schemas, SG2xx handlers, SG3xx flow, SG4xx settings that weaken the
+//! guarantee. Whoever finds something names the rule here; its page and its check are in `src/lint`.
 
-/// Not YAML, not text, or not the shape that is asked for.
-pub const INVALID: &str = "SG001";
-pub const UNKNOWN_KEY: &str = "SG002";
-pub const MISSING_FILE: &str = "SG003";
-pub const UNDEFINED_VARIABLE: &str = "SG004";
-pub const BAD_VALUE: &str = "SG005";
-pub const DUPLICATE: &str = "SG006";
-pub const SCHEMA: &str = "SG007";
-pub const UPCAST: &str = "SG008";
-pub const SCRIPT: &str = "SG009";
-pub const CHANNEL: &str = "SG010";
-pub const GUARANTEE: &str = "SG020";
+use super::Level;
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rule {
     pub id: &'static str,
+    /// Unless a project says otherwise.
+    pub level: Level,
     pub summary: &'static str,
 }
 
-/// Every rule, by id.
-pub const RULES: &[Rule] = &[
-    Rule { id: INVALID, summary: "a file is not valid YAML, or not the shape that is asked for" },
-    Rule { id: UNKNOWN_KEY, summary: "a key that nothing reads" },
-    Rule { id: MISSING_FILE, summary: "a file is missing, unreadable, too large, or outside the project" },
-    Rule { id: UNDEFINED_VARIABLE, summary: "a variable is not set" },
-    Rule { id: BAD_VALUE, summary: "a name, duration, size, version, path or address that cannot be used" },
-    Rule { id: DUPLICATE, summary: "two things under one name" },
-    Rule { id: SCHEMA, summary: "a schema is missing or broken" },
-    Rule { id: UPCAST, summary: "an accepted version does not reach the newest by its upcasts" },
-    Rule { id: SCRIPT, summary: "a script does not compile" },
-    Rule { id: CHANNEL, summary: "a channel or connection cannot be used like this" },
-    Rule { id: GUARANTEE, summary: "a setting weakens the guarantee" },
-];
+/// A constant for each rule, and all of them in a table: none can be left out of it.
+macro_rules! rules {
+    ($($name:ident $id:literal $level:ident $summary:literal)*) => {
+        $(
+            #[doc = $summary]
+            pub const $name: Rule = Rule { id: $id, level: Level::$level, summary: $summary };
+        )*
+        /// Every rule, by id.
+        pub const RULES: &[Rule] = &[$($name),*];
+    };
+}
+
+rules! {
+    NOT_YAML           "SG001" Error   "a file is not YAML"
+    UNKNOWN_KEY        "SG002" Error   "a key that nothing reads"
+    MISSING_FILE       "SG003" Error   "a file or directory that is not there"
+    UNSET_VARIABLE     "SG004" Error   "a variable or secret that is not set"
+    WRONG_SHAPE        "SG005" Error   "a value of another kind than is asked for"
+    GIVEN_TWICE        "SG006" Error   "something is given or listed twice"
+    NOT_SAID           "SG007" Error   "something that is needed is not said"
+    UNKNOWN_CHOICE     "SG008" Error   "a choice that there is not"
+    UNUSABLE_FILE      "SG009" Error   "a file that cannot be used"
+    BAD_FIGURE         "SG010" Error   "a duration, size or number that cannot be used"
+    BAD_NAME           "SG011" Error   "a name that cannot be used"
+    BAD_REFERENCE      "SG012" Error   "a `${…}` that refers to nothing"
+    CONTRADICTION      "SG013" Error   "two settings that exclude each other"
+    UNKNOWN_FORMAT     "SG014" Error   "a file of a format that this release does not read"
+    SAME_NAME          "SG015" Error   "two things under one name"
+    BAD_ADDRESS        "SG016" Error   "an address that cannot be used"
+    OPEN_DOOR          "SG017" Error   "an admin address that is open to everyone"
+    UNKNOWN_RULE       "SG018" Warning "a rule of `sluice lint` that there is not"
+    FIXED_RULE         "SG019" Warning "a rule is turned down that cannot be"
+    UNUSED_ALLOW       "SG020" Warning "an `allow` that allows nothing"
+
+    NO_SCHEMA          "SG101" Error   "an event's version without a schema"
+    BAD_SCHEMA         "SG102" Error   "a schema that cannot be used"
+    BROKEN_REF         "SG103" Error   "a `$ref` that leads nowhere"
+    BROKEN_UPCAST      "SG104" Error   "upcasts that do not lead to the newest version"
+    BAD_PATH           "SG105" Error   "a path that cannot lead to anything in an event"
+    BAD_MAPPING        "SG106" Error   "an envelope's map that cannot be used"
+    NOT_PAST_TENSE     "SG110" Warning "an event that is not named as a fact"
+    THIN_EVENT         "SG111" Info    "an event that says nothing but ids"
+    ACCEPTS_NOTHING    "SG112" Warning "a schema that no event can match"
+    ACCEPTS_ANYTHING   "SG113" Warning "a schema that every event matches"
+
+    SCRIPT_SYNTAX      "SG201" Error   "a script that does not parse"
+    UNKNOWN_FUNCTION   "SG202" Error   "a call of a function that there is not"
+    UNKNOWN_VARIABLE   "SG203" Error   "a variable that is not in scope"
+    HANDLER_ONLY       "SG204" Error   "an effect outside of a handler"
+    HIDDEN_NAME        "SG205" Error   "a variable that hides what a script is given"
+    READ_ONLY          "SG206" Error   "a change of what is read-only"
+    IN_USE             "SG207" Error   "a closure that uses what the call around it holds"
+    UNBOUNDED_SWITCH   "SG208" Error   "a `switch` over what may hold functions"
+    BAD_IMPORT         "SG209" Error   "an import that fails"
+    FOLDED_SCRIPT      "SG210" Error   "a script whose lines are joined by YAML"
+
+    NO_CONNECTION      "SG301" Error   "a channel without the connection it needs"
+    UNPUBLISHABLE      "SG302" Error   "a channel that cannot be published to"
+    DEAD_LETTER_LOOP   "SG303" Error   "a pipeline that reads its own dead letters"
+    STREAM_LIMITS      "SG304" Error   "two channels that disagree about one stream"
+    SHARED_CONSUMER    "SG305" Error   "two pipelines that would share a consumer"
+    ALMOST_LISTED      "SG306" Warning "a channel that is almost one that is listed"
+    SECOND_HANDLER     "SG307" Error   "an event with two subscriptions, or declared twice"
+    AFTER_UNKNOWN      "SG308" Error   "`after` a type that the pipeline does not take"
+    AFTER_CIRCLE       "SG309" Error   "events that wait for each other for ever"
+    NO_KEY             "SG310" Error   "a pipeline that does not say what its events are about"
+    UNUSED_CHANNEL     "SG311" Warning "a channel that nobody reads or feeds"
+    EVENT_LOOP         "SG312" Warning "events that cause each other without an end"
+    SCENARIO_UNKNOWN   "SG320" Error   "a scenario about what there is not"
+    SCENARIO_DATA      "SG321" Error   "a scenario's event that does not match its schema"
+    SCENARIO_UNCLEAR   "SG322" Error   "a scenario's event that may mean several"
+
+    RETRIED_TOO_LONG   "SG401" Warning "events that are forgotten while they are retried"
+    WAITS_TOO_LONG     "SG402" Warning "events that are forgotten while they wait"
+    HELD_TOO_LONG      "SG403" Error   "events that are forgotten while they are held"
+    VOLATILE_STORE     "SG404" Warning "a store that forgets when the process ends"
+    NO_DEAD_LETTER     "SG405" Warning "dead letters that are kept in one server only"
+    RELAXED_STORE      "SG406" Info    "a store that may lose its last moments"
+    SAME_ID            "SG407" Info    "events that are told apart by their id alone"
+    ADVANCES           "SG408" Info    "events that are handled without what they wait for"
+    NO_ID              "SG409" Info    "events without an id of their own"
+}
 
 #[cfg(test)]
 mod tests {

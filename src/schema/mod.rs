@@ -27,6 +27,8 @@ pub struct SchemaError {
     /// JSON pointer into the schema; empty for the schema as a whole.
     pub path: String,
     pub message: String,
+    /// It is a `$ref` that leads nowhere.
+    pub reference: bool,
 }
 
 /// One violation.
@@ -44,7 +46,7 @@ impl Schema {
     /// `text` is the schema file's JSON. The draft is the one `$schema` names, 2020-12 without it.
     pub fn compile(text: &Value) -> Result<Self, SchemaError> {
         if !text.is_object() && !text.is_boolean() {
-            return Err(SchemaError { path: String::new(), message: "a schema is a JSON object".into() });
+            return Err(SchemaError::new(String::new(), "a schema is a JSON object"));
         }
         jsonschema::options()
             .offline()
@@ -65,6 +67,12 @@ impl Schema {
     }
 }
 
+impl SchemaError {
+    fn new(path: String, message: impl Into<String>) -> Self {
+        Self { path, message: message.into(), reference: false }
+    }
+}
+
 fn refusal(schema: &Value, error: &ValidationError<'_>) -> SchemaError {
     let path = error.instance_path().to_string();
     match error.kind() {
@@ -72,7 +80,7 @@ fn refusal(schema: &Value, error: &ValidationError<'_>) -> SchemaError {
             let told = inner.to_string();
             if let Some(draft) = schema["$schema"].as_str().filter(|draft| told.contains(draft.trim_end_matches('#'))) {
                 let message = format!("the draft `{draft}` is not known; use draft 7 or 2020-12");
-                return SchemaError { path: "/$schema".into(), message };
+                return SchemaError::new("/$schema".to_owned(), message);
             }
             let (path, reference) = references(schema, String::new())
                 .into_iter()
@@ -81,20 +89,20 @@ fn refusal(schema: &Value, error: &ValidationError<'_>) -> SchemaError {
             let message = format!(
                 "the reference `{reference}` leads nowhere; references stay within the file, like `#/$defs/Money`"
             );
-            SchemaError { path, message }
+            SchemaError { path, message, reference: true }
         }
         ValidationErrorKind::Format { format } if format == "regex" => {
             let pattern = error.instance();
             let message =
                 format!("{pattern} is not a usable pattern (look-around and back references are not supported)");
-            SchemaError { path, message }
+            SchemaError::new(path, message)
         }
         ValidationErrorKind::AnyOf { .. } | ValidationErrorKind::Enum { .. } => {
             let keyword = path.rsplit('/').find(|part| part.parse::<usize>().is_err()).unwrap_or_default();
             let message = format!("this is not what `{keyword}` takes");
-            SchemaError { path, message }
+            SchemaError::new(path, message)
         }
-        _ => SchemaError { path, message: wording::sentence(&error.masked_with("this").to_string()) },
+        _ => SchemaError::new(path, wording::sentence(&error.masked_with("this").to_string())),
     }
 }
 

@@ -7,6 +7,7 @@ use rhai::{AST, ASTNode, BinaryExpr, Engine, Expr, FnCallExpr, Position, Stmt};
 use super::run::Imports;
 use super::{Kind, Source, errors, host};
 use crate::diagnostic::Diagnostic;
+use crate::diagnostic::rules::{self, Rule};
 
 /// Functions of the language that scripts do not have, and what to do instead.
 const ABSENT: [(&str, &str); 3] = [
@@ -68,7 +69,7 @@ pub(super) fn qualified(source: &Source<'_>, ast: &AST, imports: &Imports) -> Ve
         let name = call.name.as_str();
         if !functions.iter().any(|known| known == name) {
             let message = format!("no function `{name}` in `{}`", alias.name);
-            let mut diagnostic = errors::at(source, *at, message);
+            let mut diagnostic = errors::at(&rules::UNKNOWN_FUNCTION, source, *at, message);
             diagnostic.help = suggestion(functions.iter().map(String::as_str), name);
             problems.push(diagnostic);
         }
@@ -150,11 +151,16 @@ impl<'a> Checker<'a> {
             return;
         }
         if let Some((_, help)) = ABSENT.iter().find(|(absent, _)| *absent == name) {
-            return self.problem(at, format!("scripts have no `{name}`"), Some((*help).to_owned()));
+            return self.problem(
+                &rules::UNKNOWN_FUNCTION,
+                at,
+                format!("scripts have no `{name}`"),
+                Some((*help).to_owned()),
+            );
         }
         if self.kind != Some(Kind::Handler) && self.kind.is_some() && host::HANDLER_ONLY.contains(&name) {
             let help = "filters and upcasters have no effects".to_owned();
-            return self.problem(at, format!("`{name}` is for handlers"), Some(help));
+            return self.problem(&rules::HANDLER_ONLY, at, format!("`{name}` is for handlers"), Some(help));
         }
         let known =
             self.functions.0.contains(name) || self.own.contains(name) || (method && self.properties.contains(name));
@@ -165,7 +171,7 @@ impl<'a> Checker<'a> {
         let all = self.functions.0.iter().chain(&self.own).map(String::as_str);
         let written = all.filter(|known| rhai::is_valid_identifier(known));
         let help = suggestion(written, name);
-        self.problem(at, format!("no function `{name}`"), help);
+        self.problem(&rules::UNKNOWN_FUNCTION, at, format!("no function `{name}`"), help);
     }
 
     /// Strict variables are not strict inside functions: there the parser takes what is in scope outside for
@@ -181,7 +187,7 @@ impl<'a> Checker<'a> {
                 && !parameters.contains(&variable.1.as_str())
             {
                 let (message, help) = errors::unknown_variable(&variable.1);
-                self.problem(*at, message, help);
+                self.problem(&rules::UNKNOWN_VARIABLE, *at, message, help);
             }
             true
         });
@@ -203,7 +209,12 @@ impl<'a> Checker<'a> {
                     String::new()
                 }
             );
-            self.problem(variable.pos, format!("`{name}` is already in scope; this would hide it"), Some(help));
+            self.problem(
+                &rules::HIDDEN_NAME,
+                variable.pos,
+                format!("`{name}` is already in scope; this would hide it"),
+                Some(help),
+            );
         }
     }
 
@@ -226,7 +237,7 @@ impl<'a> Checker<'a> {
             let at = if at.is_none() { chain.lhs.position() } else { at };
             let help = format!("copy what the closure needs first, e.g. `let wanted = {name}.…;`");
             let message = format!("the closure uses `{name}`, which is in use by the call that runs the closure");
-            self.problem(at, message, Some(help));
+            self.problem(&rules::IN_USE, at, message, Some(help));
         }
     }
 
@@ -239,12 +250,12 @@ impl<'a> Checker<'a> {
         let Expr::Variable(variable, ..) = base else { return };
         if let name @ ("event" | "ctx") = variable.1.as_str() {
             let help = format!("copy what you want to change, e.g. `let copy = {name}.…;`");
-            self.problem(base.start_position(), format!("`{name}` is read-only"), Some(help));
+            self.problem(&rules::READ_ONLY, base.start_position(), format!("`{name}` is read-only"), Some(help));
         }
     }
 
-    fn problem(&mut self, at: Position, message: String, help: Option<String>) {
-        let mut diagnostic = errors::at(self.source, at, message);
+    fn problem(&mut self, rule: &Rule, at: Position, message: String, help: Option<String>) {
+        let mut diagnostic = errors::at(rule, self.source, at, message);
         diagnostic.help = help;
         self.problems.push(diagnostic);
     }

@@ -8,10 +8,9 @@ use super::engine::{CTX, DATA, EVENT, STATE};
 use super::host::SIGNATURES;
 use super::run::Run;
 use super::{ErrorClass, Place, ScriptError, Source, text};
-use crate::diagnostic::{Diagnostic, Level, Span};
+use crate::diagnostic::rules::{self, Rule};
+use crate::diagnostic::{Diagnostic, Span};
 use crate::spec::program::Limits;
-
-pub(super) const RULE: &str = "SG009";
 
 /// The line in the file: that of the script, moved by what stands before it when the script is embedded.
 pub(super) fn line(run: &Run, source: Option<&str>, at: Position) -> usize {
@@ -174,6 +173,11 @@ fn lower(message: &str) -> String {
 
 /// A script that does not parse.
 pub(super) fn of_parse(source: &Source<'_>, error: &ParseError) -> Diagnostic {
+    let rule = match error.err_type() {
+        ParseErrorType::VariableUndefined(_) | ParseErrorType::ModuleUndefined(_) => &rules::UNKNOWN_VARIABLE,
+        ParseErrorType::AssignmentToConstant(_) => &rules::READ_ONLY,
+        _ => &rules::SCRIPT_SYNTAX,
+    };
     let (message, help) = match error.err_type() {
         // Words of the language itself, as against words kept for later.
         ParseErrorType::PropertyExpected => match word(source, error.position()) {
@@ -182,7 +186,7 @@ pub(super) fn of_parse(source: &Source<'_>, error: &ParseError) -> Diagnostic {
         },
         other => parse_sentence(other),
     };
-    let mut diagnostic = at(source, error.position(), message);
+    let mut diagnostic = at(rule, source, error.position(), message);
     diagnostic.help = help;
     diagnostic
 }
@@ -216,15 +220,16 @@ pub(super) fn unknown_variable(name: &str) -> (String, Option<String>) {
 }
 
 /// An error of a script at a position, underlining the word there.
-pub(super) fn at(source: &Source<'_>, position: Position, message: impl Into<String>) -> Diagnostic {
+pub(super) fn at(rule: &Rule, source: &Source<'_>, position: Position, message: impl Into<String>) -> Diagnostic {
     let span = position.line().map(|line| {
         let column = position.position().unwrap_or(1).max(1);
         let word = word(source, position).chars().count();
         let line = line + source.line_offset;
         Span { file: source.file.to_owned(), line, column, end_line: line, end_column: column + word.max(1) }
     });
-    let label = None;
-    Diagnostic { rule: RULE, level: Level::Error, message: message.into(), span, label, help: None, fix: None }
+    let mut diagnostic = Diagnostic::new(rule, message);
+    diagnostic.span = span;
+    diagnostic
 }
 
 /// The identifier at a position, or nothing.

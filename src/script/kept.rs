@@ -10,7 +10,7 @@ use rhai::{AST, ASTNode, Dynamic, Expr, FnPtr, Stmt};
 
 use super::engine::{CTX, EVENT};
 use super::{Source, errors};
-use crate::diagnostic::Diagnostic;
+use crate::diagnostic::{Diagnostic, rules};
 
 /// Methods of the language that call a function while they last, and keep it no longer.
 const CALLERS: [&str; 18] = [
@@ -53,7 +53,8 @@ impl Pair {
             if let Some(ASTNode::Stmt(Stmt::Switch(parts, at))) = path.last()
                 && (hidden || !plain(&parts.0))
             {
-                let mut problem = errors::at(source, *at, "`switch` on a value that may hold functions");
+                let mut problem =
+                    errors::at(&rules::UNBOUNDED_SWITCH, source, *at, "`switch` on a value that may hold functions");
                 problem.help = Some(HELP.to_owned());
                 self.switches.push(problem);
             }

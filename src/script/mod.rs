@@ -5,7 +5,9 @@
 
 mod budget;
 mod check;
+mod comments;
 mod convert;
+mod emits;
 mod engine;
 mod errors;
 mod execute;
@@ -30,6 +32,7 @@ use serde_json::Value;
 use crate::diagnostic::Diagnostic;
 use crate::event::{Event, Headers, Key, Millis};
 use crate::spec::program::Limits;
+pub use comments::comments;
 
 /// What a script is for; decides what is in scope and which functions exist.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -185,6 +188,11 @@ impl Script {
         context: &Context,
     ) -> Result<bool, ScriptError> {
         execute::matches(&self.engine.0, &self.compiled, event, key, state, context)
+    }
+
+    /// Types of events that it names in calls of `emit`. It may emit others: types can be computed, and modules emit too.
+    pub fn emits(&self) -> BTreeSet<String> {
+        emits::literal_types(&self.compiled.ast)
     }
 
     /// Its last statement: where to look when what it leaves is wrong.

@@ -13,7 +13,7 @@ use super::kept::Pair;
 use super::pool::STACK_BYTES;
 use super::run::{Imports, Run, Subject};
 use super::{Source, check, errors};
-use crate::diagnostic::Diagnostic;
+use crate::diagnostic::{Diagnostic, rules};
 use crate::spec::program::Limits;
 
 /// Imports of imports; loading recurses.
@@ -83,7 +83,7 @@ impl<'a> Loader<'a> {
         for (path, position) in imports_of(ast) {
             let outcome = match path {
                 Some(path) => self.import(source, &path, position),
-                None => Err(vec![errors::at(source, position, "`import` needs a literal path")]),
+                None => Err(vec![errors::at(&rules::BAD_IMPORT, source, position, "`import` needs a literal path")]),
             };
             problems.extend(outcome.err().unwrap_or_default());
         }
@@ -93,7 +93,7 @@ impl<'a> Loader<'a> {
     }
 
     fn import(&mut self, source: &Source<'_>, path: &str, position: Position) -> Result<(), Vec<Diagnostic>> {
-        let refuse = |message: String| vec![errors::at(source, position, message)];
+        let refuse = |message: String| vec![errors::at(&rules::BAD_IMPORT, source, position, message)];
         let file = self.find(source.file, path).map_err(refuse)?;
         if self.chain.contains(&file) {
             let cycle = self.chain.join("` → `");
@@ -134,7 +134,12 @@ impl<'a> Loader<'a> {
                 u16::try_from(failed.at.line.max(1)).unwrap_or(u16::MAX),
                 u16::try_from(failed.at.column).unwrap_or(u16::MAX),
             );
-            vec![errors::at(source, position, format!("importing `{}` fails: {}", source.file, failed.message))]
+            vec![errors::at(
+                &rules::BAD_IMPORT,
+                source,
+                position,
+                format!("importing `{}` fails: {}", source.file, failed.message),
+            )]
         })
     }
 
@@ -146,7 +151,7 @@ impl<'a> Loader<'a> {
             let run = Run::new(None, subject, imports, self.limits);
             run.around(|| Module::eval_ast_as_new(Scope::new(), ast, self.engine))
         };
-        let refuse = |message: String| vec![errors::at(source, Position::NONE, message)];
+        let refuse = |message: String| vec![errors::at(&rules::BAD_IMPORT, source, Position::NONE, message)];
         std::thread::scope(|scope| {
             let builder = std::thread::Builder::new().name("script-import".to_owned()).stack_size(STACK_BYTES);
             let thread = builder

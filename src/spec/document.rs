@@ -66,7 +66,7 @@ impl Document {
     /// The tree; `None` when it is not YAML.
     pub fn parse(&mut self, problems: &mut Vec<Diagnostic>) -> Option<Value> {
         if let Some(line) = too_many_brackets(&self.text) {
-            let error = Diagnostic::error(rules::INVALID, "nested too deeply");
+            let error = Diagnostic::new(&rules::NOT_YAML, "nested too deeply");
             problems
                 .push(error.at(Span::on_line(&self.name, line, 1, 0)).help("close the brackets that are open here"));
             return None;
@@ -77,7 +77,7 @@ impl Document {
             Ok(value) => {
                 for (path, nth) in duplicates.into_inner() {
                     let Some(Step::Key(key)) = path.0.last() else { continue };
-                    let error = Diagnostic::error(rules::DUPLICATE, format!("`{key}` is given twice"));
+                    let error = Diagnostic::new(&rules::GIVEN_TWICE, format!("`{key}` is given twice"));
                     let span = locate::span(&self.name, &self.text, &path, Target::Key(nth));
                     problems.push(error.at(span).help("keep one of them"));
                 }
@@ -105,7 +105,7 @@ impl Document {
         } else {
             (format!("not valid YAML: {message}"), None)
         };
-        let mut diagnostic = Diagnostic::error(rules::INVALID, message).at(Span::on_line(&self.name, line, column, 1));
+        let mut diagnostic = Diagnostic::new(&rules::NOT_YAML, message).at(Span::on_line(&self.name, line, column, 1));
         diagnostic.help = help.map(str::to_owned);
         diagnostic
     }
@@ -151,8 +151,7 @@ impl Document {
     fn shape_problem(&self, cause: &Cause, path: &NodePath) -> Diagnostic {
         match cause {
             Cause::Unknown { name, suggestion, known } => {
-                let error =
-                    Diagnostic::error(rules::UNKNOWN_KEY, format!("unknown key `{name}`")).at(self.at_key(path));
+                let error = Diagnostic::new(&rules::UNKNOWN_KEY, format!("unknown key `{name}`")).at(self.at_key(path));
                 match suggestion {
                     Some(meant) => error.help(format!("did you mean `{meant}`?")).meant(name, surely(name, known)),
                     None if known.is_empty() => error.help("there are no keys here"),
@@ -163,14 +162,14 @@ impl Document {
                 // A choice with settings is the key of them.
                 let is_key = path.0.last() == Some(&Step::Key(name.clone()));
                 let span = if is_key { self.at_key(path) } else { self.at(path) };
-                let error = Diagnostic::error(rules::BAD_VALUE, format!("`{name}` is not a choice here")).at(span);
+                let error = Diagnostic::new(&rules::UNKNOWN_CHOICE, format!("`{name}` is not a choice here")).at(span);
                 match suggestion {
                     Some(meant) => error.help(format!("did you mean `{meant}`?")).meant(name, surely(name, known)),
                     None => error.help(format!("choose one of {}", backticked(known))),
                 }
             }
             Cause::Other { message, help } => {
-                let mut error = Diagnostic::error(rules::INVALID, message.clone()).at(self.at(path));
+                let mut error = Diagnostic::new(&rules::WRONG_SHAPE, message.clone()).at(self.at(path));
                 error.help.clone_from(help);
                 error
             }

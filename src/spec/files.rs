@@ -9,6 +9,7 @@ use std::sync::Arc;
 use sha2::{Digest as _, Sha256};
 
 use crate::diagnostic::Sources;
+use crate::diagnostic::rules::{self, Rule};
 use crate::event::hex;
 
 /// Largest file in bytes.
@@ -26,6 +27,11 @@ pub struct Refused {
 impl Refused {
     fn because(why: impl Into<String>) -> Self {
         Self { absent: false, why: why.into() }
+    }
+
+    /// What is not there is one mistake, what is there and no use another.
+    pub fn rule(&self) -> &'static Rule {
+        if self.absent { &rules::MISSING_FILE } else { &rules::UNUSABLE_FILE }
     }
 
     fn io(error: &io::Error) -> Self {

@@ -6,11 +6,12 @@
 //! ```
 
 mod cache;
+pub mod comments;
 mod compile;
 mod document;
 mod files;
 mod json_schema;
-mod locate;
+pub mod locate;
 mod mapping;
 mod mask;
 mod names;
@@ -26,11 +27,12 @@ mod variables;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::diagnostic::{Diagnostic, Sources, has_errors, rules, sort};
+use crate::diagnostic::{Diagnostic, Level, Sources, Span, has_errors, rules, sort};
 pub use cache::{Cache, Changed};
 use compile::{Compiled, Wanted};
 use files::Files;
 pub use json_schema::{FileKind, json_schema};
+use locate::{NodePath, Target};
 use program::Program;
 use scenario::ScenarioFile;
 
@@ -46,8 +48,21 @@ pub struct Loaded {
     pub scenarios: Vec<Arc<ScenarioFile>>,
     /// Sorted by place.
     pub diagnostics: Vec<Diagnostic>,
+    /// What `sluice.yaml` says of rules, in order of their ids.
+    pub levels: Vec<SaidLevel>,
+    /// The directory of schemas, relative to the project.
+    pub schemas: PathBuf,
     /// Every file that was read; secrets written into `sluice.yaml` are masked.
     pub sources: Sources,
+}
+
+/// What `lint` in `sluice.yaml` says of a rule that there may or may not be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SaidLevel {
+    pub rule: String,
+    /// `None`: off.
+    pub level: Option<Level>,
+    pub at: Span,
 }
 
 /// Loads the project in `root`; `environment` answers for `${VAR}`.
@@ -77,19 +92,35 @@ fn load_with(root: &Path, environment: compile::Environment<'_>, wanted: Wanted<
         Ok(files) => files,
         Err(error) => {
             let message = format!("the project `{}` cannot be opened: {error}", root.display());
-            let diagnostics = vec![Diagnostic::error(rules::MISSING_FILE, message)];
-            return Loaded { program: None, scenarios: Vec::new(), diagnostics, sources: Sources::default() };
+            let diagnostics = vec![Diagnostic::new(&rules::MISSING_FILE, message)];
+            let (scenarios, levels, schemas, sources) = Default::default();
+            return Loaded { program: None, scenarios, diagnostics, levels, schemas, sources };
         }
     };
     let (compiled, known) = compile::compile(files, environment, wanted, cache);
     cache.known = known;
-    let Compiled { program, scenarios, mut diagnostics, mut sources } = compiled;
+    let Compiled { program, scenarios, mut diagnostics, levels, schemas, mut sources } = compiled;
     if let Some(text) = sources.0.get_mut(PROJECT_FILE) {
         *text = mask::masked(text).into();
     }
     sort(&mut diagnostics);
     once(&mut diagnostics);
-    Loaded { program: program.filter(|_| !has_errors(&diagnostics)), scenarios, diagnostics, sources }
+    let program = program.filter(|_| !has_errors(&diagnostics));
+    Loaded { program, scenarios, diagnostics, levels, schemas, sources }
+}
+
+/// Where a node stands in a file that was read, or its nearest ancestor that is there.
+pub fn place(sources: &Sources, file: &str, path: &NodePath, target: Target) -> Span {
+    locate::span(file, &text(sources, file), path, target)
+}
+
+/// Whether a file that was read has such a node.
+pub fn has(sources: &Sources, file: &str, path: &NodePath) -> bool {
+    locate::find(&text(sources, file), &path.0, Target::Value).is_some()
+}
+
+fn text(sources: &Sources, file: &str) -> String {
+    sources.0.get(file).map(|text| mask::parsable(file, text)).unwrap_or_default()
 }
 
 /// What several places share is told by each of them.

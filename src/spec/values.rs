@@ -9,6 +9,8 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
 use serde::de::{self, Deserializer, SeqAccess, Visitor};
 
+use crate::diagnostic::rules::RULES;
+
 pub const DURATION: &str = r"^([0-9]+(ms|s|m|h|d|w))+$";
 pub const SIZE: &str = r"^0*[1-9][0-9]* *(B|[kKMG]B|[KMG]iB)?$";
 pub const PIPELINE: &str = r"^[a-z0-9][a-z0-9_-]{0,63}$";
@@ -264,6 +266,11 @@ pub fn subject(_: &mut SchemaGenerator) -> Schema {
 pub fn subjects(generator: &mut SchemaGenerator) -> Schema {
     let one = subject(generator);
     json_schema!({ "type": "array", "items": one, "minItems": 1 })
+}
+
+/// Ids of the rules of `sluice lint`.
+pub fn rules() -> Vec<&'static str> {
+    RULES.iter().map(|rule| rule.id).collect()
 }
 
 pub fn listen(_: &mut SchemaGenerator) -> Schema {

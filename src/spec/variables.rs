@@ -1,5 +1,7 @@
 //! `${VAR}`, `${VAR:-default}` and `${file:PATH}` in the values of `sluice.yaml`.
 
+use crate::diagnostic::rules::{self, Rule};
+
 /// What a reference stands for, and how a look-up may answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reference<'a> {
@@ -9,6 +11,9 @@ pub enum Reference<'a> {
 
 /// Answers with what a reference stands for, `Ok(None)` when that is not set.
 pub type LookUp<'a> = dyn Fn(Reference<'_>) -> Result<Option<String>, String> + 'a;
+
+/// What is wrong with one reference.
+pub type Wrong = (&'static Rule, String);
 
 /// A value after expansion. It may be secret: `Debug` does not show it.
 #[derive(Clone, PartialEq, Eq)]
@@ -31,7 +36,7 @@ const PLACEHOLDER: &str = "placeholder";
 
 /// Expands a text; without `look_up`, what has no default becomes a placeholder. The errors are all that is wrong,
 /// none repeats a value.
-pub fn expand(text: &str, look_up: Option<&LookUp<'_>>) -> Result<Expanded, Vec<String>> {
+pub fn expand(text: &str, look_up: Option<&LookUp<'_>>) -> Result<Expanded, Vec<Wrong>> {
     let mut expanded = Expanded { value: String::with_capacity(text.len()), known: true, literal: true };
     let mut errors = Vec::new();
     let mut rest = text;
@@ -50,7 +55,8 @@ pub fn expand(text: &str, look_up: Option<&LookUp<'_>>) -> Result<Expanded, Vec<
             continue;
         };
         let Some(end) = inside.find('}') else {
-            errors.push("`${` is not closed; write `$${` for the characters themselves".to_owned());
+            let message = "`${` is not closed; write `$${` for the characters themselves".to_owned();
+            errors.push((&rules::BAD_REFERENCE, message));
             break;
         };
         expanded.literal = false;
@@ -61,9 +67,9 @@ pub fn expand(text: &str, look_up: Option<&LookUp<'_>>) -> Result<Expanded, Vec<
                     expanded.known = false;
                     expanded.value.push_str(PLACEHOLDER);
                 }
-                Err(error) => errors.push(error),
+                Err(error) => errors.push((&rules::UNSET_VARIABLE, error)),
             },
-            Err(error) => errors.push(error),
+            Err(error) => errors.push((&rules::BAD_REFERENCE, error)),
         }
         rest = &inside[end + 1..];
     }
@@ -131,7 +137,8 @@ mod tests {
     }
 
     fn value(text: &str) -> Result<String, Vec<String>> {
-        expand(text, Some(&look_up)).map(|e| e.value)
+        let wrong = |errors: Vec<Wrong>| errors.into_iter().map(|(_, message)| message).collect();
+        expand(text, Some(&look_up)).map(|e| e.value).map_err(wrong)
     }
 
     #[test]

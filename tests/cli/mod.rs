@@ -1,6 +1,7 @@
 //! The binary, as a person or a supervisor meets it.
 
 mod dead_letters;
+mod explain;
 mod guarantee;
 mod lint;
 mod new;

@@ -3,7 +3,7 @@
 //! A block says after its language what is to be done with it: `yaml file=…` is a file of the document's project, `yaml
 //! servers=…` one that takes its place where there are servers, `sh exit=1` ends with that code, `sh on-servers` wants
 //! servers, `sh not-run` is for systems that tests do not have, `text output` is what the block before it prints, `…`
-//! standing for anything.
+//! standing for anything. In docs/rules, `lint::tests` plays the examples; `text output run` is of `sluice run` there.
 
 mod document;
 mod readme;
@@ -35,7 +35,7 @@ fn every_block_says_what_is_to_be_done_with_it() {
                         ["first", "servers", "run", "exit=1", "test", "project", "on-servers", "sim", "not-run"];
                     attributes.iter().all(|a| known.contains(a))
                 }
-                "text" => attributes.iter().all(|a| ["output", "balance"].contains(a)),
+                "text" => attributes.iter().all(|a| ["output", "balance", "run"].contains(a)),
                 _ => false,
             };
             assert!(known, "{place}: {language} {attributes:?}");

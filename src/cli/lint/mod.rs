@@ -9,6 +9,7 @@ use clap::{Args, ValueEnum};
 
 use super::failure::{Exit, Failure};
 use super::{ProjectArgs, print, project};
+use crate::lint::judge;
 use crate::spec::{self, Loaded};
 use report::LintFormat;
 
@@ -56,7 +57,7 @@ pub fn lint(arguments: &LintArgs) -> Result<Exit, Failure> {
     if arguments.watch {
         return super::asynchronous(watch::watch(arguments, root));
     }
-    let load = || spec::load_with_scenarios(root, None);
+    let load = || judge(spec::load_with_scenarios(root, None));
     let mut loaded = load();
     if arguments.diff {
         let diff = fix::diff(root, &loaded);

@@ -13,6 +13,7 @@ use super::super::failure::{Exit, Failure};
 use super::super::print;
 use super::LintArgs;
 use super::report::{LintFormat, report};
+use crate::lint::judge;
 use crate::spec::{self, Cache, Changed};
 
 /// Nothing changes for this long: whoever writes a file in parts, or beside it and renames, is done.
@@ -41,7 +42,7 @@ pub async fn watch(arguments: &LintArgs, root: &Path) -> Result<Exit, Failure> {
     let clears = arguments.format == LintFormat::Human && print::stdout_is_terminal();
     let mut cache = Cache::default();
     loop {
-        let loaded = spec::load_again(&root, &mut cache);
+        let loaded = judge(spec::load_again(&root, &mut cache));
         if clears {
             print::text("\x1b[2J\x1b[3J\x1b[H")?;
         }

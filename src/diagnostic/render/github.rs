@@ -39,7 +39,7 @@ fn property(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::super::Span;
+    use super::super::super::{Span, rules};
     use super::super::tests::finding;
     use super::*;
 
@@ -55,18 +55,19 @@ mod tests {
 
     #[test]
     fn nothing_in_a_name_or_a_message_ends_the_command() {
-        let nasty = Diagnostic::warning("SG005", "100% ::error::\r\nno").at(Span::on_line("a,b:c%\n.yaml", 1, 1, 0));
+        let nasty =
+            Diagnostic::new(&rules::UNUSED_CHANNEL, "100% ::error::\r\nno").at(Span::on_line("a,b:c%\n.yaml", 1, 1, 0));
         assert_eq!(
             github(&[nasty], ""),
-            "::warning file=a%2Cb%3Ac%25%0A.yaml,line=1,endLine=1,col=1,endColumn=1,title=SG005::100%25 ::error::%0D%0Ano\n"
+            "::warning file=a%2Cb%3Ac%25%0A.yaml,line=1,endLine=1,col=1,endColumn=1,title=SG311::100%25 ::error::%0D%0Ano\n"
         );
     }
 
     #[test]
     fn without_a_place_the_command_has_none_and_over_several_lines_no_columns() {
-        assert_eq!(github(&[Diagnostic::error("SG003", "gone")], ""), "::error title=SG003::gone\n");
+        assert_eq!(github(&[Diagnostic::new(&rules::MISSING_FILE, "gone")], ""), "::error title=SG003::gone\n");
         let span = Span { file: "a".into(), line: 1, column: 4, end_line: 3, end_column: 2 };
-        let long = github(&[Diagnostic::error("SG001", "x").at(span)], "");
+        let long = github(&[Diagnostic::new(&rules::NOT_YAML, "x").at(span)], "");
         assert_eq!(long, "::error file=a,line=1,endLine=3,title=SG001::x\n");
     }
 }

@@ -63,13 +63,14 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::diagnostic::rules;
 
     fn sources(text: &str) -> Sources {
         Sources([("a.yaml".to_owned(), text.into())].into())
     }
 
     fn finding() -> Diagnostic {
-        Diagnostic::error("SG002", "unknown key `retyr`")
+        Diagnostic::new(&rules::UNKNOWN_KEY, "unknown key `retyr`")
             .at(Span::on_line("a.yaml", 2, 1, 5))
             .label("not known here")
             .help("did you mean `retry`?")
@@ -96,13 +97,13 @@ mod tests {
 
     #[test]
     fn without_a_place_the_message_stands_alone() {
-        let rendered = human(&[Diagnostic::error("SG003", "no such directory")], &Sources::default(), false);
+        let rendered = human(&[Diagnostic::new(&rules::MISSING_FILE, "no such directory")], &Sources::default(), false);
         assert_eq!(rendered, "error[SG003]: no such directory\n");
     }
 
     #[test]
     fn control_characters_do_not_reach_the_terminal() {
-        let nasty = Diagnostic::error("SG005", "bad \u{1b}[31mname").label("\u{7}").help("\u{8}");
+        let nasty = Diagnostic::new(&rules::BAD_NAME, "bad \u{1b}[31mname").label("\u{7}").help("\u{8}");
         let rendered = human(&[nasty.at(Span::whole_file("a.yaml"))], &sources("x\u{1b}[2J"), false);
         assert!(rendered.chars().all(|c| c == '\n' || !c.is_control()), "{rendered:?}");
     }
@@ -114,7 +115,7 @@ mod tests {
             line in 0..8_usize, column in 0..50_usize, end_line in 0..8_usize, end_column in 0..50_usize,
         ) {
             let span = Span { file: "a.yaml".into(), line, column, end_line, end_column };
-            let diagnostic = Diagnostic::error("SG001", "x").at(span);
+            let diagnostic = Diagnostic::new(&rules::NOT_YAML, "x").at(span);
             let rendered = human(&[diagnostic], &sources(&text), false);
             prop_assert!(rendered.contains("a.yaml"));
         }

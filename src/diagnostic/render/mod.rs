@@ -34,10 +34,10 @@ fn seen_from_outside(prefix: &str, file: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Diagnostic, Span};
+    use super::super::{Diagnostic, Span, rules};
 
     pub(super) fn finding() -> Diagnostic {
-        Diagnostic::error("SG002", "unknown key `retyr`")
+        Diagnostic::new(&rules::UNKNOWN_KEY, "unknown key `retyr`")
             .at(Span::on_line("a.yaml", 2, 1, 5))
             .label("not known here")
             .help("did you mean `retry`?")

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use serde_json::{Value, json};
 
-use super::super::rules::RULES;
+use super::super::rules::{RULES, Rule};
 use super::super::{Diagnostic, Level, Span};
 use super::{message_with_help, seen_from_outside, sorted};
 
@@ -13,8 +13,7 @@ const BASE: &str = "%SRCROOT%";
 
 /// One SARIF log, its results sorted by place. `prefix` is where the project is in the repository.
 pub fn sarif(diagnostics: &[Diagnostic], prefix: &str) -> String {
-    let rules: Vec<Value> =
-        RULES.iter().map(|rule| json!({ "id": rule.id, "shortDescription": { "text": rule.summary } })).collect();
+    let rules: Vec<Value> = RULES.iter().map(rule).collect();
     let log = json!({
         "$schema": "https://docs.oasis-open.org/sarif/sarif/v2.1.0/os/schemas/sarif-schema-2.1.0.json",
         "version": "2.1.0",
@@ -32,6 +31,14 @@ pub fn sarif(diagnostics: &[Diagnostic], prefix: &str) -> String {
         }],
     });
     log.to_string()
+}
+
+fn rule(rule: &Rule) -> Value {
+    json!({
+        "id": rule.id,
+        "shortDescription": { "text": rule.summary },
+        "defaultConfiguration": { "level": level(rule.level) },
+    })
 }
 
 fn result(diagnostic: &Diagnostic, prefix: &str) -> Value {
@@ -86,6 +93,7 @@ fn uri(file: &str) -> String {
 mod tests {
     use super::super::tests::finding;
     use super::*;
+    use crate::diagnostic::rules;
 
     fn parsed(diagnostics: &[Diagnostic], prefix: &str) -> Value {
         serde_json::from_str(&sarif(diagnostics, prefix)).expect("it is JSON")
@@ -112,7 +120,7 @@ mod tests {
 
     #[test]
     fn what_has_no_place_has_no_location() {
-        let log = parsed(&[Diagnostic::warning("SG003", "gone")], "");
+        let log = parsed(&[Diagnostic::new(&rules::UNUSED_CHANNEL, "gone")], "");
         let result = &log["runs"][0]["results"][0];
         assert_eq!((result["level"].as_str(), result.get("locations")), (Some("warning"), None));
     }

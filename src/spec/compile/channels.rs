@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::super::document::Document;
 use super::super::locate::NodePath;
 use super::super::names;
-use super::super::program::{Channel, ChannelKind, Envelope, StoreConfig};
+use super::super::program::{Channel, ChannelKind, Envelope};
 use super::Context;
 use super::project::{self, Project};
 use crate::diagnostic::{Diagnostic, Span, did_you_mean, rules, surely_meant};
@@ -63,7 +63,7 @@ impl Uses {
 
     fn mention(&mut self, context: &mut Context<'_>, name: &str, how: Use, place: Place) -> Option<ChannelName> {
         if let Err(why) = names::channel(name) {
-            context.push(Diagnostic::error(rules::BAD_VALUE, why).at(place.span()));
+            context.push(Diagnostic::new(&rules::BAD_NAME, why).at(place.span()));
             return None;
         }
         let name: ChannelName = name.into();
@@ -80,7 +80,6 @@ impl Uses {
                 .insert(name.clone(), Channel { name: name.clone(), kind: kind.clone(), envelope: envelope.clone() });
         }
         let mut consumers: BTreeMap<(Arc<str>, String, String), (String, ChannelName)> = BTreeMap::new();
-        let mut volatile_told = false;
         for (name, how, place) in self.0 {
             let Some(channel) = project.channels.get(&name) else {
                 if !project.broken_channels.iter().any(|broken| **broken == *name) {
@@ -94,26 +93,18 @@ impl Uses {
                 let message = format!(
                     "nothing can be emitted to the channel `{name}`: its envelope is a `map`, which is read only"
                 );
-                let error = Diagnostic::error(rules::CHANNEL, message).at(place.span());
+                let error = Diagnostic::new(&rules::UNPUBLISHABLE, message).at(place.span());
                 context.push(error.help("emit to a channel with another envelope, or with none"));
             }
             match how {
                 Use::Emit | Use::SetAside => {
                     if let Some(why) = unpublishable(channel.kind.subjects()) {
                         let message = format!("the channel `{name}` cannot be published to: {why}");
-                        let error = Diagnostic::error(rules::CHANNEL, message).at(place.span());
+                        let error = Diagnostic::new(&rules::UNPUBLISHABLE, message).at(place.span());
                         context.push(error.help("list a channel with one subject and no wildcard"));
                     }
                 }
                 Use::Read { pipeline } => {
-                    if matches!(project.store, StoreConfig::Memory) && !volatile_told {
-                        volatile_told = true;
-                        let message = "what was handled is remembered in memory only: after a restart, events can be handled twice";
-                        let warning = Diagnostic::warning(rules::GUARANTEE, message).at(place.span());
-                        context.push(
-                            warning.help("take `store: { memory: {} }` out of `sluice.yaml`, or name a Redis there"),
-                        );
-                    }
                     let ChannelKind::Nats { connection, stream, .. } = &channel.kind else { continue };
                     // Dashes in both names can make one name of two pairs, and two pipelines would share a consumer.
                     let consumer = (connection.clone(), stream.clone(), format!("sluice-{pipeline}-{name}"));
@@ -124,7 +115,7 @@ impl Uses {
                             "the consumer of `{}` for `{name}` would have the name of that of `{}` for `{}`",
                             mine.0, first.0, first.1
                         );
-                        let error = Diagnostic::error(rules::DUPLICATE, message).at(place.span());
+                        let error = Diagnostic::new(&rules::SHARED_CONSUMER, message).at(place.span());
                         context.push(error.help("give the pipeline or the channel another name"));
                     }
                 }
@@ -140,7 +131,7 @@ fn unlisted(context: &mut Context<'_>, project: &Project, name: &str, place: &Pl
     let meant = did_you_mean(name, listed());
     if let Some(meant) = meant.filter(|_| !told) {
         let message = format!("the channel `{name}` is not listed, so it is local");
-        let warning = Diagnostic::warning(rules::CHANNEL, message).at(place.span());
+        let warning = Diagnostic::new(&rules::ALMOST_LISTED, message).at(place.span());
         context.push(warning.help(format!("did you mean `{meant}`?")).meant(name, surely_meant(name, listed())));
     }
 }

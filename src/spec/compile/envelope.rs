@@ -46,7 +46,7 @@ impl Reader<'_, '_> {
         let id = self.variable("id", raw.id.as_ref(), same_id);
         let kind = raw.kind.as_ref().and_then(|kind| self.text("type", kind, mapping::constant_type));
         if raw.kind.is_none() && !self.document.is_damaged(&self.base.key("type")) {
-            let error = Diagnostic::error(rules::INVALID, "`type` is missing");
+            let error = Diagnostic::new(&rules::NOT_SAID, "`type` is missing");
             let error = error.at(self.document.at(&self.base));
             self.context.push(error.help("say where an event's type comes from, like `type: { path: .event }`"));
         }
@@ -64,7 +64,7 @@ impl Reader<'_, '_> {
     fn told<T>(&mut self, field: &str, how: &str, result: Result<T, String>) -> Option<T> {
         let path = self.base.key(field).key(how);
         self.fine &= result.is_ok();
-        self.context.checked(result, self.document, &path)
+        self.context.checked(&rules::BAD_MAPPING, result, self.document, &path)
     }
 
     fn text(&mut self, field: &str, raw: &raw::Mapped, constant: fn(&str) -> Result<String, String>) -> Option<Text> {

@@ -16,7 +16,7 @@ pub struct Figures<'r, 'c> {
 
 impl Figures<'_, '_> {
     pub fn error(&mut self, message: &str, path: &NodePath) {
-        self.context.error(rules::BAD_VALUE, message, self.document, path);
+        self.context.error(&rules::BAD_FIGURE, message, self.document, path);
     }
 
     pub fn duration(&mut self, text: Option<&raw::Human>, path: &NodePath) -> Option<Duration> {
@@ -41,7 +41,7 @@ impl Figures<'_, '_> {
         // What a variable holds is never shown.
         let told = parsed
             .map_err(|why| if expanded.literal { why } else { "what this expands to cannot be read here".into() });
-        self.context.checked(told, self.document, path)
+        self.context.checked(&rules::BAD_FIGURE, told, self.document, path)
     }
 
     pub fn within(

@@ -19,12 +19,12 @@ use std::sync::Arc;
 
 use super::cache::Cache;
 use super::document::Document;
-use super::files::{self, Files, Known};
+use super::files::{self, Files, Known, Refused};
 use super::locate::NodePath;
 use super::program::{Pipeline, Program};
 use super::scenario::ScenarioFile;
 use super::variables::{self, Expanded, Reference};
-use super::{PROJECT_FILE, raw};
+use super::{PROJECT_FILE, SaidLevel, raw};
 use crate::diagnostic::{Diagnostic, Sources, has_errors, rules};
 
 pub(super) type Environment<'a> = Option<&'a dyn Fn(&str) -> Option<String>>;
@@ -54,6 +54,8 @@ pub(super) struct Compiled {
     pub(super) program: Option<Program>,
     pub(super) scenarios: Vec<Arc<ScenarioFile>>,
     pub(super) diagnostics: Vec<Diagnostic>,
+    pub(super) levels: Vec<SaidLevel>,
+    pub(super) schemas: PathBuf,
     pub(super) sources: Sources,
 }
 
@@ -113,7 +115,8 @@ pub(super) fn compile(
     cache.artifacts = Some(artifacts);
     let Context { files, diagnostics, .. } = context;
     let (sources, known) = files.into_parts();
-    (Compiled { program: Some(program), scenarios, diagnostics, sources }, known)
+    let (levels, schemas) = (project.levels, project.schemas);
+    (Compiled { program: Some(program), scenarios, diagnostics, levels, schemas, sources }, known)
 }
 
 impl Context<'_> {
@@ -127,13 +130,13 @@ impl Context<'_> {
     }
 
     /// An error at a value.
-    fn error(&mut self, rule: &'static str, message: impl Into<String>, document: &Document, path: &NodePath) {
-        self.push(Diagnostic::error(rule, message).at(document.at(path)));
+    fn error(&mut self, rule: &rules::Rule, message: impl Into<String>, document: &Document, path: &NodePath) {
+        self.push(Diagnostic::new(rule, message).at(document.at(path)));
     }
 
     /// Tells that a file cannot be used.
-    fn refused(&mut self, name: &str, why: &str) {
-        let error = Diagnostic::error(rules::MISSING_FILE, format!("`{name}` {why}"));
+    fn refused(&mut self, name: &str, refused: &Refused) {
+        let error = Diagnostic::new(refused.rule(), format!("`{name}` {}", refused.why));
         self.push(error.at(crate::diagnostic::Span::whole_file(name)));
     }
 
@@ -141,7 +144,7 @@ impl Context<'_> {
         match self.files.read(path) {
             Ok((name, text)) => Some(Document::new(&name, text, expands)),
             Err(refused) => {
-                self.refused(&path.to_string_lossy(), &refused.why);
+                self.refused(&path.to_string_lossy(), &refused);
                 None
             }
         }
@@ -157,7 +160,7 @@ impl Context<'_> {
         help: &str,
     ) -> Option<&'t T> {
         if value.is_none() && !document.is_damaged(&base.key(key)) {
-            let error = Diagnostic::error(rules::INVALID, format!("`{key}` is missing")).at(document.at(base));
+            let error = Diagnostic::new(&rules::NOT_SAID, format!("`{key}` is missing")).at(document.at(base));
             self.push(error.help(help));
         }
         value
@@ -180,8 +183,8 @@ impl Context<'_> {
         match variables::expand(text, environment.is_some().then_some(&look_up)) {
             Ok(expanded) => Some(expanded),
             Err(errors) => {
-                for error in errors {
-                    self.error(rules::UNDEFINED_VARIABLE, error, document, path);
+                for (rule, error) in errors {
+                    self.error(rule, error, document, path);
                 }
                 None
             }
@@ -189,15 +192,21 @@ impl Context<'_> {
     }
 
     /// A value that some rule of [`names`](super::names) or [`units`](super::units) refuses is told.
-    fn checked<T>(&mut self, result: Result<T, String>, document: &Document, path: &NodePath) -> Option<T> {
-        result.map_err(|why| self.error(rules::BAD_VALUE, why, document, path)).ok()
+    fn checked<T>(
+        &mut self,
+        rule: &rules::Rule,
+        result: Result<T, String>,
+        document: &Document,
+        path: &NodePath,
+    ) -> Option<T> {
+        result.map_err(|why| self.error(rule, why, document, path)).ok()
     }
 
     fn check_format(&mut self, format: Option<u64>, document: &Document) {
         if let Some(format) = format.filter(|f| *f != 1) {
             let path = NodePath::default().key("format");
             self.error(
-                rules::BAD_VALUE,
+                &rules::UNKNOWN_FORMAT,
                 format!("format {format} is not known; this release reads format 1"),
                 document,
                 &path,
@@ -212,16 +221,25 @@ impl Context<'_> {
         };
         let found = self.files.below(&project.pipelines, &wanted);
         let shown = project.pipelines.display();
-        let (message, help) = match found {
+        let (rule, message, help) = match found {
             Ok(files) if !files.is_empty() => return files,
-            Ok(_) => (format!("there is no pipeline below `{shown}`"), "write one, like `fulfilment.yaml`"),
+            Ok(_) => (
+                &rules::MISSING_FILE,
+                format!("there is no pipeline below `{shown}`"),
+                "write one, like `fulfilment.yaml`",
+            ),
             Err(refused) if refused.absent => (
+                &rules::MISSING_FILE,
                 format!("the directory `{shown}` does not exist"),
                 "pipelines are the YAML files in it; is this the directory of the project?",
             ),
-            Err(refused) => (format!("the directory `{shown}` {}", refused.why), "pipelines are the YAML files in it"),
+            Err(refused) => (
+                refused.rule(),
+                format!("the directory `{shown}` {}", refused.why),
+                "pipelines are the YAML files in it",
+            ),
         };
-        let mut error = Diagnostic::error(rules::MISSING_FILE, message).help(help);
+        let mut error = Diagnostic::new(rule, message).help(help);
         if let Some(document) = &project.document {
             error = error.at(document.at(&NodePath::default().key("pipelines")));
         }
@@ -243,7 +261,7 @@ impl Context<'_> {
         for (pipeline, document) in pipelines {
             if let Some(first) = seen.insert(&pipeline.name, &document.name) {
                 let message = format!("the pipeline `{}` is in `{first}` already", pipeline.name);
-                let error = Diagnostic::error(rules::DUPLICATE, message);
+                let error = Diagnostic::new(&rules::SAME_NAME, message);
                 self.push(
                     error.at(document.at(&NodePath::default().key("pipeline"))).help("give one of them another name"),
                 );
@@ -278,10 +296,10 @@ impl Context<'_> {
             }
             Err(refused) => {
                 if !refused.absent {
-                    self.refused(PROJECT_FILE, &refused.why);
+                    self.refused(PROJECT_FILE, &refused);
                 } else if self.files.read(Path::new("sluice.yml")).is_ok() {
-                    let error = Diagnostic::error(
-                        rules::MISSING_FILE,
+                    let error = Diagnostic::new(
+                        &rules::MISSING_FILE,
                         "the project file is named `sluice.yaml`, not `sluice.yml`",
                     );
                     self.push(error.help("rename it"));

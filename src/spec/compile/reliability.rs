@@ -141,11 +141,12 @@ impl Settings {
         let retain = raw.idempotency.as_ref().filter(|said| said.retain.is_some());
         let at = |other: NodePath| retain.map_or(other, |_| root.key("idempotency").key("retain"));
         let timeout = raw.reorder.as_ref().is_some_and(|reorder| reorder.timeout.is_some());
-        let mut warn = |message: Option<String>, at: NodePath, help: &str| {
+        let mut warn = |rule: &rules::Rule, message: Option<String>, at: NodePath, help: &str| {
             let Some(message) = message else { return };
-            context.push(Diagnostic::warning(rules::GUARANTEE, message).at(document.at_key(&at)).help(help));
+            context.push(Diagnostic::new(rule, message).at(document.at_key(&at)).help(help));
         };
         warn(
+            &rules::RETRIED_TOO_LONG,
             self.retry().outlasts(self.retain()),
             at(root.key("retry")),
             "make `idempotency.retain` longer, or the retry schedule shorter",
@@ -153,7 +154,12 @@ impl Settings {
         if waits || timeout {
             let message = self.reorder().outlasts(self.retain());
             let said = if timeout { root.key("reorder").key("timeout") } else { root.key("subscriptions") };
-            warn(message, at(said), "make `idempotency.retain` longer, or `reorder.timeout` shorter");
+            warn(
+                &rules::WAITS_TOO_LONG,
+                message,
+                at(said),
+                "make `idempotency.retain` longer, or `reorder.timeout` shorter",
+            );
         }
     }
 }
@@ -165,7 +171,8 @@ fn identity(figures: &mut Figures<'_, '_>, by: &[String], path: &NodePath) -> Op
         ["id", "source"] => Some(IdentityBy::SourceAndId),
         ["id"] => Some(IdentityBy::Id),
         _ => {
-            figures.error("an event is identified by `[source, id]` or `[id]`", path);
+            let message = "an event is identified by `[source, id]` or `[id]`";
+            figures.context.error(&rules::UNKNOWN_CHOICE, message, figures.document, path);
             None
         }
     }

@@ -36,13 +36,13 @@ impl Schemas {
             Ok(found) => found,
             Err(refused) if refused.absent => {
                 let message = format!("`{event}` {version} has no schema");
-                let error = Diagnostic::error(rules::SCHEMA, message).at(document.at(path));
+                let error = Diagnostic::new(&rules::NO_SCHEMA, message).at(document.at(path));
                 let help = self.what_there_is(context, event, &file);
                 context.push(error.help(help));
                 return None;
             }
             Err(refused) => {
-                context.refused(&file.to_string_lossy(), &refused.why);
+                context.refused(&file.to_string_lossy(), &refused);
                 return None;
             }
         };
@@ -89,11 +89,12 @@ fn compile(name: &str, text: &str) -> Result<Schema, Vec<Diagnostic>> {
             format!("not valid JSON: {}", cause(&error))
         };
         let at = Span::on_line(name, error.line(), error.column(), 1);
-        vec![Diagnostic::error(rules::SCHEMA, why).at(at)]
+        vec![Diagnostic::new(&rules::BAD_SCHEMA, why).at(at)]
     })?;
     Schema::compile(&value).map_err(|error| {
         let at = span(name, text, &NodePath::from_pointer(&error.path), Target::Value);
-        vec![Diagnostic::error(rules::SCHEMA, error.message).at(at)]
+        let rule = if error.reference { &rules::BROKEN_REF } else { &rules::BAD_SCHEMA };
+        vec![Diagnostic::new(rule, error.message).at(at)]
     })
 }
 

@@ -40,7 +40,7 @@ impl Scripts {
         let (name, text) = match context.files.read(&directory.join(file)) {
             Ok(found) => found,
             Err(refused) => {
-                let error = Diagnostic::error(rules::MISSING_FILE, format!("`{file}` {}", refused.why));
+                let error = Diagnostic::new(refused.rule(), format!("`{file}` {}", refused.why));
                 let mut error = error.at(document.at(path));
                 error.help = refused.absent.then(|| nearest(context, directory, file));
                 context.push(error);
@@ -75,7 +75,7 @@ impl Scripts {
     ) -> Option<Arc<Script>> {
         let placed = Placed::find(document, path);
         if placed.folded {
-            let error = Diagnostic::error(rules::BAD_VALUE, "a folded block joins its lines").at(document.at(path));
+            let error = Diagnostic::new(&rules::FOLDED_SCRIPT, "a folded block joins its lines").at(document.at(path));
             context.push(error.help("write `|` instead of `>`"));
             return None;
         }

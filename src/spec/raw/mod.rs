@@ -15,5 +15,5 @@ pub use super::values::{Constant, FirstNumber, Human, OneOrMany};
 pub use channels::{Channel, Envelope, LocalChannel, Mapped, Mapping, NatsChannel};
 pub use order::{OnDeadPrerequisite, OnFailure, OnTimeout, Reorder, Resequence, Sequence};
 pub use pipeline::{Emit, Pipeline, Subscription};
-pub use project::{Admin, Connection, Durability, Nats, Nothing, Project, Store, Tls};
+pub use project::{Admin, Connection, Durability, LintLevel, Nats, Nothing, Project, Store, Tls};
 pub use reliability::{Idempotency, Limits, Reliability, Retry, Slo, UnknownVersion};

@@ -33,6 +33,19 @@ pub struct Project {
     pub admin: Option<Admin>,
     /// What holds for every pipeline that does not say otherwise.
     pub defaults: Option<Reliability>,
+    /// How hard `sluice lint` takes a finding, by the id of its rule; `sluice explain` lists them.
+    #[schemars(extend("propertyNames" = { "enum": values::rules() }, "examples" = [{ "SG111": "off" }]))]
+    pub lint: BTreeMap<String, LintLevel>,
+}
+
+/// The level of a rule of `sluice lint`.
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase", expecting = "one of `off`, `info`, `warning`, `error`")]
+pub enum LintLevel {
+    Off,
+    Info,
+    Warning,
+    Error,
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]

@@ -174,7 +174,6 @@ fn channels_connections_and_duplicates() {
                 .with("pipelines/p.yaml", PIPELINE.replace("orders\nkey", "a\nkey").replace("from: orders", "from: b-c"))
                 .with("pipelines/q.yaml", PIPELINE.replace("orders\nkey", "a-b\nkey").replace("from: orders", "from: c")),
         ),
-        ("a memory that forgets", Project::new().with("sluice.yaml", format!("{nats}{orders}store: {{ memory: {{}} }}\n"))),
         (
             "a local stream of two minds",
             Project::new().with(

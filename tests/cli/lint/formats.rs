@@ -2,6 +2,7 @@ use jsonschema::Validator;
 use serde_json::Value;
 
 use super::super::sandbox::Sandbox;
+use super::sound;
 
 /// Findings in YAML, in JSON, in Rhai and in no file, errors and warnings.
 fn broken(below: &str) -> Sandbox {
@@ -41,7 +42,7 @@ fn sarif_is_what_the_published_schema_asks_for() {
     let json = broken("").sluice(&["lint", "--format", "json"]).expect(1).json();
     assert_eq!(results.len(), json["diagnostics"].as_array().unwrap().len());
     assert!(results.len() > 3, "{results:#?}");
-    let nothing = Sandbox::small("{ listen: '127.0.0.1:0' }").sluice(&["lint", "--format", "sarif"]).expect(0).json();
+    let nothing = sound().sluice(&["lint", "--format", "sarif"]).expect(0).json();
     assert_valid(&nothing, &schema);
     assert_eq!(nothing["runs"][0]["results"], serde_json::json!([]));
     // The schema is one that finds something.
@@ -79,8 +80,8 @@ fn github_gets_a_command_for_each_finding_and_nothing_else() {
     let done = broken("").sluice(&["lint", "--format", "github"]).expect(1);
     let json = broken("").sluice(&["lint", "--format", "json"]).expect(1).json();
     assert_eq!(done.stdout.lines().count(), json["diagnostics"].as_array().unwrap().len());
-    let is_command = |line: &str| line.starts_with("::error ") || line.starts_with("::warning ");
+    let is_command = |line: &str| ["::error ", "::warning ", "::notice "].iter().any(|level| line.starts_with(level));
     assert!(done.stdout.lines().all(is_command), "{}", done.stdout);
-    let sound = Sandbox::small("{ listen: '127.0.0.1:0' }").sluice(&["lint", "--format", "github"]).expect(0);
+    let sound = sound().sluice(&["lint", "--format", "github"]).expect(0);
     assert_eq!(sound.stdout, "");
 }

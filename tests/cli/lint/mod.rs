@@ -4,9 +4,15 @@ mod watch;
 
 use super::sandbox::Sandbox;
 
+/// Its event says more than an id.
+fn sound() -> Sandbox {
+    Sandbox::small("{ listen: '127.0.0.1:0' }")
+        .file("schemas/OrderCreated/1.json", r#"{ "type": "object", "required": ["id", "customer"] }"#)
+}
+
 #[test]
 fn a_sound_project_passes() {
-    let done = Sandbox::small("{ listen: '127.0.0.1:0' }").sluice(&["lint"]).expect(0);
+    let done = sound().sluice(&["lint"]).expect(0);
     assert_eq!(done.stdout, "1 pipeline, no problems found\n");
 }
 
@@ -28,8 +34,19 @@ fn json_is_one_object_with_a_place_for_every_finding() {
     for field in ["rule", "level", "message", "line", "column", "end_line", "end_column"] {
         assert!(!first[field].is_null(), "{field}: {first}");
     }
-    let sound = Sandbox::small("{ listen: '127.0.0.1:0' }").sluice(&["lint", "--format", "json"]).expect(0).json();
+    let sound = sound().sluice(&["lint", "--format", "json"]).expect(0).json();
     assert_eq!(sound["diagnostics"], serde_json::json!([]));
+}
+
+#[test]
+fn what_a_project_says_of_rules_is_about_lint_and_not_about_run() {
+    let project = sound().edited("pipelines/p.yaml", "pipeline: p", "idempotency: { retain: 1m }\npipeline: p");
+    let harder = project.file("sluice.yaml", "lint: { SG401: error }\n");
+    assert!(harder.sluice(&["lint"]).expect(1).stdout.starts_with("error[SG401]"));
+    harder.sluice(&["run", "--until-idle"]).expect(0);
+    let off = harder.file("sluice.yaml", "lint: { SG401: off }\n");
+    assert_eq!(off.sluice(&["lint"]).expect(0).stdout, "1 pipeline, no problems found\n");
+    off.sluice(&["run", "--until-idle"]).expect(0);
 }
 
 #[test]

@@ -2,7 +2,8 @@ use std::fs;
 
 use rustix::process::Signal;
 
-use super::super::sandbox::{Running, Sandbox};
+use super::super::sandbox::Running;
+use super::sound;
 
 const SOUND: &str = "1 pipeline, no problems found";
 const ONE: &str = "1 error, 0 warnings";
@@ -10,10 +11,6 @@ const ONE: &str = "1 error, 0 warnings";
 #[track_caller]
 fn until_last(run: &Running, line: &str) {
     run.until(line, |run| run.log().lines().last() == Some(line));
-}
-
-fn sound() -> Sandbox {
-    Sandbox::small("{ listen: '127.0.0.1:0' }")
 }
 
 #[test]
@@ -29,7 +26,7 @@ fn findings_follow_the_files() {
     until_last(&run, SOUND);
     fs::remove_dir_all(sandbox.path().join("schemas")).unwrap();
     until_last(&run, ONE);
-    sandbox.write("schemas/OrderCreated/1.json", "{ \"type\": \"object\" }");
+    sandbox.write("schemas/OrderCreated/1.json", r#"{ "type": "object", "required": ["id", "customer"] }"#);
     until_last(&run, SOUND);
     sandbox.write("sluice.yaml", "admn: {}\n");
     until_last(&run, ONE);

@@ -65,7 +65,7 @@ pub fn compile(
     );
     let name = name.and_then(|name| {
         context
-            .checked(names::pipeline(name), &document, &root.key("pipeline"))
+            .checked(&rules::BAD_NAME, names::pipeline(name), &document, &root.key("pipeline"))
             .map(|()| Arc::<str>::from(name.as_str()))
     });
     let partitions = partitions(context, &document, raw.partitions);
@@ -80,7 +80,10 @@ pub fn compile(
         slo: raw.slo,
     };
     let settings = Settings::read(context, &document, &root, &said).or(&project.defaults);
-    let key = raw.key.as_ref().map(|key| context.checked(names::field_path(key), &document, &root.key("key")));
+    let key = raw
+        .key
+        .as_ref()
+        .map(|key| context.checked(&rules::BAD_PATH, names::field_path(key), &document, &root.key("key")));
     let mut reader = Reader {
         context,
         artifacts,
@@ -137,7 +140,7 @@ fn decode(context: &mut Context<'_>, file: &Path) -> Option<Decoded> {
     let mut document = context.document(file, false)?;
     let Some(raw) = context.whole::<raw::Pipeline>(&mut document) else {
         if document.is_empty() {
-            let error = Diagnostic::error(rules::INVALID, "the file is empty").at(document.at(&NodePath::default()));
+            let error = Diagnostic::new(&rules::NOT_SAID, "the file is empty").at(document.at(&NodePath::default()));
             context.push(error.help("a pipeline has a `pipeline` name, a `key` and `subscriptions`"));
         }
         return None;
@@ -162,7 +165,7 @@ fn partitions(context: &mut Context<'_>, document: &Document, raw: Option<u64>) 
     let Some(count) = raw else { return Some(DEFAULT_PARTITIONS) };
     let fits = u16::try_from(count).ok().filter(|_| (1..=MAX_PARTITIONS).contains(&count));
     let checked = fits.ok_or_else(|| format!("partitions are from 1 to {MAX_PARTITIONS}"));
-    context.checked(checked, document, &NodePath::default().key("partitions"))
+    context.checked(&rules::BAD_FIGURE, checked, document, &NodePath::default().key("partitions"))
 }
 
 struct Reader<'r, 'c> {
@@ -177,7 +180,7 @@ struct Reader<'r, 'c> {
 }
 
 impl Reader<'_, '_> {
-    fn error(&mut self, rule: &'static str, message: impl Into<String>, path: &NodePath) {
+    fn error(&mut self, rule: &rules::Rule, message: impl Into<String>, path: &NodePath) {
         self.context.error(rule, message, self.document, path);
     }
 
@@ -187,14 +190,16 @@ impl Reader<'_, '_> {
 
     fn event(&mut self, raw: Option<&String>, base: &NodePath) -> Option<String> {
         let event = self.require(raw, base, "event", "name the event's type, like `event: OrderCreated`")?;
-        self.context.checked(names::event(event), self.document, &base.key("event")).map(|()| event.clone())
+        self.context
+            .checked(&rules::BAD_NAME, names::event(event), self.document, &base.key("event"))
+            .map(|()| event.clone())
     }
 
     /// Names of channels, each once; read by `pipeline`, or published to.
     fn channels(&mut self, raw: &raw::OneOrMany, path: &NodePath, pipeline: Option<&str>) -> Option<Vec<ChannelName>> {
         let many = matches!(raw, raw::OneOrMany::Many(_));
         if raw.names().is_empty() {
-            self.error(rules::BAD_VALUE, "at least one channel is needed", path);
+            self.error(&rules::NOT_SAID, "at least one channel is needed", path);
             return None;
         }
         let mut channels = Vec::new();
@@ -208,7 +213,7 @@ impl Reader<'_, '_> {
             };
             match channel {
                 Some(channel) if channels.contains(&channel) => {
-                    self.error(rules::DUPLICATE, format!("`{channel}` is named twice"), &path);
+                    self.error(&rules::GIVEN_TWICE, format!("`{channel}` is named twice"), &path);
                 }
                 Some(channel) => channels.push(channel),
                 None => fine = false,
@@ -229,13 +234,14 @@ impl Reader<'_, '_> {
         let at = base.key("version");
         let version =
             self.require(raw.version.as_ref(), base, "version", "say which version is emitted, like `version: 1`");
-        let version = version.and_then(|version| self.context.checked(names::version(*version), self.document, &at));
+        let version = version
+            .and_then(|version| self.context.checked(&rules::BAD_FIGURE, names::version(*version), self.document, &at));
         let to = self.require(raw.to.as_ref(), base, "to", "name the channel it goes to, like `to: shipments`");
         let to = to.and_then(|to| self.channels(to, &base.key("to"), None));
         let (event, version) = (event?, version?);
         if !seen.insert((event.clone(), version)) {
             let message = format!("`{event}` {version} is declared already");
-            let error = Diagnostic::error(rules::DUPLICATE, message).at(self.document.at(&base.key("event")));
+            let error = Diagnostic::new(&rules::SECOND_HANDLER, message).at(self.document.at(&base.key("event")));
             self.context.push(error.help("to send it to several channels, write `to: [a, b]`"));
         }
         let schema = self.artifacts.schemas.get(self.context, &event, version, self.document, &at);
@@ -252,7 +258,7 @@ impl Reader<'_, '_> {
         let read = channel.is_some_and(|channel| subscriptions.iter().any(|s| s.from.contains(channel)));
         if let (true, Some((name, place))) = (read, &settings.dead_letter) {
             let message = format!("`{}` reads `{name}`, where its own dead letters go", self.pipeline);
-            let error = Diagnostic::error(rules::CHANNEL, message).at(place.span());
+            let error = Diagnostic::new(&rules::DEAD_LETTER_LOOP, message).at(place.span());
             self.context.push(error.help("dead letters need a channel that this pipeline does not read"));
         }
     }

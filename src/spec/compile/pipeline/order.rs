@@ -29,14 +29,15 @@ impl Reader<'_, '_> {
             for (at, wanted) in after.iter().flatten().enumerate() {
                 let place = base.index(at);
                 if wanted == event {
-                    let error = self.wrong(&format!("`{event}` comes after itself"), rules::BAD_VALUE, &place);
+                    let error = self.wrong(&format!("`{event}` comes after itself"), &rules::AFTER_CIRCLE, &place);
                     self.context.push(error.help("the first one would never be handled; take it out of `after`"));
                 } else if waits.iter().any(|(_, known)| known == wanted) {
-                    self.error(rules::DUPLICATE, format!("`{wanted}` is named twice"), &place);
+                    self.error(&rules::GIVEN_TWICE, format!("`{wanted}` is named twice"), &place);
                 } else if types.contains(wanted.as_str()) {
                     waits.push((place, wanted));
                 } else if all_known {
-                    let error = self.wrong(&format!("no subscription here takes `{wanted}`"), rules::BAD_VALUE, &place);
+                    let error =
+                        self.wrong(&format!("no subscription here takes `{wanted}`"), &rules::AFTER_UNKNOWN, &place);
                     self.context.push(match did_you_mean(wanted, types.iter().copied()) {
                         Some(meant) => {
                             let surely = surely_meant(wanted, types.iter().copied());
@@ -67,23 +68,25 @@ impl Reader<'_, '_> {
             let Some((_, (place, _))) = circle.first().copied() else { return };
             let steps: Vec<String> =
                 circle.iter().map(|(event, (_, wanted))| format!("`{event}` waits for `{wanted}`")).collect();
-            let error = self.wrong(&steps.join(", and "), rules::BAD_VALUE, place);
+            let error = self.wrong(&steps.join(", and "), &rules::AFTER_CIRCLE, place);
             self.context.push(error.help("none of them would be handled; take one of them out of `after`"));
             possible.extend(circle.iter().map(|(event, _)| *event));
         }
     }
 
-    fn wrong(&self, message: &str, rule: &'static str, place: &NodePath) -> Diagnostic {
-        Diagnostic::error(rule, message).at(self.document.at(place))
+    fn wrong(&self, message: &str, rule: &rules::Rule, place: &NodePath) -> Diagnostic {
+        Diagnostic::new(rule, message).at(self.document.at(place))
     }
 
     pub(super) fn sequence(&mut self, raw: &raw::Sequence) -> Option<Sequence> {
         let base = NodePath::default().key("sequence");
         let by = self.require(raw.by.as_ref(), &base, "by", "say where the number stands, like `by: data.seq`");
-        let by = by.and_then(|by| self.context.checked(names::member_path(by), self.document, &base.key("by")));
+        let by = by.and_then(|by| {
+            self.context.checked(&rules::BAD_PATH, names::member_path(by), self.document, &base.key("by"))
+        });
         if self.key.is_none() && !self.document.is_damaged(&NodePath::default().key("key")) {
             let message = "a `sequence` needs the pipeline's `key`";
-            let error = Diagnostic::error(rules::INVALID, message).at(self.document.at_key(&base));
+            let error = Diagnostic::new(&rules::NO_KEY, message).at(self.document.at_key(&base));
             let help = "add `key:` to the pipeline: numbers of events that no subscription takes count by it";
             self.context.push(error.help(help));
         }
@@ -99,7 +102,9 @@ impl Reader<'_, '_> {
         let base = NodePath::default().key("resequence");
         let help = "say where the time stands: `by: time` is the envelope's, `by: data.at` a member";
         let by = self.require(raw.by.as_ref(), &base, "by", help);
-        let by = by.and_then(|by| self.context.checked(names::event_time(by), self.document, &base.key("by")));
+        let by = by.and_then(|by| {
+            self.context.checked(&rules::BAD_PATH, names::event_time(by), self.document, &base.key("by"))
+        });
         self.require(raw.hold.as_ref(), &base, "hold", "say how long an event is held, like `hold: 5s`");
         let at = base.key("hold");
         let mut figures = Figures { context: self.context, document: self.document };
@@ -107,7 +112,7 @@ impl Reader<'_, '_> {
         if hold > retain {
             let (hold, retain) = (units::show(hold), units::show(retain));
             let message = format!("events are held for {hold}, and remembered for {retain} only");
-            let error = self.wrong(&message, rules::BAD_VALUE, &at);
+            let error = self.wrong(&message, &rules::HELD_TOO_LONG, &at);
             self.context.push(error.help("make `hold` shorter, or `idempotency.retain` longer"));
         }
         Some(Resequence { by: by?, hold })
@@ -117,7 +122,7 @@ impl Reader<'_, '_> {
         if both {
             let message = "`sequence` and `resequence` are two orders";
             let place = self.document.at_key(&NodePath::default().key("resequence"));
-            let error = Diagnostic::error(rules::INVALID, message).at(place);
+            let error = Diagnostic::new(&rules::CONTRADICTION, message).at(place);
             self.context.push(error.help("keep one: numbers where there are any, else times"));
         }
     }

@@ -16,7 +16,7 @@ impl Reader<'_, '_> {
     pub(super) fn subscriptions(&mut self, raw: &[Option<raw::Subscription>]) -> Vec<Subscription> {
         let base = NodePath::default().key("subscriptions");
         if raw.is_empty() && !self.document.is_damaged(&base) {
-            let error = Diagnostic::error(rules::INVALID, "a pipeline needs at least one subscription");
+            let error = Diagnostic::new(&rules::NOT_SAID, "a pipeline needs at least one subscription");
             let error = error.at(self.document.at_key(&base));
             self.context.push(error.help("add `subscriptions:` with an `event`, `from`, `versions` and `handler`"));
         }
@@ -39,7 +39,8 @@ impl Reader<'_, '_> {
             for channel in from {
                 if !seen.insert((event.clone(), channel.clone())) {
                     let message = format!("`{event}` from `{channel}` has a subscription already");
-                    let error = Diagnostic::error(rules::DUPLICATE, message).at(self.document.at(&base.key("event")));
+                    let error =
+                        Diagnostic::new(&rules::SECOND_HANDLER, message).at(self.document.at(&base.key("event")));
                     self.context.push(error.help("which of the two handlers would run? keep one"));
                 }
             }
@@ -73,7 +74,7 @@ impl Reader<'_, '_> {
 
     fn subscription_key(&mut self, raw: &raw::Subscription, base: &NodePath) -> Option<FieldPath> {
         if let Some(key) = &raw.key {
-            return self.context.checked(names::field_path(key), self.document, &base.key("key"));
+            return self.context.checked(&rules::BAD_PATH, names::field_path(key), self.document, &base.key("key"));
         }
         if let Some(of_pipeline) = &self.key {
             return of_pipeline.clone();
@@ -82,7 +83,7 @@ impl Reader<'_, '_> {
             self.document.is_damaged(&base.key("key")) || self.document.is_damaged(&NodePath::default().key("key"));
         if !told {
             let error =
-                Diagnostic::error(rules::INVALID, "it is not said what this event is about").at(self.document.at(base));
+                Diagnostic::new(&rules::NO_KEY, "it is not said what this event is about").at(self.document.at(base));
             self.context.push(error.help("add `key:` to the pipeline or the subscription, like `key: data.order_id`"));
         }
         None
@@ -98,15 +99,15 @@ impl Reader<'_, '_> {
             "list the versions it accepts, like `versions: [1]`",
         )?;
         if listed.is_empty() {
-            self.error(rules::BAD_VALUE, "at least one version must be accepted", &path);
+            self.error(&rules::NOT_SAID, "at least one version must be accepted", &path);
             return None;
         }
         let mut versions: Vec<(u32, usize)> = Vec::new();
         let mut fine = true;
         for (at, number) in listed.iter().enumerate() {
-            match self.context.checked(names::version(*number), self.document, &path.index(at)) {
+            match self.context.checked(&rules::BAD_FIGURE, names::version(*number), self.document, &path.index(at)) {
                 Some(version) if versions.iter().any(|(known, _)| *known == version) => {
-                    self.error(rules::DUPLICATE, format!("version {version} is listed twice"), &path.index(at));
+                    self.error(&rules::GIVEN_TWICE, format!("version {version} is listed twice"), &path.index(at));
                 }
                 Some(version) => versions.push((version, at)),
                 None => fine = false,
@@ -147,7 +148,7 @@ impl Reader<'_, '_> {
             let Some((written, file)) = raw.upcast.iter().find(|(version, _)| version.parse() == Ok(*from)) else {
                 if !damaged && !self.document.is_damaged(&path.key(&from.to_string())) {
                     let message = format!("version {from} does not become version {to}");
-                    let error = Diagnostic::error(rules::UPCAST, message);
+                    let error = Diagnostic::new(&rules::BROKEN_UPCAST, message);
                     let error = error.at(self.document.at(&base.key("versions").index(*at)));
                     self.context.push(
                         error.help(format!("add `upcast: {{ {from}: … }}` with a script, or accept version {to} only")),
@@ -170,7 +171,8 @@ impl Reader<'_, '_> {
                 .is_some_and(|(_, below)| below.iter().any(|(version, _)| written.parse() == Ok(*version)));
             if !below_newest {
                 let message = format!("nothing is upcast from version `{written}`");
-                let error = Diagnostic::error(rules::UPCAST, message).at(self.document.at_key(&path.key(written)));
+                let error =
+                    Diagnostic::new(&rules::BROKEN_UPCAST, message).at(self.document.at_key(&path.key(written)));
                 self.context.push(error.help("upcasts begin at accepted versions below the newest"));
                 fine = false;
             }
@@ -189,7 +191,11 @@ impl Reader<'_, '_> {
                 self.artifacts.scripts.inline(self.context, text, Kind::Handler, self.limits, (self.document, &at))
             }
             (Some(_), Some(_)) => {
-                self.error(rules::INVALID, "`handler` and `script` are two handlers; keep one", &base.key("script"));
+                self.error(
+                    &rules::CONTRADICTION,
+                    "`handler` and `script` are two handlers; keep one",
+                    &base.key("script"),
+                );
                 None
             }
             (None, None) => {

@@ -32,7 +32,7 @@ impl Reader<'_, '_> {
     pub(super) fn channel(&mut self, name: &str, raw: &raw::Channel, connections: &[Arc<str>]) -> Option<Channel> {
         let base = NodePath::default().key("channels").key(name);
         if let Err(why) = names::channel(name) {
-            self.context.push(Diagnostic::error(rules::BAD_VALUE, why).at(self.document.at_key(&base)));
+            self.context.push(Diagnostic::new(&rules::BAD_NAME, why).at(self.document.at_key(&base)));
             return None;
         }
         let envelope = envelope::compile(self.context, self.document, &base.key("envelope"), raw.envelope.as_ref());
@@ -40,13 +40,17 @@ impl Reader<'_, '_> {
             (Some(nats), None) => self.nats_channel(nats, &base.key("nats"), connections)?,
             (None, Some(local)) => ChannelKind::Local(self.local_channel(name, local, &base.key("local"))?),
             (Some(_), Some(_)) => {
-                self.error(rules::CHANNEL, "a channel lives in one place; keep `nats` or `local`", &base);
+                self.error(&rules::CONTRADICTION, "a channel lives in one place; keep `nats` or `local`", &base);
                 return None;
             }
             (None, None) => {
                 let told = ["nats", "local"].iter().any(|kind| self.document.is_damaged(&base.key(kind)));
                 if !told && !self.document.is_damaged(&base) {
-                    self.error(rules::CHANNEL, "it is not said where this channel lives; add `nats` or `local`", &base);
+                    self.error(
+                        &rules::NOT_SAID,
+                        "it is not said where this channel lives; add `nats` or `local`",
+                        &base,
+                    );
                 }
                 return None;
             }
@@ -88,11 +92,12 @@ impl Reader<'_, '_> {
                 Ok(bytes) if bytes >= 1 << 20 => Ok(bytes),
                 _ => Err("`max_bytes` must be at least 1MiB".to_owned()),
             });
-            local.max_bytes = self.context.checked(bytes, self.document, &path)?;
+            local.max_bytes = self.context.checked(&rules::BAD_FIGURE, bytes, self.document, &path)?;
         }
         let path = base.key("max_age");
         if let Some(text) = self.text(raw.max_age.as_ref().map(|human| &human.0), &path).filter(|text| text.known) {
-            local.max_age = self.context.checked(units::duration(&text.value), self.document, &path)?;
+            local.max_age =
+                self.context.checked(&rules::BAD_FIGURE, units::duration(&text.value), self.document, &path)?;
         }
         Some(local)
     }
@@ -108,7 +113,7 @@ impl Reader<'_, '_> {
                 let message =
                     format!("`{}` says other limits of the stream `{}` than `{}`", mine.0, local.stream, first.0);
                 let path = NodePath::default().key("channels").key(&channel.name).key("local");
-                self.error(rules::CHANNEL, &message, &path);
+                self.error(&rules::STREAM_LIMITS, &message, &path);
             }
         }
     }
@@ -117,7 +122,7 @@ impl Reader<'_, '_> {
         let path = base.key("stream");
         let stream = self.text(text, &path)?;
         let checked = if stream.known { names::stream(&stream.value) } else { Ok(()) };
-        self.context.checked(checked, self.document, &path).map(|()| stream.value)
+        self.context.checked(&rules::BAD_NAME, checked, self.document, &path).map(|()| stream.value)
     }
 
     fn ack_wait(&mut self, text: Option<&raw::Human>, path: &NodePath) -> Option<Duration> {
@@ -126,7 +131,7 @@ impl Reader<'_, '_> {
             let sensible = (Duration::from_secs(1)..=Duration::from_secs(3600)).contains(&wait);
             if sensible { Ok(wait) } else { Err("`ack_wait` must be from 1s to 1h".to_owned()) }
         });
-        self.context.checked(wait, self.document, path)
+        self.context.checked(&rules::BAD_FIGURE, wait, self.document, path)
     }
 
     fn connection(&mut self, name: Option<&String>, base: &NodePath, known: &[Arc<str>]) -> Option<Arc<str>> {
@@ -159,7 +164,7 @@ impl Reader<'_, '_> {
                 format!("add `connection:` with one of {}", listed.join(", ")),
             ),
         };
-        self.context.push(Diagnostic::error(rules::CHANNEL, message).at(self.document.at_key(&at)).help(help));
+        self.context.push(Diagnostic::new(&rules::NO_CONNECTION, message).at(self.document.at_key(&at)).help(help));
         None
     }
 
@@ -172,7 +177,11 @@ impl Reader<'_, '_> {
         let many = base.key("subjects");
         let texts: Vec<(&String, NodePath)> = match (one, several) {
             (Some(_), Some(_)) => {
-                self.error(rules::CHANNEL, "`subject` and `subjects` say the same; keep one", &base.key("subject"));
+                self.error(
+                    &rules::CONTRADICTION,
+                    "`subject` and `subjects` say the same; keep one",
+                    &base.key("subject"),
+                );
                 return None;
             }
             (Some(subject), None) => vec![(subject, base.key("subject"))],
@@ -183,7 +192,7 @@ impl Reader<'_, '_> {
             let told = self.document.is_damaged(&many) || self.document.is_damaged(&base.key("subject"));
             if !told {
                 let message = "a channel needs at least one subject; add `subject` or `subjects`";
-                self.error(rules::CHANNEL, message, if several.is_some() { &many } else { base });
+                self.error(&rules::NOT_SAID, message, if several.is_some() { &many } else { base });
             }
             return None;
         }
@@ -192,7 +201,7 @@ impl Reader<'_, '_> {
         for (text, path) in texts {
             let subject = self.text(Some(text), &path).and_then(|subject| {
                 let checked = if subject.known { names::subject(&subject.value) } else { Ok(()) };
-                self.context.checked(checked, self.document, &path).map(|()| subject.value)
+                self.context.checked(&rules::BAD_NAME, checked, self.document, &path).map(|()| subject.value)
             });
             fine &= subject.is_some();
             subjects.extend(subject);

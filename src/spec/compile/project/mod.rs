@@ -12,11 +12,11 @@ use secrecy::SecretString;
 use super::super::document::Document;
 use super::super::locate::NodePath;
 use super::super::program::{Admin, Channel, DurabilityChoice, NatsAuth, NatsConnection, NatsTls, StoreConfig};
-use super::super::raw;
 use super::super::variables::Expanded;
+use super::super::{SaidLevel, raw};
 use super::Context;
 use super::reliability::Settings;
-use crate::diagnostic::{Diagnostic, rules};
+use crate::diagnostic::{Diagnostic, Level, rules};
 use crate::event::ChannelName;
 pub use listed::local_stream;
 
@@ -39,6 +39,7 @@ pub struct Project {
     pub broken_channels: Vec<String>,
     pub admin: Option<Admin>,
     pub defaults: Settings,
+    pub levels: Vec<SaidLevel>,
 }
 
 pub fn compile(context: &mut Context<'_>) -> Project {
@@ -54,6 +55,7 @@ pub fn compile(context: &mut Context<'_>) -> Project {
         broken_channels: Vec::new(),
         admin: None,
         defaults: Settings::default(),
+        levels: Vec::new(),
     };
     let Some(document) = document.map(Arc::new) else { return project };
     let root = NodePath::default();
@@ -94,8 +96,19 @@ pub fn compile(context: &mut Context<'_>) -> Project {
         let base = root.key("defaults");
         project.defaults = Settings::read(reader.context, &document, &base, defaults);
     }
+    project.levels = raw.lint.iter().map(|(rule, level)| said(rule, *level, &document)).collect();
     project.document = Some(document);
     project
+}
+
+fn said(rule: &str, level: raw::LintLevel, document: &Document) -> SaidLevel {
+    let level = match level {
+        raw::LintLevel::Off => None,
+        raw::LintLevel::Info => Some(Level::Info),
+        raw::LintLevel::Warning => Some(Level::Warning),
+        raw::LintLevel::Error => Some(Level::Error),
+    };
+    SaidLevel { rule: rule.to_owned(), level, at: document.at_key(&NodePath::default().key("lint").key(rule)) }
 }
 
 struct Reader<'r, 'c> {
@@ -111,13 +124,13 @@ impl Reader<'_, '_> {
     fn secret(&mut self, text: Option<&String>, path: &NodePath) -> Option<SecretString> {
         let expanded = self.text(text, path)?;
         if expanded.value.is_empty() {
-            self.context.error(rules::BAD_VALUE, "this is empty", self.document, path);
+            self.context.error(&rules::NOT_SAID, "this is empty", self.document, path);
             return None;
         }
         Some(expanded.value.into())
     }
 
-    fn error(&mut self, rule: &'static str, message: &str, path: &NodePath) {
+    fn error(&mut self, rule: &rules::Rule, message: &str, path: &NodePath) {
         self.context.error(rule, message, self.document, path);
     }
 
@@ -130,7 +143,7 @@ impl Reader<'_, '_> {
         let scheme = expanded.value.split_once("://").map(|(scheme, rest)| (scheme, rest.is_empty()));
         if expanded.known && !matches!(scheme, Some((scheme, false)) if schemes.contains(&scheme)) {
             let message = format!("this is not a URL like `{example}`");
-            let error = Diagnostic::error(rules::BAD_VALUE, message).at(self.document.at(&path));
+            let error = Diagnostic::new(&rules::BAD_ADDRESS, message).at(self.document.at(&path));
             let known: Vec<String> = schemes.iter().map(|scheme| format!("`{scheme}://`")).collect();
             self.context.push(error.help(format!("it begins with {}", known.join(", "))));
             return None;
@@ -156,7 +169,7 @@ impl Reader<'_, '_> {
         let given: Vec<&str> = ways.iter().filter(|(_, given)| *given).map(|(key, _)| *key).collect();
         if let [first, second, ..] = given.as_slice() {
             let message = format!("`{first}` and `{second}` are two ways to authenticate; keep one");
-            self.error(rules::CHANNEL, &message, &base.key(second));
+            self.error(&rules::CONTRADICTION, &message, &base.key(second));
             return None;
         }
         if raw.creds.is_some() {
@@ -185,7 +198,7 @@ impl Reader<'_, '_> {
         let cert = self.file(raw.cert.as_ref(), &base.key("cert"));
         let key = self.file(raw.key.as_ref(), &base.key("key"));
         if raw.cert.is_some() != raw.key.is_some() {
-            self.error(rules::CHANNEL, "`cert` and `key` go together", base);
+            self.error(&rules::NOT_SAID, "`cert` and `key` go together", base);
         }
         NatsTls { required, ca, cert, key }
     }
@@ -196,7 +209,7 @@ impl Reader<'_, '_> {
         let expanded = self.text(Some(text), path)?;
         let file = self.context.files.root().join(&expanded.value);
         if self.context.environment.is_some() && !file.is_file() {
-            self.error(rules::MISSING_FILE, &format!("the file `{text}` does not exist"), path);
+            self.error(&rules::MISSING_FILE, &format!("the file `{text}` does not exist"), path);
             return None;
         }
         Some(file)
@@ -206,7 +219,7 @@ impl Reader<'_, '_> {
     fn directory(&mut self, text: Option<&String>, path: &NodePath) -> Option<PathBuf> {
         let expanded = self.text(text, path)?;
         if expanded.known && expanded.value.is_empty() {
-            self.error(rules::BAD_VALUE, "this is empty", path);
+            self.error(&rules::NOT_SAID, "this is empty", path);
             return None;
         }
         Some(self.context.files.root().join(expanded.value))
@@ -238,12 +251,12 @@ impl Reader<'_, '_> {
         let listen = listen?;
         let text = if listen.known { listen.value.replace("localhost:", "127.0.0.1:") } else { default };
         let Ok(listen) = text.parse::<SocketAddr>() else {
-            self.error(rules::BAD_VALUE, "this is not an address and port, like `127.0.0.1:7474`", &path);
+            self.error(&rules::BAD_ADDRESS, "this is not an address and port, like `127.0.0.1:7474`", &path);
             return None;
         };
         if !listen.ip().is_loopback() && raw.token.is_none() && !self.document.is_damaged(&base.key("token")) {
             let message = "whoever reaches this address could change the running system";
-            let error = Diagnostic::error(rules::BAD_VALUE, message).at(self.document.at(&path));
+            let error = Diagnostic::new(&rules::OPEN_DOOR, message).at(self.document.at(&path));
             self.context.push(error.help("add a `token`, or listen on a loopback address"));
             return None;
         }

@@ -41,11 +41,11 @@ impl Reader<'_, '_> {
             }
         }
         if deliveries > MAX_DELIVERIES {
-            self.error(rules::BAD_VALUE, format!("a scenario has at most {MAX_DELIVERIES} deliveries"), base);
+            self.error(&rules::BAD_FIGURE, format!("a scenario has at most {MAX_DELIVERIES} deliveries"), base);
             fine = false;
         }
         if fine && deliveries == 0 {
-            self.error(rules::BAD_VALUE, "nothing comes: at least one `event` or `raw` is needed", base);
+            self.error(&rules::NOT_SAID, "nothing comes: at least one `event` or `raw` is needed", base);
             fine = false;
         }
         fine.then_some(given)
@@ -68,16 +68,23 @@ impl Reader<'_, '_> {
         match (&raw.event, &raw.raw, &raw.wait) {
             (None, None, Some(wait)) => {
                 if let Some(key) = beside(&[]) {
-                    self.error(rules::INVALID, format!("`{key}` means nothing beside `wait`"), &base.key(key));
+                    self.error(&rules::CONTRADICTION, format!("`{key}` means nothing beside `wait`"), &base.key(key));
                     return None;
                 }
-                self.context.checked(units::duration(&wait.0), self.document, &base.key("wait")).map(Given::Wait)
+                self.context
+                    .checked(&rules::BAD_FIGURE, units::duration(&wait.0), self.document, &base.key("wait"))
+                    .map(Given::Wait)
             }
             (Some(kind), None, None) => self.event(raw, kind, base, number, now).map(Given::Message),
             (None, Some(text), None) => {
                 if let Some(key) = beside(&["from", "headers", "duplicates"]) {
                     let help = "it is delivered as it stands; write it into the text";
-                    self.helped(rules::INVALID, format!("`{key}` means nothing beside `raw`"), &base.key(key), help);
+                    self.helped(
+                        &rules::CONTRADICTION,
+                        format!("`{key}` means nothing beside `raw`"),
+                        &base.key(key),
+                        help,
+                    );
                     return None;
                 }
                 let times = self.times(raw, base);
@@ -89,7 +96,9 @@ impl Reader<'_, '_> {
                 let damaged = ["event", "raw", "wait"].iter().any(|key| self.document.is_damaged(&base.key(key)));
                 if !damaged {
                     let help = "for example `{ event: OrderCreated, data: { order_id: o1 } }`, or `{ wait: 2m }`";
-                    self.helped(rules::INVALID, "one of `event`, `raw` and `wait` is expected here", base, help);
+                    let none = raw.event.is_none() && raw.raw.is_none() && raw.wait.is_none();
+                    let rule = if none { &rules::NOT_SAID } else { &rules::CONTRADICTION };
+                    self.helped(rule, "one of `event`, `raw` and `wait` is expected here", base, help);
                 }
                 None
             }
@@ -108,7 +117,9 @@ impl Reader<'_, '_> {
         let times = self.times(raw, base);
         let data = match &raw.data {
             None => Some(serde_json::Value::Null),
-            Some(data) => self.context.checked(plain::json(data), self.document, &base.key("data")),
+            Some(data) => {
+                self.context.checked(&rules::WRONG_SHAPE, plain::json(data), self.document, &base.key("data"))
+            }
         };
         self.known(kind, base)?;
         let channel = self.channel(raw, Some(kind), base);
@@ -130,7 +141,7 @@ impl Reader<'_, '_> {
         let channel = channel?;
         if let Some(Envelope::Map(_)) = self.around.channels.get(&channel).map(|channel| &channel.envelope) {
             let message = format!("the channel `{channel}` has messages of somebody else's making");
-            self.helped(rules::CHANNEL, message, &base.key("event"), "write one as it comes, as `raw`");
+            self.helped(&rules::CONTRADICTION, message, &base.key("event"), "write one as it comes, as `raw`");
             return None;
         }
         Some(Message { channel, headers: headers(raw), body: Body::Event(Box::new(event)), times: times? })
@@ -141,7 +152,7 @@ impl Reader<'_, '_> {
         let fits = usize::try_from(duplicates).ok().filter(|_| duplicates <= MAX_TIMES);
         if fits.is_none() {
             let message = format!("at most {MAX_TIMES} duplicates");
-            self.error(rules::BAD_VALUE, message, &base.key("duplicates"));
+            self.error(&rules::BAD_FIGURE, message, &base.key("duplicates"));
         }
         fits.map(|duplicates| duplicates + 1)
     }
@@ -166,7 +177,12 @@ impl Reader<'_, '_> {
             None => "an event that is no business of these pipelines is given as `raw`".to_owned(),
         };
         let surely = surely_meant(kind, names).map(str::to_owned);
-        self.helped(rules::BAD_VALUE, format!("nothing here knows events of type `{kind}`"), &base.key("event"), help);
+        self.helped(
+            &rules::SCENARIO_UNKNOWN,
+            format!("nothing here knows events of type `{kind}`"),
+            &base.key("event"),
+            help,
+        );
         self.meant(kind, surely.as_deref());
         None
     }
@@ -186,7 +202,7 @@ impl Reader<'_, '_> {
                 None => format!("they read {}", listed(&inputs)),
             };
             let message = format!("no pipeline here reads the channel `{written}`");
-            self.helped(rules::CHANNEL, message, &base.key("from"), help);
+            self.helped(&rules::SCENARIO_UNKNOWN, message, &base.key("from"), help);
             return None;
         }
         let mut candidates: Vec<ChannelName> = self
@@ -201,7 +217,7 @@ impl Reader<'_, '_> {
             (several, all) => {
                 let choice = listed(if several.is_empty() { all } else { several });
                 let message = "it is not clear which channel it comes from";
-                self.helped(rules::CHANNEL, message, base, format!("add `from:` with one of {choice}"));
+                self.helped(&rules::SCENARIO_UNCLEAR, message, base, format!("add `from:` with one of {choice}"));
                 None
             }
         }
@@ -221,7 +237,7 @@ impl Reader<'_, '_> {
         let newest = self.subscriptions().filter(takes).map(|s| s.newest).max();
         if newest.is_none() && self.pipelines.is_some() {
             let help = "add `version:`; the newest is known only of events that are taken from there";
-            self.helped(rules::INVALID, "`version` is missing", base, help);
+            self.helped(&rules::SCENARIO_UNCLEAR, "`version` is missing", base, help);
         }
         newest
     }
@@ -251,7 +267,7 @@ impl Reader<'_, '_> {
             let below = NodePath::from_pointer(&violation.path).0;
             let at = NodePath([base.key("data").0, below].concat());
             let help = "to show what becomes of an event that is not valid, give it as `raw`";
-            self.helped(rules::SCHEMA, message, &at, help);
+            self.helped(&rules::SCENARIO_DATA, message, &at, help);
         }
         violations.is_empty().then_some(())
     }
@@ -269,7 +285,7 @@ impl Reader<'_, '_> {
                 format!("they are {}", listed(&names))
             }
         };
-        self.helped(rules::BAD_VALUE, format!("no pipeline `{name}` runs here"), path, help);
+        self.helped(&rules::SCENARIO_UNKNOWN, format!("no pipeline `{name}` runs here"), path, help);
         None
     }
 }

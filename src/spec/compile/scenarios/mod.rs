@@ -46,7 +46,7 @@ pub fn compile(
     let raw: Option<raw::scenarios::Scenarios> = context.whole(&mut document);
     let Some(raw) = raw else {
         if document.is_empty() {
-            let error = Diagnostic::error(rules::INVALID, "the file is empty").at(document.at(&NodePath::default()));
+            let error = Diagnostic::new(&rules::NOT_SAID, "the file is empty").at(document.at(&NodePath::default()));
             context.push(error.help("a file of scenarios has `pipelines` and `scenarios`"));
         }
         return None;
@@ -61,7 +61,7 @@ pub fn compile(
     let help = "add `scenarios:` with a `name`, `given` and `then` each";
     let listed = context.require(raw.scenarios.as_ref(), &document, &root, "scenarios", help)?;
     if listed.is_empty() {
-        context.error(rules::BAD_VALUE, "at least one scenario is needed", &document, &root.key("scenarios"));
+        context.error(&rules::NOT_SAID, "at least one scenario is needed", &document, &root.key("scenarios"));
     }
     let mut reader = Reader { context, around, artifacts, document: &document, pipelines: pipelines.as_deref() };
     let mut seen = HashSet::new();
@@ -82,7 +82,7 @@ fn pipelines(
 ) -> Option<Vec<Arc<Pipeline>>> {
     let base = NodePath::default().key("pipelines");
     if written.is_empty() {
-        context.error(rules::BAD_VALUE, "at least one pipeline is needed", document, &base);
+        context.error(&rules::NOT_SAID, "at least one pipeline is needed", document, &base);
         return None;
     }
     let directory = Path::new(&document.name).parent().unwrap_or(Path::new(""));
@@ -92,7 +92,7 @@ fn pipelines(
         let (path, at) = (lexically(&directory.join(file)), base.index(at));
         context.files.looked_at([path.clone()]);
         if !seen.insert(path.clone()) {
-            context.error(rules::DUPLICATE, format!("`{file}` is named twice"), document, &at);
+            context.error(&rules::GIVEN_TWICE, format!("`{file}` is named twice"), document, &at);
             continue;
         }
         let known = around.pipelines.iter().find(|pipeline| Path::new(&pipeline.file) == path);
@@ -103,7 +103,7 @@ fn pipelines(
                 Some(meant) => format!("did you mean `{meant}`?"),
                 None => "paths are relative to this file".to_owned(),
             };
-            context.push(Diagnostic::error(rules::MISSING_FILE, message).at(document.at(&at)).help(help));
+            context.push(Diagnostic::new(&rules::SCENARIO_UNKNOWN, message).at(document.at(&at)).help(help));
         }
         found.push(known.cloned());
     }
@@ -120,12 +120,12 @@ struct Reader<'r, 'c> {
 }
 
 impl Reader<'_, '_> {
-    fn error(&mut self, rule: &'static str, message: impl Into<String>, path: &NodePath) {
+    fn error(&mut self, rule: &rules::Rule, message: impl Into<String>, path: &NodePath) {
         self.context.error(rule, message, self.document, path);
     }
 
-    fn helped(&mut self, rule: &'static str, message: impl Into<String>, path: &NodePath, help: impl Into<String>) {
-        self.context.push(Diagnostic::error(rule, message).at(self.document.at(path)).help(help));
+    fn helped(&mut self, rule: &rules::Rule, message: impl Into<String>, path: &NodePath, help: impl Into<String>) {
+        self.context.push(Diagnostic::new(rule, message).at(self.document.at(path)).help(help));
     }
 
     /// What was told last is about a slip in this word.
@@ -148,11 +148,11 @@ impl Reader<'_, '_> {
         let name = self.require(raw.name.as_ref(), base, "name", "say what it shows, like `name: an order is shipped`");
         if let Some(name) = name {
             if name.trim().is_empty() {
-                self.error(rules::BAD_VALUE, "a scenario's name is not empty", &base.key("name"));
+                self.error(&rules::NOT_SAID, "a scenario's name is not empty", &base.key("name"));
             }
             if !seen.insert(name.clone()) {
                 let message = format!("a scenario is named `{name}` already");
-                self.helped(rules::DUPLICATE, message, &base.key("name"), "give one of them another name");
+                self.helped(&rules::SAME_NAME, message, &base.key("name"), "give one of them another name");
             }
         }
         let help = "list what comes, like `- { event: OrderCreated, data: { order_id: o1 } }`";
@@ -182,7 +182,7 @@ impl Reader<'_, '_> {
                 let fits = size.filter(|size| (1..=MAX_SAMPLE).contains(size));
                 if size.is_some() && fits.is_none() {
                     let message = format!("a sample has from 1 to {MAX_SAMPLE} orders");
-                    self.error(rules::BAD_VALUE, message, &path.key("sample"));
+                    self.error(&rules::BAD_FIGURE, message, &path.key("sample"));
                 }
                 let size = fits.and_then(|size| usize::try_from(size).ok());
                 size.map(|size| Orders::Sample { size, seed: sample.seed.unwrap_or(1) })
@@ -192,16 +192,16 @@ impl Reader<'_, '_> {
         let fits = usize::try_from(duplicates).ok().filter(|_| duplicates <= MAX_DUPLICATES);
         if fits.is_none() {
             let message = format!("at most {MAX_DUPLICATES} deliveries of a run are repeated");
-            self.error(rules::BAD_VALUE, message, &base.key("duplicates"));
+            self.error(&rules::BAD_FIGURE, message, &base.key("duplicates"));
         }
         Some(Explore { orders: orders?, duplicates: fits?, crashes: raw.crashes.unwrap_or(false) })
     }
 
     fn event_name(&mut self, event: &str, path: &NodePath) -> Option<()> {
-        self.context.checked(names::event(event), self.document, path)
+        self.context.checked(&rules::BAD_NAME, names::event(event), self.document, path)
     }
 
     fn version(&mut self, version: u64, path: &NodePath) -> Option<u32> {
-        self.context.checked(names::version(version), self.document, path)
+        self.context.checked(&rules::BAD_FIGURE, names::version(version), self.document, path)
     }
 }

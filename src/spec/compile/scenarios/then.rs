@@ -27,13 +27,17 @@ impl Reader<'_, '_> {
                 emits.is_some() && emits_exact.is_some()
             };
             if both {
-                self.error(rules::INVALID, format!("`{part}` and `{all}` say the same; keep one"), &base.key(all));
+                self.error(
+                    &rules::CONTRADICTION,
+                    format!("`{part}` and `{all}` say the same; keep one"),
+                    &base.key(all),
+                );
             }
         }
         let nothing = state.is_none() && state_exact.is_none() && emits.is_none() && emits_exact.is_none();
         if nothing && dead_letters.is_none() && parked.is_none() && !self.document.is_damaged(base) {
             let help = "add `state`, `emits`, `dead_letters` or `parked`";
-            self.helped(rules::INVALID, "nothing is demanded, so nothing would be shown", base, help);
+            self.helped(&rules::NOT_SAID, "nothing is demanded, so nothing would be shown", base, help);
         }
         let (states, key) = match (state, state_exact) {
             (None, Some(states)) => (Some(states), "state_exact"),
@@ -76,7 +80,7 @@ impl Reader<'_, '_> {
             let pipeline = self.pipeline_named(name, &path);
             let Value::Mapping(keys) = keys else {
                 let help = "where several pipelines run, it is `{ pipeline: { key: … } }`";
-                self.helped(rules::INVALID, "a mapping of keys is expected here", &path, help);
+                self.helped(&rules::WRONG_SHAPE, "a mapping of keys is expected here", &path, help);
                 states.push(None);
                 continue;
             };
@@ -94,10 +98,12 @@ impl Reader<'_, '_> {
     fn state(&mut self, pipeline: &Arc<str>, key: &str, raw: &Value, path: &NodePath) -> Option<StateThen> {
         let state = match raw {
             Value::String(word) if word == ABSENT => None,
-            Value::Mapping(_) => Some(self.context.checked(plain::json(raw), self.document, path)?),
+            Value::Mapping(_) => {
+                Some(self.context.checked(&rules::WRONG_SHAPE, plain::json(raw), self.document, path)?)
+            }
             _ => {
                 let help = "write `{ status: shipped }`, or `absent`";
-                self.helped(rules::INVALID, "the state of a key is a mapping, or `absent`", path, help);
+                self.helped(&rules::WRONG_SHAPE, "the state of a key is a mapping, or `absent`", path, help);
                 return None;
             }
         };
@@ -121,7 +127,7 @@ impl Reader<'_, '_> {
                 None => "declare it under `emits` of a pipeline".to_owned(),
             };
             let message = format!("no pipeline here emits `{event}`");
-            self.helped(rules::BAD_VALUE, message, &base.key("event"), help);
+            self.helped(&rules::SCENARIO_UNKNOWN, message, &base.key("event"), help);
             self.meant(event, surely_meant(event, types()));
             return None;
         }
@@ -133,7 +139,7 @@ impl Reader<'_, '_> {
                 Some(meant) => format!("did you mean `{meant}`?"),
                 None => format!("it goes to {}", known.map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")),
             };
-            self.helped(rules::CHANNEL, format!("`{event}` does not go to `{to}`"), &base.key("to"), help);
+            self.helped(&rules::SCENARIO_UNKNOWN, format!("`{event}` does not go to `{to}`"), &base.key("to"), help);
             return None;
         }
         let version = match raw.version {
@@ -141,7 +147,9 @@ impl Reader<'_, '_> {
             None => None,
         };
         let data = match &raw.data {
-            Some(data) => Some(self.context.checked(plain::json(data), self.document, &base.key("data"))?),
+            Some(data) => {
+                Some(self.context.checked(&rules::WRONG_SHAPE, plain::json(data), self.document, &base.key("data"))?)
+            }
             None => None,
         };
         Some(EmittedThen { event: event.clone(), version, to: raw.to.clone(), data })
@@ -159,7 +167,7 @@ impl Reader<'_, '_> {
                     Some(meant) => format!("did you mean `{meant}`?"),
                     None => format!("the classes are {}", CLASSES.map(|class| format!("`{class}`")).join(", ")),
                 };
-                self.helped(rules::BAD_VALUE, format!("`{class}` is no class of failures"), &path, help);
+                self.helped(&rules::UNKNOWN_CHOICE, format!("`{class}` is no class of failures"), &path, help);
                 fine = false;
             }
         }
