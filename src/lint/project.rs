@@ -1,5 +1,6 @@
 //! A sound project as rules see it: the program, and where in the files each thing of it stands.
 
+use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -16,7 +17,11 @@ pub struct Project<'a> {
     sources: &'a Sources,
     /// The directory of schemas, relative to the project.
     schemas: &'a Path,
+    newest: OnceCell<Vec<Newest<'a>>>,
 }
+
+/// An event type, the file of the schema of its newest version, and what is in it.
+pub type Newest<'a> = (Named<'a>, String, Value);
 
 /// An event type, as some pipeline names it first.
 pub struct Named<'a> {
@@ -32,7 +37,7 @@ pub struct Named<'a> {
 
 impl<'a> Project<'a> {
     pub fn new(program: &'a Program, sources: &'a Sources, schemas: &'a Path) -> Self {
-        Self { program, sources, schemas }
+        Self { program, sources, schemas, newest: OnceCell::new() }
     }
 
     /// The span of a value.
@@ -83,8 +88,15 @@ impl<'a> Project<'a> {
         self.at(&named.pipeline.file, &named.path.key("event"))
     }
 
-    /// The file of the schema of an event's newest version, and what is in it.
-    pub fn schema(&self, named: &Named<'_>) -> Option<(String, Value)> {
+    /// Every event type with its newest schema, read once for all checks.
+    pub fn newest_schemas(&self) -> &[Newest<'a>] {
+        self.newest.get_or_init(|| {
+            let events = self.events().into_iter();
+            events.filter_map(|event| self.schema(&event).map(|(file, schema)| (event, file, schema))).collect()
+        })
+    }
+
+    fn schema(&self, named: &Named<'_>) -> Option<(String, Value)> {
         let file = self.schemas.join(named.kind).join(format!("{}.json", named.newest));
         let file: Vec<_> = file.iter().map(|part| part.to_string_lossy()).filter(|part| part != ".").collect();
         let file = file.join("/");
