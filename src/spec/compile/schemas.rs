@@ -13,8 +13,13 @@ use crate::schema::Schema;
 
 pub struct Schemas {
     directory: PathBuf,
-    /// With the file each comes from. Problems are told wherever it is used: once in the end, for they are the same.
-    compiled: HashMap<(String, u32), (PathBuf, Result<Arc<Schema>, Vec<Diagnostic>>)>,
+    /// Problems are told wherever it is used: once in the end, for they are the same.
+    compiled: HashMap<(String, u32), Compiled>,
+}
+
+struct Compiled {
+    file: PathBuf,
+    schema: Result<Arc<Schema>, Vec<Diagnostic>>,
 }
 
 impl Schemas {
@@ -47,13 +52,14 @@ impl Schemas {
             }
         };
         let key = (event.to_owned(), version);
-        let (_, schema) = self.compiled.entry(key).or_insert_with(|| (file, compile(&name, &text).map(Arc::new)));
-        context.take(schema)
+        let compiled = self.compiled.entry(key);
+        let compiled = compiled.or_insert_with(|| Compiled { file, schema: compile(&name, &text).map(Arc::new) });
+        context.take(&compiled.schema)
     }
 
     /// Whatever was made of files that may have changed is made again.
     pub fn forget(&mut self, changed: &Changed) {
-        self.compiled.retain(|_, (file, _)| !changed.concerns(file));
+        self.compiled.retain(|_, compiled| !changed.concerns(&compiled.file));
     }
 
     /// Every type that has a directory.
