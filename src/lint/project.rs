@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use crate::diagnostic::{Sources, Span};
 use crate::event::ChannelName;
+use crate::schema::Schema;
 use crate::spec::locate::{NodePath, Target};
 use crate::spec::program::{Pipeline, Program};
 use crate::spec::{self, PROJECT_FILE};
@@ -21,7 +22,7 @@ pub struct Project<'a> {
 }
 
 /// An event type, the file of the schema of its newest version, and what is in it.
-pub type Newest<'a> = (Named<'a>, String, Value);
+pub type Newest<'a> = (Named<'a>, String, &'a Value);
 
 /// An event type, as some pipeline names it first.
 pub struct Named<'a> {
@@ -31,6 +32,8 @@ pub struct Named<'a> {
     path: NodePath,
     /// Of all that the project takes or emits.
     pub newest: u32,
+    /// Of that version.
+    schema: Option<&'a Schema>,
     /// Every channel that some pipeline takes it from.
     pub from: Vec<&'a ChannelName>,
 }
@@ -65,19 +68,27 @@ impl<'a> Project<'a> {
     pub fn events(&self) -> Vec<Named<'a>> {
         let mut events: BTreeMap<&str, Named<'a>> = BTreeMap::new();
         for pipeline in &self.program.pipelines {
-            let mut name = |kind: &'a str, newest: u32, path: NodePath, from: &'a [ChannelName]| {
-                let new = Named { kind, pipeline, path, newest, from: Vec::new() };
+            let mut name = |kind: &'a str,
+                            (newest, schema): (u32, Option<&'a Schema>),
+                            path: NodePath,
+                            from: &'a [ChannelName]| {
+                let new = Named { kind, pipeline, path, newest, schema, from: Vec::new() };
                 let known = events.entry(kind).or_insert(new);
-                known.newest = known.newest.max(newest);
+                if newest > known.newest {
+                    (known.newest, known.schema) = (newest, schema);
+                }
                 known.from.extend(from);
             };
             let root = NodePath::default();
             for (at, subscription) in pipeline.subscriptions.iter().enumerate() {
                 let path = root.key("subscriptions").index(at);
-                name(&subscription.event, subscription.newest, path, &subscription.from);
+                let newest = subscription.newest;
+                let schema = subscription.versions.get(&newest).map(|schema| &**schema);
+                name(&subscription.event, (newest, schema), path, &subscription.from);
             }
             for (at, emit) in pipeline.emits.iter().enumerate() {
-                name(&emit.event, emit.version, root.key("emits").index(at), &[]);
+                let newest = (emit.version, Some(&*emit.schema));
+                name(&emit.event, newest, root.key("emits").index(at), &[]);
             }
         }
         events.into_values().collect()
@@ -88,7 +99,7 @@ impl<'a> Project<'a> {
         self.at(&named.pipeline.file, &named.path.key("event"))
     }
 
-    /// Every event type with its newest schema, read once for all checks.
+    /// Every event type with its newest schema, found once for all checks.
     pub fn newest_schemas(&self) -> &[Newest<'a>] {
         self.newest.get_or_init(|| {
             let events = self.events().into_iter();
@@ -96,11 +107,9 @@ impl<'a> Project<'a> {
         })
     }
 
-    fn schema(&self, named: &Named<'_>) -> Option<(String, Value)> {
+    fn schema(&self, named: &Named<'a>) -> Option<(String, &'a Value)> {
         let file = self.schemas.join(named.kind).join(format!("{}.json", named.newest));
         let file: Vec<_> = file.iter().map(|part| part.to_string_lossy()).filter(|part| part != ".").collect();
-        let file = file.join("/");
-        let schema = serde_json::from_str(self.sources.0.get(&file)?).ok()?;
-        Some((file, schema))
+        Some((file.join("/"), named.schema?.document()))
     }
 }

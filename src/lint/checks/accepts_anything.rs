@@ -25,7 +25,7 @@ pub fn check(project: &Project<'_>, findings: &mut Findings) {
     for (event, file, schema) in project.newest_schemas() {
         let remarks =
             |members: &serde_json::Map<String, Value>| members.keys().all(|key| REMARKS.contains(&key.as_str()));
-        if *schema == Value::Bool(true) || schema.as_object().is_some_and(remarks) {
+        if **schema == Value::Bool(true) || schema.as_object().is_some_and(remarks) {
             let message = format!("whatever comes as `{}` {} is valid", event.kind, event.newest);
             let help =
                 format!("say in `{file}` what handlers rely on: `\"type\": \"object\"`, `required` and `properties`");
