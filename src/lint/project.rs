@@ -1,14 +1,15 @@
 //! A sound project as rules see it: the program, and where in the files each thing of it stands.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use std::sync::Arc;
 
 use serde_json::Value;
 
 use crate::diagnostic::{Sources, Span};
 use crate::event::ChannelName;
 use crate::spec::locate::{NodePath, Target};
-use crate::spec::program::{Pipeline, Program};
+use crate::spec::program::{Pipeline, Program, Subscription};
 use crate::spec::{self, PROJECT_FILE};
 
 pub struct Project<'a> {
@@ -30,6 +31,20 @@ pub struct Named<'a> {
     pub from: Vec<&'a ChannelName>,
 }
 
+/// A schema that some subscription or emission needs.
+pub struct Used<'a> {
+    pub kind: &'a str,
+    pub version: u32,
+    pub file: String,
+    pub schema: Value,
+}
+
+impl Used<'_> {
+    pub fn is_taken_by(&self, subscription: &Subscription) -> bool {
+        subscription.event == self.kind && subscription.versions.contains_key(&self.version)
+    }
+}
+
 impl<'a> Project<'a> {
     pub fn new(program: &'a Program, sources: &'a Sources, schemas: &'a Path) -> Self {
         Self { program, sources, schemas }
@@ -49,11 +64,32 @@ impl<'a> Project<'a> {
     pub fn at_setting(&self, pipeline: &Pipeline, keys: &[&str]) -> Span {
         let path = |root: NodePath| keys.iter().fold(root, |path, key| path.key(key));
         let own = path(NodePath::default());
-        if spec::has(self.sources, &pipeline.file, &own) {
+        if self.says(&pipeline.file, &own) {
             self.at(&pipeline.file, &own)
         } else {
             self.at(PROJECT_FILE, &path(NodePath::default().key("defaults")))
         }
+    }
+
+    /// Whether a file has such a node.
+    pub fn says(&self, file: &str, path: &NodePath) -> bool {
+        spec::has(self.sources, file, path)
+    }
+
+    /// Every schema that is needed, of all versions.
+    pub fn schemas_in_use(&self) -> Vec<Used<'a>> {
+        let of = |pipeline: &'a Arc<Pipeline>| {
+            let taken = pipeline.subscriptions.iter().flat_map(|subscription| {
+                subscription.versions.keys().map(|version| (subscription.event.as_str(), *version))
+            });
+            taken.chain(pipeline.emits.iter().map(|emit| (emit.event.as_str(), emit.version)))
+        };
+        let needed: BTreeSet<(&'a str, u32)> = self.program.pipelines.iter().flat_map(of).collect();
+        let read = |(kind, version)| {
+            let (file, schema) = self.read_schema(kind, version)?;
+            Some(Used { kind, version, file, schema })
+        };
+        needed.into_iter().filter_map(read).collect()
     }
 
     /// Every event type, by name.
@@ -85,7 +121,11 @@ impl<'a> Project<'a> {
 
     /// The file of the schema of an event's newest version, and what is in it.
     pub fn schema(&self, named: &Named<'_>) -> Option<(String, Value)> {
-        let file = self.schemas.join(named.kind).join(format!("{}.json", named.newest));
+        self.read_schema(named.kind, named.newest)
+    }
+
+    fn read_schema(&self, kind: &str, version: u32) -> Option<(String, Value)> {
+        let file = self.schemas.join(kind).join(format!("{version}.json"));
         let file: Vec<_> = file.iter().map(|part| part.to_string_lossy()).filter(|part| part != ".").collect();
         let file = file.join("/");
         let schema = serde_json::from_str(self.sources.0.get(&file)?).ok()?;
