@@ -87,7 +87,7 @@ rules! {
     EVENT_LOOP         "SG312" Warning "events that cause each other without an end"
     NEVER_COMES        "SG313" Warning "a subscription to what its channel never has"
     SCENARIO_UNKNOWN   "SG320" Error   "a scenario about what there is not"
-    SCENARIO_DATA      "SG321" Error   "a scenario's event that does not match its schema"
+    SCENARIO_DATA      "SG321" Error   "an event of a scenario that does not match its schema"
     SCENARIO_UNCLEAR   "SG322" Error   "a scenario's event that may mean several"
 
     RETRIED_TOO_LONG   "SG401" Warning "events that are forgotten while they are retried"

@@ -10,11 +10,11 @@
 mod edits;
 mod survivors;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 
 use edits::{Edit, Kind, Project};
@@ -24,7 +24,7 @@ use sluicegate::spec;
 use sluicegate::testkit::scenario::{self, Settings};
 use survivors::CLASSES;
 
-const SEEDS: u64 = 500;
+const SLIPS: usize = 500;
 const DOCUMENT: &str = "docs/architecture.md";
 
 #[derive(Debug)]
@@ -91,25 +91,29 @@ fn outcome(directory: &Path, scenarios: usize) -> Outcome {
     if (played, hold) == (scenarios, scenarios) { Outcome::AsBefore } else { Outcome::Otherwise { played, hold } }
 }
 
-/// Every slip with what becomes of it, in order of seeds.
-fn all(project: &Project, scenarios: usize) -> Vec<(Edit, Outcome)> {
-    let next = AtomicU64::new(0);
-    let done: Mutex<BTreeMap<u64, (Edit, Outcome)>> = Mutex::default();
+/// Slips by their seeds, each once.
+fn drawn(project: &Project) -> Vec<(u64, Edit)> {
+    let mut seen = BTreeSet::new();
+    let edits = (0..).map(|seed| (seed, edits::edit(project, seed)));
+    edits.filter(|(_, edit)| seen.insert((edit.file.clone(), edit.text.clone()))).take(SLIPS).collect()
+}
+
+/// What becomes of each, in their order.
+fn outcomes(project: &Project, slips: &[(u64, Edit)], scenarios: usize) -> Vec<Outcome> {
+    let next = AtomicUsize::new(0);
+    let done: Mutex<BTreeMap<usize, Outcome>> = Mutex::default();
     let work = || {
         let directory = written(project);
         loop {
-            let seed = next.fetch_add(1, Relaxed);
-            if seed >= SEEDS {
-                return;
-            }
-            let edit = edits::edit(project, seed);
+            let at = next.fetch_add(1, Relaxed);
+            let Some((_, edit)) = slips.get(at) else { return };
             match &edit.text {
                 Some(text) => write(directory.path(), &edit.file, text),
                 None => fs::remove_file(directory.path().join(&edit.file)).unwrap(),
             }
             let outcome = outcome(directory.path(), scenarios);
             write(directory.path(), &edit.file, &project[&edit.file]);
-            done.lock().unwrap().insert(seed, (edit, outcome));
+            done.lock().unwrap().insert(at, outcome);
         }
     };
     std::thread::scope(|scope| {
@@ -129,13 +133,14 @@ fn a_single_slip_is_found_or_changes_nothing_or_is_of_a_known_class() {
     let scenarios = loaded.scenarios.iter().map(|file| file.scenarios.len()).sum();
     assert!(matches!(outcome(directory.path(), scenarios), Outcome::AsBefore), "its scenarios hold");
 
-    let all = all(&project, scenarios);
+    let slips = drawn(&project);
+    let outcomes = outcomes(&project, &slips, scenarios);
     let mut unknown = String::new();
     let mut survivors: BTreeMap<&str, Vec<u64>> = CLASSES.iter().map(|class| (class.name, Vec::new())).collect();
-    for (seed, (edit, outcome)) in (0..).zip(&all) {
+    for ((seed, edit), outcome) in slips.iter().zip(&outcomes) {
         let Outcome::Otherwise { played, hold } = outcome else { continue };
         match CLASSES.iter().find(|class| (class.holds)(edit)) {
-            Some(class) => survivors.entry(class.name).or_default().push(seed),
+            Some(class) => survivors.entry(class.name).or_default().push(*seed),
             None => {
                 let Edit { kind, file, line, before, after, .. } = edit;
                 let _ = writeln!(
@@ -150,14 +155,15 @@ fn a_single_slip_is_found_or_changes_nothing_or_is_of_a_known_class() {
     let counted: Vec<(&str, usize)> = CLASSES.iter().map(|class| (class.name, survivors[class.name].len())).collect();
     let known: Vec<(&str, usize)> = CLASSES.iter().map(|class| (class.name, class.count)).collect();
     assert_eq!(counted, known, "a rule was lost, or one more finds what survived: {survivors:?}");
-    current(&table(&all));
+    current(&table(&slips, &outcomes));
 }
 
 /// What became of all slips, as the document shows it.
-fn table(all: &[(Edit, Outcome)]) -> String {
+fn table(slips: &[(u64, Edit)], outcomes: &[Outcome]) -> String {
+    let all = || slips.iter().map(|(_, edit)| edit).zip(outcomes);
     let mut table = "\n| slip | tried | found | runs as before | survives |\n|---|---|---|---|---|\n".to_owned();
     for kind in Kind::ALL {
-        let of: Vec<&Outcome> = all.iter().filter(|(edit, _)| edit.kind == kind).map(|(_, outcome)| outcome).collect();
+        let of: Vec<&Outcome> = all().filter(|(edit, _)| edit.kind == kind).map(|(_, outcome)| outcome).collect();
         let count = |is: fn(&Outcome) -> bool| of.iter().filter(|outcome| is(outcome)).count();
         let _ = writeln!(
             table,
@@ -170,7 +176,7 @@ fn table(all: &[(Edit, Outcome)]) -> String {
         );
     }
     let mut rules: BTreeMap<&str, usize> = BTreeMap::new();
-    for (_, outcome) in all {
+    for outcome in outcomes {
         if let Outcome::Found(rule) = outcome {
             *rules.entry(rule).or_default() += 1;
         }

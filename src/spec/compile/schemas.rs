@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::super::document::Document;
+use super::super::document::{Document, given_twice_in_json};
 use super::super::locate::{NodePath, Target, span};
 use super::Context;
 use crate::diagnostic::{Diagnostic, Span, did_you_mean, rules};
@@ -92,6 +92,9 @@ fn compile(context: &mut Context<'_>, name: &str, text: &str) -> Option<Schema> 
             return None;
         }
     };
+    for twice in given_twice_in_json(name, text) {
+        context.push(twice);
+    }
     match Schema::compile(&value) {
         Ok(schema) => Some(schema),
         Err(error) => {

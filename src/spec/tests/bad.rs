@@ -119,6 +119,13 @@ fn files_schemas_and_scripts() {
                 Project::new().with("schemas/OrderCreated/1.json", "{\n  \"type\": \"object\",\n}\n"),
             ),
             (
+                "a schema that gives a member twice",
+                Project::new().with(
+                    "schemas/OrderCreated/1.json",
+                    "{\n\t\"type\": \"object\",\n\t\"properties\": {\n\t\t\"id\": { \"minimum\": 1 },\n\t\t\"id\": {}\n\t}\n}\n",
+                ),
+            ),
+            (
                 "a schema with an unknown type",
                 Project::new().with(
                     "schemas/OrderCreated/1.json",
