@@ -220,3 +220,31 @@ fn workflows_run_what_must_hold_and_may_write_only_where_they_release() {
         assert!(write.clone().all(|name| name == "draft"), "{:?}", write.collect::<Vec<_>>());
     }
 }
+
+/// Commands of a file that others copy: words, up to a redirection or a pipe.
+fn sluice_commands(text: &str) -> Vec<Vec<String>> {
+    let starts = text.match_indices("sluice lint").map(|(at, _)| &text[at..]);
+    let words = |command: &str| {
+        let command = command.lines().next().unwrap().split(['>', '|', '`', '#', ';']).next().unwrap();
+        command.split_whitespace().skip(1).map(str::to_owned).collect()
+    };
+    starts.map(words).collect()
+}
+
+#[test]
+fn what_lints_for_others_says_what_the_binary_understands() {
+    let sandbox = Sandbox::small("{ listen: '127.0.0.1:0' }");
+    let workflow = yaml("docs/lint/github.yaml").remove(0);
+    let steps = workflow["jobs"]["lint"]["steps"].as_array().unwrap();
+    let mut commands: Vec<Vec<String>> =
+        steps.iter().filter_map(|step| step["run"].as_str()).flat_map(sluice_commands).collect();
+    assert_eq!(commands.len(), 2, "{commands:?}");
+    for hook in yaml(".pre-commit-hooks.yaml")[0].as_array().unwrap() {
+        assert_eq!(hook["pass_filenames"], false, "a project is linted as a whole");
+        commands.extend(sluice_commands(hook["entry"].as_str().unwrap()));
+    }
+    assert_eq!(commands.len(), 4, "{commands:?}");
+    for command in commands {
+        sandbox.sluice(&command.iter().map(String::as_str).collect::<Vec<_>>()).expect(0);
+    }
+}

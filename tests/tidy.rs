@@ -69,6 +69,7 @@ fn each_outside_world_has_one_importer() {
         ("schemars", "spec/"),
         ("clap_complete", "cli/"),
         ("clap_mangen", "cli/"),
+        ("notify", "cli/lint/"),
         ("axum", "admin/"),
         ("prometheus_client", "admin/"),
         ("annotate_snippets", "diagnostic/"),

@@ -36,6 +36,9 @@ fuzz_target!(|input: Input| {
     }
     let json: serde_json::Value = serde_json::from_str(&render::json(&findings)).expect("it is JSON");
     assert_eq!(json["diagnostics"].as_array().map(Vec::len), Some(findings.len()));
+    let sarif: serde_json::Value = serde_json::from_str(&render::sarif(&findings, "a b")).expect("it is JSON");
+    assert_eq!(sarif["runs"][0]["results"].as_array().map(Vec::len), Some(findings.len()));
+    assert_eq!(render::github(&findings, "a b").lines().count(), findings.len());
 });
 
 fn diagnostic(finding: Finding) -> Diagnostic {
@@ -59,5 +62,6 @@ fn diagnostic(finding: Finding) -> Diagnostic {
         span,
         label: finding.label,
         help: finding.help,
+        fix: None,
     }
 }

@@ -8,10 +8,11 @@ use super::failure::Failure;
 
 /// One or more lines of what the command is for, to stdout.
 pub fn line(text: &str) -> Result<(), Failure> {
-    write(&format!("{text}\n"))
+    self::text(&format!("{text}\n"))
 }
 
-fn write(text: &str) -> Result<(), Failure> {
+/// Text as it is, to stdout; its lines are ended already.
+pub fn text(text: &str) -> Result<(), Failure> {
     let mut out = std::io::stdout().lock();
     out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(|error| match error.kind() {
         std::io::ErrorKind::BrokenPipe => Failure::unread(),
@@ -129,11 +130,11 @@ impl JsonList {
             text += &if std::mem::replace(&mut self.begun, true) { ",\n".to_owned() } else { self.head() };
             text += &item.to_string();
         }
-        if text.is_empty() { Ok(()) } else { write(&text) }
+        if text.is_empty() { Ok(()) } else { self::text(&text) }
     }
 
     pub fn end(self) -> Result<(), Failure> {
-        write(&if self.begun { "\n]}\n".to_owned() } else { self.head() + "]}\n" })
+        text(&if self.begun { "\n]}\n".to_owned() } else { self.head() + "]}\n" })
     }
 
     fn head(&self) -> String {

@@ -32,7 +32,10 @@ pub fn load_files(root: &Path) -> Result<Arc<Program>, Failure> {
 }
 
 /// The same, with its scenarios.
-pub fn load_scenarios(root: &Path, only: Option<&[PathBuf]>) -> Result<(Arc<Program>, Vec<ScenarioFile>), Failure> {
+pub fn load_scenarios(
+    root: &Path,
+    only: Option<&[PathBuf]>,
+) -> Result<(Arc<Program>, Vec<Arc<ScenarioFile>>), Failure> {
     directory(root)?;
     let mut loaded = spec::load_with_scenarios(root, only);
     let scenarios = std::mem::take(&mut loaded.scenarios);

@@ -1,11 +1,13 @@
 //! What a user can cause and must be told: a value, rendered elsewhere ([`render`]).
 
+mod fix;
 pub mod render;
 pub mod rules;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+pub use fix::{Fix, Fixed, fixed};
 use rules::Rule;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -62,11 +64,14 @@ pub struct Diagnostic {
     pub label: Option<String>,
     /// What to do.
     pub help: Option<String>,
+    /// What to do, when a machine can do it.
+    pub fix: Option<Fix>,
 }
 
 impl Diagnostic {
     pub fn new(rule: &Rule, message: impl Into<String>) -> Self {
-        Self { rule: rule.id, level: rule.level, message: message.into(), span: None, label: None, help: None }
+        let (message, span, label, help, fix) = (message.into(), None, None, None, None);
+        Self { rule: rule.id, level: rule.level, message, span, label, help, fix }
     }
 
     #[must_use]
@@ -84,6 +89,15 @@ impl Diagnostic {
     #[must_use]
     pub fn help(mut self, help: impl Into<String>) -> Self {
         self.help = Some(help.into());
+        self
+    }
+
+    /// `word`, where it was found, is a slip: what it surely means takes its place.
+    #[must_use]
+    pub fn meant(mut self, word: &str, surely: Option<&str>) -> Self {
+        if let (Some(span), Some(surely)) = (&self.span, surely) {
+            self.fix = Some(Fix { span: span.clone(), from: word.to_owned(), to: surely.to_owned() });
+        }
         self
     }
 }
@@ -119,6 +133,21 @@ pub fn did_you_mean<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str
     (score >= 0.8).then_some(best)
 }
 
+/// The candidate that a misspelt word cannot but mean: a slip away, and no other nearly as near. Good enough for a
+/// machine to write it into a file.
+pub fn surely_meant<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let candidates: std::collections::BTreeSet<&str> = candidates.into_iter().collect();
+    let meant = did_you_mean(word, candidates.iter().copied())?;
+    let folded = word.to_lowercase();
+    let slips = |candidate: &str| strsim::damerau_levenshtein(&folded, &candidate.to_lowercase());
+    let rivals = candidates.into_iter().filter(|candidate| *candidate != meant && candidate.len() <= 128);
+    let alone = rivals.into_iter().all(|rival| slips(rival) > slips(meant) + 1);
+    (alone && closeness(&folded, &meant.to_lowercase()) >= SLIP).then_some(meant)
+}
+
+/// As close as a slip of the finger, or closer.
+const SLIP: f64 = 0.99;
+
 /// Jaro-Winkler forgives a wrong ending; it scores short words too low when letters are missing, so one slip
 /// (Damerau-Levenshtein) always counts as close.
 fn closeness(word: &str, candidate: &str) -> f64 {
@@ -128,7 +157,7 @@ fn closeness(word: &str, candidate: &str) -> f64 {
     let slips = strsim::damerau_levenshtein(word, candidate);
     let shorter = word.chars().count().min(candidate.chars().count());
     if (slips == 1 && shorter >= 2) || (slips == 2 && shorter >= 5) {
-        0.99
+        SLIP
     } else {
         strsim::jaro_winkler(word, candidate) - 0.05
     }
@@ -154,6 +183,17 @@ mod tests {
         assert_eq!(did_you_mean("x", ["y"]), None);
         assert_eq!(did_you_mean("anything", []), None);
         assert_eq!(did_you_mean(&"k".repeat(1 << 20), ["key"]), None);
+    }
+
+    #[test]
+    fn what_is_surely_meant_is_one_slip_away_and_alone_in_that() {
+        assert_eq!(surely_meant("rtery", ["retry", "emits", "retry"]), Some("retry"));
+        assert_eq!(surely_meant("OrderCraeted", ["OrderCreated", "OrderPaid"]), Some("OrderCreated"));
+        assert_eq!(surely_meant("order-3", ["order-1", "order-2"]), None);
+        assert_eq!(surely_meant("order-s", ["orders", "order-x"]), None);
+        // Close enough to be asked about, too far to be written.
+        assert_eq!(did_you_mean("subscript", ["subscriptions"]), Some("subscriptions"));
+        assert_eq!(surely_meant("subscript", ["subscriptions"]), None);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! A sound project as rules see it: the program, and where in the files each thing of it stands.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::cell::OnceCell;
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -8,6 +9,7 @@ use serde_json::Value;
 
 use crate::diagnostic::{Sources, Span};
 use crate::event::ChannelName;
+use crate::schema::Schema;
 use crate::spec::locate::{NodePath, Target};
 use crate::spec::program::{Pipeline, Program, Subscription};
 use crate::spec::{self, PROJECT_FILE};
@@ -17,7 +19,12 @@ pub struct Project<'a> {
     sources: &'a Sources,
     /// The directory of schemas, relative to the project.
     schemas: &'a Path,
+    newest: OnceCell<Vec<Newest<'a>>>,
+    used: OnceCell<Vec<Used<'a>>>,
 }
+
+/// An event type, the file of the schema of its newest version, and what is in it.
+pub type Newest<'a> = (Named<'a>, String, &'a Value);
 
 /// An event type, as some pipeline names it first.
 pub struct Named<'a> {
@@ -27,6 +34,8 @@ pub struct Named<'a> {
     path: NodePath,
     /// Of all that the project takes or emits.
     pub newest: u32,
+    /// Of that version.
+    schema: Option<&'a Schema>,
     /// Every channel that some pipeline takes it from.
     pub from: Vec<&'a ChannelName>,
 }
@@ -36,7 +45,7 @@ pub struct Used<'a> {
     pub kind: &'a str,
     pub version: u32,
     pub file: String,
-    pub schema: Value,
+    pub schema: &'a Value,
 }
 
 impl Used<'_> {
@@ -47,7 +56,7 @@ impl Used<'_> {
 
 impl<'a> Project<'a> {
     pub fn new(program: &'a Program, sources: &'a Sources, schemas: &'a Path) -> Self {
-        Self { program, sources, schemas }
+        Self { program, sources, schemas, newest: OnceCell::new(), used: OnceCell::new() }
     }
 
     /// The span of a value.
@@ -76,39 +85,52 @@ impl<'a> Project<'a> {
         spec::has(self.sources, file, path)
     }
 
-    /// Every schema that is needed, of all versions.
-    pub fn schemas_in_use(&self) -> Vec<Used<'a>> {
-        let of = |pipeline: &'a Arc<Pipeline>| {
-            let taken = pipeline.subscriptions.iter().flat_map(|subscription| {
-                subscription.versions.keys().map(|version| (subscription.event.as_str(), *version))
-            });
-            taken.chain(pipeline.emits.iter().map(|emit| (emit.event.as_str(), emit.version)))
-        };
-        let needed: BTreeSet<(&'a str, u32)> = self.program.pipelines.iter().flat_map(of).collect();
-        let read = |(kind, version)| {
-            let (file, schema) = self.read_schema(kind, version)?;
-            Some(Used { kind, version, file, schema })
-        };
-        needed.into_iter().filter_map(read).collect()
+    /// Every schema that is needed, of all versions, found once for all checks.
+    pub fn schemas_in_use(&self) -> &[Used<'a>] {
+        self.used.get_or_init(|| {
+            let of = |pipeline: &'a Arc<Pipeline>| {
+                let taken = pipeline.subscriptions.iter().flat_map(|subscription| {
+                    let of = |(version, schema): (&u32, &'a Arc<Schema>)| {
+                        ((subscription.event.as_str(), *version), schema.document())
+                    };
+                    subscription.versions.iter().map(of)
+                });
+                taken.chain(
+                    pipeline.emits.iter().map(|emit| ((emit.event.as_str(), emit.version), emit.schema.document())),
+                )
+            };
+            let needed: BTreeMap<(&'a str, u32), &'a Value> = self.program.pipelines.iter().flat_map(of).collect();
+            let used =
+                |((kind, version), schema)| Used { kind, version, file: self.schema_file(kind, version), schema };
+            needed.into_iter().map(used).collect()
+        })
     }
 
     /// Every event type, by name.
     pub fn events(&self) -> Vec<Named<'a>> {
         let mut events: BTreeMap<&str, Named<'a>> = BTreeMap::new();
         for pipeline in &self.program.pipelines {
-            let mut name = |kind: &'a str, newest: u32, path: NodePath, from: &'a [ChannelName]| {
-                let new = Named { kind, pipeline, path, newest, from: Vec::new() };
+            let mut name = |kind: &'a str,
+                            (newest, schema): (u32, Option<&'a Schema>),
+                            path: NodePath,
+                            from: &'a [ChannelName]| {
+                let new = Named { kind, pipeline, path, newest, schema, from: Vec::new() };
                 let known = events.entry(kind).or_insert(new);
-                known.newest = known.newest.max(newest);
+                if newest > known.newest {
+                    (known.newest, known.schema) = (newest, schema);
+                }
                 known.from.extend(from);
             };
             let root = NodePath::default();
             for (at, subscription) in pipeline.subscriptions.iter().enumerate() {
                 let path = root.key("subscriptions").index(at);
-                name(&subscription.event, subscription.newest, path, &subscription.from);
+                let newest = subscription.newest;
+                let schema = subscription.versions.get(&newest).map(|schema| &**schema);
+                name(&subscription.event, (newest, schema), path, &subscription.from);
             }
             for (at, emit) in pipeline.emits.iter().enumerate() {
-                name(&emit.event, emit.version, root.key("emits").index(at), &[]);
+                let newest = (emit.version, Some(&*emit.schema));
+                name(&emit.event, newest, root.key("emits").index(at), &[]);
             }
         }
         events.into_values().collect()
@@ -119,16 +141,21 @@ impl<'a> Project<'a> {
         self.at(&named.pipeline.file, &named.path.key("event"))
     }
 
-    /// The file of the schema of an event's newest version, and what is in it.
-    pub fn schema(&self, named: &Named<'_>) -> Option<(String, Value)> {
-        self.read_schema(named.kind, named.newest)
+    /// Every event type with its newest schema, found once for all checks.
+    pub fn newest_schemas(&self) -> &[Newest<'a>] {
+        self.newest.get_or_init(|| {
+            let events = self.events().into_iter();
+            events.filter_map(|event| self.schema(&event).map(|(file, schema)| (event, file, schema))).collect()
+        })
     }
 
-    fn read_schema(&self, kind: &str, version: u32) -> Option<(String, Value)> {
+    fn schema(&self, named: &Named<'a>) -> Option<(String, &'a Value)> {
+        Some((self.schema_file(named.kind, named.newest), named.schema?.document()))
+    }
+
+    fn schema_file(&self, kind: &str, version: u32) -> String {
         let file = self.schemas.join(kind).join(format!("{version}.json"));
         let file: Vec<_> = file.iter().map(|part| part.to_string_lossy()).filter(|part| part != ".").collect();
-        let file = file.join("/");
-        let schema = serde_json::from_str(self.sources.0.get(&file)?).ok()?;
-        Some((file, schema))
+        file.join("/")
     }
 }

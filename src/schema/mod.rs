@@ -12,6 +12,7 @@ const MAX_VIOLATIONS: usize = 10;
 /// A compiled schema (drafts 7 and 2020-12). Never touches the network.
 pub struct Schema {
     validator: Validator,
+    document: Value,
 }
 
 impl std::fmt::Debug for Schema {
@@ -54,8 +55,13 @@ impl Schema {
             // Linear in the input, whatever the pattern: events are not to be trusted.
             .with_pattern_options(PatternOptions::regex())
             .build(text)
-            .map(|validator| Self { validator })
+            .map(|validator| Self { validator, document: text.clone() })
             .map_err(|error| refusal(text, &error))
+    }
+
+    /// What it was compiled from.
+    pub fn document(&self) -> &Value {
+        &self.document
     }
 
     /// All violations, at most ten; empty: valid.

@@ -22,12 +22,23 @@ const KEYWORD_CURRY: &str = "curry";
 /// Names only the engine puts in scope.
 const GIVEN: [&str; 4] = ["event", "state", "ctx", "data"];
 
-pub(super) fn script(engine: &Engine, kind: Kind, source: &Source<'_>, ast: &AST) -> Vec<Diagnostic> {
-    Checker::new(engine, Some(kind), source, ast).check(ast)
+/// What every script may call: collected once, for there are hundreds.
+pub(super) struct Functions(HashSet<String>);
+
+impl Functions {
+    pub(super) fn of(engine: &Engine) -> Self {
+        let of_language = ["print", "debug", "type_of", "Fn", "call", "curry", "is_def_var", "is_def_fn", "is_shared"];
+        let registered = engine.collect_fn_metadata(None, |info| Some(info.metadata.name.to_string()), true);
+        Self(registered.into_iter().chain(of_language.map(str::to_owned)).collect())
+    }
 }
 
-pub(super) fn module(engine: &Engine, source: &Source<'_>, ast: &AST) -> Vec<Diagnostic> {
-    Checker::new(engine, None, source, ast).check(ast)
+pub(super) fn script(functions: &Functions, kind: Kind, source: &Source<'_>, ast: &AST) -> Vec<Diagnostic> {
+    Checker::new(functions, Some(kind), source, ast).check(ast)
+}
+
+pub(super) fn module(functions: &Functions, source: &Source<'_>, ast: &AST) -> Vec<Diagnostic> {
+    Checker::new(functions, None, source, ast).check(ast)
 }
 
 /// Calls of `module::function` against what the modules have.
@@ -78,25 +89,18 @@ fn suggestion<'a>(known: impl Iterator<Item = &'a str>, name: &str) -> Option<St
 struct Checker<'a> {
     kind: Option<Kind>,
     source: &'a Source<'a>,
-    /// Functions of the language, of the host and of the script.
-    functions: HashSet<String>,
+    functions: &'a Functions,
+    /// Functions of the script.
+    own: HashSet<String>,
     /// Names of properties in the script: a method of such a name may be a function in a map.
     properties: HashSet<String>,
     problems: Vec<Diagnostic>,
 }
 
 impl<'a> Checker<'a> {
-    fn new(engine: &Engine, kind: Option<Kind>, source: &'a Source<'a>, ast: &AST) -> Self {
-        let functions = engine
-            .collect_fn_metadata(None, |info| Some(info.metadata.name.to_string()), true)
-            .into_iter()
-            .chain(ast.iter_functions().map(|function| function.name.to_owned()))
-            .chain(
-                ["print", "debug", "type_of", "Fn", "call", "curry", "is_def_var", "is_def_fn", "is_shared"]
-                    .map(str::to_owned),
-            )
-            .collect();
-        Self { kind, source, functions, properties: HashSet::new(), problems: Vec::new() }
+    fn new(functions: &'a Functions, kind: Option<Kind>, source: &'a Source<'a>, ast: &AST) -> Self {
+        let own = ast.iter_functions().map(|function| function.name.to_owned()).collect();
+        Self { kind, source, functions, own, properties: HashSet::new(), problems: Vec::new() }
     }
 
     fn check(mut self, ast: &AST) -> Vec<Diagnostic> {
@@ -158,12 +162,14 @@ impl<'a> Checker<'a> {
             let help = "filters and upcasters have no effects".to_owned();
             return self.problem(&rules::HANDLER_ONLY, at, format!("`{name}` is for handlers"), Some(help));
         }
-        let known = self.functions.contains(name) || (method && self.properties.contains(name));
+        let known =
+            self.functions.0.contains(name) || self.own.contains(name) || (method && self.properties.contains(name));
         // Operators and accessors have no names that a person can write.
         if known || !rhai::is_valid_identifier(name) {
             return;
         }
-        let written = self.functions.iter().map(String::as_str).filter(|known| rhai::is_valid_identifier(known));
+        let all = self.functions.0.iter().chain(&self.own).map(String::as_str);
+        let written = all.filter(|known| rhai::is_valid_identifier(known));
         let help = suggestion(written, name);
         self.problem(&rules::UNKNOWN_FUNCTION, at, format!("no function `{name}`"), help);
     }

@@ -1,5 +1,6 @@
 //! The shared engine: the language cut down to what a pure, budgeted script needs.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -28,6 +29,8 @@ pub(super) struct Inner {
     pub(super) rhai: rhai::Engine,
     pub(super) limits: Limits,
     root: PathBuf,
+    /// What scripts may call.
+    functions: check::Functions,
 }
 
 /// Names in scope.
@@ -49,10 +52,16 @@ pub(super) struct Compiled {
 impl Inner {
     pub(super) fn new(limits: Limits, root: &std::path::Path) -> Self {
         let root = root.canonicalize().unwrap_or_else(|_| root.to_owned());
-        Self { rhai: build(&limits), limits, root }
+        let rhai = build(&limits);
+        Self { functions: check::Functions::of(&rhai), rhai, limits, root }
     }
 
-    pub(super) fn compile(&self, kind: Kind, source: &Source<'_>) -> Result<Compiled, Vec<Diagnostic>> {
+    pub(super) fn compile(
+        &self,
+        kind: Kind,
+        source: &Source<'_>,
+        looked_for: &mut BTreeSet<PathBuf>,
+    ) -> Result<Compiled, Vec<Diagnostic>> {
         let scope = Self::declared(kind);
         let parsed = match kind {
             Kind::Filter => self.rhai.compile_expression_with_scope(&scope, source.text),
@@ -60,9 +69,10 @@ impl Inner {
         };
         let mut ast = parsed.map_err(|error| vec![errors::of_parse(source, &error)])?;
         ast.set_source(source.file);
-        let mut problems = check::script(&self.rhai, kind, source, &ast);
-        let mut loader = Loader::new(&self.rhai, &self.root, &self.limits);
+        let mut problems = check::script(&self.functions, kind, source, &ast);
+        let mut loader = Loader::new(&self.rhai, &self.functions, &self.root, &self.limits);
         problems.extend(loader.load(source, &ast).err().unwrap_or_default());
+        looked_for.append(&mut loader.looked_for);
         loader.pair.add(source, &ast);
         problems.extend(std::mem::take(&mut loader.pair).problems());
         if !problems.is_empty() {

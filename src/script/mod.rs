@@ -23,7 +23,7 @@ mod text;
 
 use std::collections::BTreeSet;
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -141,7 +141,17 @@ impl Engine {
 
     /// Compiles a script and checks what can be known without running it. Reads the files it imports.
     pub fn compile(&self, kind: Kind, source: &Source<'_>) -> Result<Script, Vec<Diagnostic>> {
-        Ok(Script { engine: self.clone(), compiled: self.0.compile(kind, source)? })
+        self.compile_and_tell(kind, source, &mut BTreeSet::new())
+    }
+
+    /// [`Self::compile`], and adds to `looked_for` where imported files are or could be, relative to the project.
+    pub fn compile_and_tell(
+        &self,
+        kind: Kind,
+        source: &Source<'_>,
+        looked_for: &mut BTreeSet<PathBuf>,
+    ) -> Result<Script, Vec<Diagnostic>> {
+        Ok(Script { engine: self.clone(), compiled: self.0.compile(kind, source, looked_for)? })
     }
 }
 

@@ -3,6 +3,7 @@
 //! A path is looked up beside the importing file, then below the project. Nothing is read while a script runs:
 //! the resolver hands out what compiling put there.
 
+use std::collections::BTreeSet;
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
@@ -41,6 +42,7 @@ impl ModuleResolver for Prepared {
 /// Compiles what a script imports, and what that imports.
 pub(super) struct Loader<'a> {
     pub(super) engine: &'a Engine,
+    functions: &'a check::Functions,
     /// Canonical.
     pub(super) root: &'a Path,
     pub(super) limits: &'a Limits,
@@ -49,19 +51,23 @@ pub(super) struct Loader<'a> {
     /// Compiled files by path relative to the project.
     done: std::collections::HashMap<String, Shared<Module>>,
     imports: Imports,
+    /// Where imported files are or could be, relative to the project.
+    pub(super) looked_for: BTreeSet<PathBuf>,
     /// Of all files.
     pub(super) pair: Pair,
 }
 
 impl<'a> Loader<'a> {
-    pub(super) fn new(engine: &'a Engine, root: &'a Path, limits: &'a Limits) -> Self {
+    pub(super) fn new(engine: &'a Engine, functions: &'a check::Functions, root: &'a Path, limits: &'a Limits) -> Self {
         Self {
             engine,
+            functions,
             root,
             limits,
             chain: Vec::new(),
             done: Default::default(),
             imports: Imports::new(),
+            looked_for: BTreeSet::new(),
             pair: Pair::default(),
         }
     }
@@ -117,7 +123,7 @@ impl<'a> Loader<'a> {
         ast.set_source(source.file);
         self.pair.add(source, &ast);
         self.load(source, &ast)?;
-        let problems = check::module(self.engine, source, &ast);
+        let problems = check::module(self.functions, source, &ast);
         if !problems.is_empty() {
             return Err(problems);
         }
@@ -158,7 +164,7 @@ impl<'a> Loader<'a> {
     }
 
     /// The file meant by `path` in `importer`, relative to the project.
-    fn find(&self, importer: &str, path: &str) -> Result<String, String> {
+    fn find(&mut self, importer: &str, path: &str) -> Result<String, String> {
         let name = format!("{path}.rhai");
         if path.is_empty() || Path::new(path).is_absolute() {
             return Err(format!("`{path}` is no path below the project"));
@@ -167,6 +173,7 @@ impl<'a> Loader<'a> {
         for base in [beside, Path::new("")] {
             let candidate = lexical(&base.join(&name))
                 .ok_or_else(|| format!("`{path}` leaves the project; imports are files below it"))?;
+            self.looked_for.insert(candidate.clone());
             // Symbolic links are resolved, so one that leads out is found out; a file goes by the name it is reached by.
             if let Ok(found) = self.root.join(&candidate).canonicalize() {
                 if !found.starts_with(self.root) {

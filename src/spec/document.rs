@@ -15,7 +15,7 @@ use serde_path_to_error::{Segment, Track};
 use serde_yaml::{Mapping, Value};
 
 use super::locate::{self, NodePath, Step, Target};
-use crate::diagnostic::{Diagnostic, Span, did_you_mean, rules};
+use crate::diagnostic::{Diagnostic, Span, did_you_mean, rules, surely_meant};
 
 /// Deepest nesting, in mappings and sequences: what users write needs five.
 const MAX_DEPTH: usize = 32;
@@ -126,7 +126,10 @@ impl Document {
             // An error around something that was left out is our doing.
             let ours = self.damaged.iter().any(|d| d.0.len() > path.0.len() && d.0.starts_with(&path.0));
             if !ours {
-                problems.push(self.shape_problem(&cause, &path));
+                let mut problem = self.shape_problem(&cause, &path);
+                // Two keys of one name would be worse than one that nothing reads.
+                problem.fix = problem.fix.filter(|fix| !has_beside(&value, &local.0, &fix.to));
+                problems.push(problem);
             }
             if let Cause::Unknown { suggestion: Some(meant), .. } = &cause
                 && let Some((_, parent)) = path.0.split_last()
@@ -145,7 +148,7 @@ impl Document {
             Cause::Unknown { name, suggestion, known } => {
                 let error = Diagnostic::new(&rules::UNKNOWN_KEY, format!("unknown key `{name}`")).at(self.at_key(path));
                 match suggestion {
-                    Some(meant) => error.help(format!("did you mean `{meant}`?")),
+                    Some(meant) => error.help(format!("did you mean `{meant}`?")).meant(name, surely(name, known)),
                     None if known.is_empty() => error.help("there are no keys here"),
                     None => error.help(format!("the keys here are {}", backticked(known))),
                 }
@@ -156,7 +159,7 @@ impl Document {
                 let span = if is_key { self.at_key(path) } else { self.at(path) };
                 let error = Diagnostic::new(&rules::UNKNOWN_CHOICE, format!("`{name}` is not a choice here")).at(span);
                 match suggestion {
-                    Some(meant) => error.help(format!("did you mean `{meant}`?")),
+                    Some(meant) => error.help(format!("did you mean `{meant}`?")).meant(name, surely(name, known)),
                     None => error.help(format!("choose one of {}", backticked(known))),
                 }
             }
@@ -205,6 +208,10 @@ impl Cause {
             .then(|| "put it in quotes".to_owned());
         Self::Other { message: format!("expected {expected}, found {}", plain_words(found)), help }
     }
+}
+
+fn surely<'k>(name: &str, known: &'k [String]) -> Option<&'k str> {
+    surely_meant(name, known.iter().map(String::as_str))
 }
 
 /// Names of Rust types and of serde's data model, as people say them.
@@ -305,6 +312,16 @@ fn given_twice(name: &str, text: &str, duplicates: Vec<(NodePath, usize)>) -> im
         let error = Diagnostic::new(&rules::GIVEN_TWICE, format!("`{key}` is given twice"));
         Some(error.at(locate::span(name, text, &path, Target::Key(nth))).help("keep one of them"))
     })
+}
+
+/// Whether the mapping that the path leads through last has such a key.
+fn has_beside(value: &Value, path: &[Step], key: &str) -> bool {
+    let Some((Step::Key(_), parents)) = path.split_last() else { return false };
+    let node = parents.iter().try_fold(value, |node, step| match step {
+        Step::Key(key) => node.get(key.as_str()),
+        Step::Index(index) => node.get(*index),
+    });
+    node.is_some_and(|node| node.get(key).is_some())
 }
 
 /// Builds the tree within bounds. Keys are kept as they are written, the first of equal keys wins.

@@ -1,6 +1,6 @@
 //! Reading the project's files: bounded, as text, never outside the project; each once.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs;
 use std::io::{self, Read as _};
 use std::path::{Component, Path, PathBuf};
@@ -53,13 +53,32 @@ pub struct Files {
     /// Canonical.
     root: PathBuf,
     pub sources: Sources,
+    known: Known,
+    trace: Trace,
+}
+
+/// What was found on disk, so that it is not looked for again.
+#[derive(Debug, Default)]
+pub struct Known {
+    /// By path below the project.
+    pub texts: HashMap<PathBuf, Result<Found, Refused>>,
+    /// Every file below a directory.
+    pub below: HashMap<PathBuf, Result<Vec<PathBuf>, Refused>>,
+}
+
+/// What was looked at since somebody asked: what something that was made from files depends on.
+#[derive(Debug, Default)]
+pub struct Trace {
+    /// Relative to the project, there or not; of directories, what is in them.
+    pub looked_at: BTreeSet<PathBuf>,
+    pub read: Vec<Found>,
 }
 
 impl Files {
-    pub fn new(root: &Path) -> io::Result<Self> {
+    pub fn new(root: &Path, known: Known) -> io::Result<Self> {
         let root = fs::canonicalize(root)?;
         if root.is_dir() {
-            Ok(Self { root, sources: Sources::default() })
+            Ok(Self { root, sources: Sources::default(), known, trace: Trace::default() })
         } else {
             Err(io::Error::new(io::ErrorKind::NotADirectory, "not a directory"))
         }
@@ -71,14 +90,52 @@ impl Files {
 
     /// Reads a text file; `path` is relative to the project.
     pub fn read(&mut self, path: &Path) -> Result<Found, Refused> {
-        let (plain, real) = self.resolve(path)?;
-        let name = self.name(&plain);
-        if let Some(text) = self.sources.0.get(&name) {
-            return Ok((name, text.clone()));
+        let (plain, found) = match self.known.texts.get(path) {
+            Some(known) => (path.to_owned(), known.clone()),
+            None => {
+                // What is outside is refused, and no business of ours.
+                let Some(plain) = self.below_root(path) else { return self.open(path) };
+                let found = self.open(path);
+                self.known.texts.insert(plain.clone(), found.clone());
+                (plain, found)
+            }
+        };
+        self.trace.looked_at.insert(plain);
+        let (name, text) = found?;
+        if !self.sources.0.contains_key(&name) {
+            self.sources.0.insert(name.clone(), text.clone());
         }
-        let text: Arc<str> = text(read_bounded(&real, MAX_BYTES)?)?.into();
-        self.sources.0.insert(name.clone(), text.clone());
+        self.trace.read.push((name.clone(), text.clone()));
         Ok((name, text))
+    }
+
+    /// A path relative to the project, without `.` and `..`; `None` when it leads out.
+    fn below_root(&self, path: &Path) -> Option<PathBuf> {
+        lexically(&self.root.join(path)).strip_prefix(&self.root).map(Path::to_path_buf).ok()
+    }
+
+    fn open(&self, path: &Path) -> Result<Found, Refused> {
+        let (plain, real) = self.resolve(path)?;
+        Ok((self.name(&plain), text(read_bounded(&real, MAX_BYTES)?)?.into()))
+    }
+
+    /// What was looked at since this was asked last.
+    pub fn trace(&mut self) -> Trace {
+        std::mem::take(&mut self.trace)
+    }
+
+    /// Somebody else looked at these.
+    pub fn looked_at(&mut self, paths: impl IntoIterator<Item = PathBuf>) {
+        self.trace.looked_at.extend(paths);
+    }
+
+    /// What was made from these files is used as it is.
+    pub fn read_before(&mut self, files: &[Found]) {
+        self.sources.0.extend(files.iter().cloned());
+    }
+
+    pub fn into_parts(self) -> (Sources, Known) {
+        (self.sources, self.known)
     }
 
     /// A path as it is written, and its real place, if both are inside of the project.
@@ -102,23 +159,25 @@ impl Files {
     }
 
     /// Every file below a directory that `wanted` takes by its name, sorted; hidden ones are left out.
-    pub fn below(&self, directory: &Path, wanted: &dyn Fn(&str) -> bool) -> Result<Vec<PathBuf>, Refused> {
+    pub fn below(&mut self, directory: &Path, wanted: &dyn Fn(&str) -> bool) -> Result<Vec<PathBuf>, Refused> {
+        let all = self.known.below.remove(directory).unwrap_or_else(|| self.all_below(directory));
+        let named = |path: &&PathBuf| path.file_name().is_some_and(|name| wanted(&name.to_string_lossy()));
+        let found = all.as_ref().map(|all| all.iter().filter(named).cloned().collect()).map_err(Clone::clone);
+        self.known.below.insert(directory.to_owned(), all);
+        found
+    }
+
+    fn all_below(&self, directory: &Path) -> Result<Vec<PathBuf>, Refused> {
         let (plain, real) = self.resolve(directory)?;
         if !real.is_dir() {
             return Err(Refused::because("is not a directory"));
         }
         let mut found = BTreeMap::new();
-        self.walk(&plain, wanted, 0, &mut found)?;
+        self.walk(&plain, 0, &mut found)?;
         Ok(found.into_values().collect())
     }
 
-    fn walk(
-        &self,
-        directory: &Path,
-        wanted: &dyn Fn(&str) -> bool,
-        depth: usize,
-        found: &mut BTreeMap<String, PathBuf>,
-    ) -> Result<(), Refused> {
+    fn walk(&self, directory: &Path, depth: usize, found: &mut BTreeMap<String, PathBuf>) -> Result<(), Refused> {
         if depth > MAX_DEPTH {
             return Err(Refused::because(format!("has directories nested deeper than {MAX_DEPTH}")));
         }
@@ -131,8 +190,8 @@ impl Files {
             // Links to directories are not followed: they make circles.
             let kind = entry.file_type().map_err(|error| Refused::io(&error))?;
             if kind.is_dir() {
-                self.walk(&entry.path(), wanted, depth + 1, found)?;
-            } else if wanted(&name) {
+                self.walk(&entry.path(), depth + 1, found)?;
+            } else {
                 let relative = entry.path().strip_prefix(&self.root).map(Path::to_path_buf).unwrap_or_default();
                 found.insert(self.name(&entry.path()), relative);
             }
@@ -141,21 +200,27 @@ impl Files {
     }
 
     /// Names of the directories in a directory; empty when there is none.
-    pub fn directories(&self, directory: &Path) -> Vec<String> {
+    pub fn directories(&mut self, directory: &Path) -> Vec<String> {
         self.entries(directory, true)
     }
 
     /// Names of the files in a directory; empty when there is none.
-    pub fn listing(&self, directory: &Path) -> Vec<String> {
+    pub fn listing(&mut self, directory: &Path) -> Vec<String> {
         self.entries(directory, false)
     }
 
-    fn entries(&self, directory: &Path, directories: bool) -> Vec<String> {
+    fn entries(&mut self, directory: &Path, directories: bool) -> Vec<String> {
+        self.trace.looked_at.extend(self.below_root(directory));
         let Ok(entries) = self.resolve(directory).and_then(|(_, real)| fs::read_dir(real).map_err(|e| Refused::io(&e)))
         else {
             return Vec::new();
         };
-        let wanted = entries.flatten().filter(|e| e.path().is_dir() == directories);
+        // Asking for what a link leads to costs a call each; most entries are none.
+        let is_directory = |entry: &fs::DirEntry| match entry.file_type() {
+            Ok(kind) if kind.is_symlink() => entry.path().is_dir(),
+            kind => kind.is_ok_and(|kind| kind.is_dir()),
+        };
+        let wanted = entries.flatten().filter(|entry| is_directory(entry) == directories);
         let mut names: Vec<String> = wanted.map(|e| e.file_name().to_string_lossy().into_owned()).collect();
         names.sort();
         names
@@ -246,7 +311,7 @@ mod tests {
             fs::create_dir_all(path.parent().expect("a parent")).expect("directories");
             fs::write(path, bytes).expect("a file");
         }
-        let files = Files::new(directory.path()).expect("a project");
+        let files = Files::new(directory.path(), Known::default()).expect("a project");
         (directory, files)
     }
 
@@ -296,7 +361,7 @@ mod tests {
     #[cfg(unix)]
     #[test]
     fn a_walk_ends_where_links_make_a_circle() {
-        let (directory, files) = project(&[("p/a.yaml", b""), ("p/deep/b.yaml", b""), ("p/.hidden/c.yaml", b"")]);
+        let (directory, mut files) = project(&[("p/a.yaml", b""), ("p/deep/b.yaml", b""), ("p/.hidden/c.yaml", b"")]);
         std::os::unix::fs::symlink(directory.path().join("p"), directory.path().join("p/deep/again")).expect("a link");
         let found = files.below(Path::new("p"), &|name| name.ends_with(".yaml")).expect("a directory");
         assert_eq!(found, [PathBuf::from("p/a.yaml"), PathBuf::from("p/deep/b.yaml")]);

@@ -5,6 +5,7 @@
 //!  text        a tree      serde             what runs
 //! ```
 
+mod cache;
 pub mod comments;
 mod compile;
 mod document;
@@ -24,8 +25,10 @@ mod values;
 mod variables;
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use crate::diagnostic::{Diagnostic, Level, Sources, Span, has_errors, rules, sort};
+pub use cache::{Cache, Changed};
 use compile::{Compiled, Environment, Wanted};
 use files::Files;
 pub use json_schema::{FileKind, json_schema};
@@ -42,7 +45,7 @@ pub struct Loaded {
     /// `Some` when no diagnostic is an error.
     pub program: Option<Program>,
     /// Those that were asked for and are sound.
-    pub scenarios: Vec<ScenarioFile>,
+    pub scenarios: Vec<Arc<ScenarioFile>>,
     /// Sorted by place.
     pub diagnostics: Vec<Diagnostic>,
     /// What `sluice.yaml` says of rules, in order of their ids.
@@ -64,29 +67,35 @@ pub struct SaidLevel {
 
 /// Loads the project in `root`; `environment` answers for `${VAR}`.
 pub fn load(root: &Path, environment: &dyn Fn(&str) -> Option<String>) -> Loaded {
-    load_with(root, Environment::Is(environment), Wanted::NoScenarios)
+    load_with(root, Environment::Is(environment), Wanted::NoScenarios, &mut Cache::default())
 }
 
 /// Loads the project as it is written, for checks and tests that connect to nothing: what only the environment
 /// knows (variables without a default, secrets in files) is taken for granted, and stands as a placeholder in the
 /// program.
 pub fn load_without_environment(root: &Path) -> Loaded {
-    load_with(root, Environment::Granted, Wanted::NoScenarios)
+    load_with(root, Environment::Granted, Wanted::NoScenarios, &mut Cache::default())
 }
 
 /// Loads the project as it is written, and its scenarios: all, or those of some files, relative to the project.
 pub fn load_with_scenarios(root: &Path, only: Option<&[PathBuf]>) -> Loaded {
-    load_with(root, Environment::Granted, only.map_or(Wanted::AllScenarios, Wanted::ScenariosOf))
+    let wanted = only.map_or(Wanted::AllScenarios, Wanted::ScenariosOf);
+    load_with(root, Environment::Granted, wanted, &mut Cache::default())
 }
 
 /// Loads the project as it is written, with all its scenarios, to be judged. Of the environment it is only asked whether
 /// a variable is set: so what is told of all else is the same everywhere, and no secret is read.
 pub fn load_for_lint(root: &Path, is_set: &dyn Fn(&str) -> bool) -> Loaded {
-    load_with(root, Environment::Asked(is_set), Wanted::AllScenarios)
+    load_again(root, is_set, &mut Cache::default())
 }
 
-fn load_with(root: &Path, environment: Environment<'_>, wanted: Wanted<'_>) -> Loaded {
-    let files = match Files::new(root) {
+/// [`load_for_lint`], for whoever does it again and again: what has not changed is not made again.
+pub fn load_again(root: &Path, is_set: &dyn Fn(&str) -> bool, cache: &mut Cache) -> Loaded {
+    load_with(root, Environment::Asked(is_set), Wanted::AllScenarios, cache)
+}
+
+fn load_with(root: &Path, environment: Environment<'_>, wanted: Wanted<'_>, cache: &mut Cache) -> Loaded {
+    let files = match Files::new(root, std::mem::take(&mut cache.known)) {
         Ok(files) => files,
         Err(error) => {
             let message = format!("the project `{}` cannot be opened: {error}", root.display());
@@ -95,12 +104,14 @@ fn load_with(root: &Path, environment: Environment<'_>, wanted: Wanted<'_>) -> L
             return Loaded { program: None, scenarios, diagnostics, levels, schemas, sources };
         }
     };
-    let Compiled { program, scenarios, mut diagnostics, levels, schemas, mut sources } =
-        compile::compile(files, environment, wanted);
+    let (compiled, known) = compile::compile(files, environment, wanted, cache);
+    cache.known = known;
+    let Compiled { program, scenarios, mut diagnostics, levels, schemas, mut sources } = compiled;
     if let Some(text) = sources.0.get_mut(PROJECT_FILE) {
         *text = mask::masked(text).into();
     }
     sort(&mut diagnostics);
+    once(&mut diagnostics);
     let program = program.filter(|_| !has_errors(&diagnostics));
     Loaded { program, scenarios, diagnostics, levels, schemas, sources }
 }
@@ -117,6 +128,18 @@ pub fn has(sources: &Sources, file: &str, path: &NodePath) -> bool {
 
 fn text(sources: &Sources, file: &str) -> String {
     sources.0.get(file).map(|text| mask::parsable(file, text)).unwrap_or_default()
+}
+
+/// What several places share is told by each of them.
+fn once(sorted: &mut Vec<Diagnostic>) {
+    let mut told: Vec<Diagnostic> = Vec::with_capacity(sorted.len());
+    for diagnostic in sorted.drain(..) {
+        let mut here = told.iter().rev().take_while(|before| before.span == diagnostic.span);
+        if !here.any(|before| *before == diagnostic) {
+            told.push(diagnostic);
+        }
+    }
+    *sorted = told;
 }
 
 #[cfg(test)]

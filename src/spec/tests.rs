@@ -8,6 +8,7 @@ use super::*;
 use crate::diagnostic::{Level, render};
 use crate::lint::tests::run::agrees;
 
+mod again;
 mod bad;
 mod good;
 mod json_schemas;

@@ -183,6 +183,14 @@ impl Sandbox {
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(fs::File::create(&log).unwrap());
         Running { child: Some(command.spawn().unwrap()), log }
     }
+
+    /// A command that goes on, at work; what it prints is its log.
+    pub fn at_work(&self, arguments: &[&str]) -> Running {
+        let log = self.dir.path().join("run.log");
+        let mut command = self.command(arguments);
+        command.stdin(Stdio::null()).stdout(fs::File::create(&log).unwrap());
+        Running { child: Some(command.spawn().unwrap()), log }
+    }
 }
 
 fn copy(from: &Path, to: &Path) {

@@ -22,16 +22,15 @@ const REMARKS: [&str; 13] = [
 ];
 
 pub fn check(project: &Project<'_>, findings: &mut Findings) {
-    for event in project.events() {
-        let Some((file, schema)) = project.schema(&event) else { continue };
+    for (event, file, schema) in project.newest_schemas() {
         let remarks =
             |members: &serde_json::Map<String, Value>| members.keys().all(|key| REMARKS.contains(&key.as_str()));
-        if schema == Value::Bool(true) || schema.as_object().is_some_and(remarks) {
+        if **schema == Value::Bool(true) || schema.as_object().is_some_and(remarks) {
             let message = format!("whatever comes as `{}` {} is valid", event.kind, event.newest);
             let help =
                 format!("say in `{file}` what handlers rely on: `\"type\": \"object\"`, `required` and `properties`");
             // Not in the schema: JSON has no comments, and it may be meant.
-            findings.add(project.at_event(&event), message, help);
+            findings.add(project.at_event(event), message, help);
         }
     }
 }

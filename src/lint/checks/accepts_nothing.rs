@@ -6,12 +6,11 @@ use crate::lint::{Findings, Project};
 use crate::spec::locate::NodePath;
 
 pub fn check(project: &Project<'_>, findings: &mut Findings) {
-    for event in project.events() {
-        let Some((file, schema)) = project.schema(&event) else { continue };
-        if let Some(path) = contradiction(&schema, NodePath::default()) {
+    for (event, file, schema) in project.newest_schemas() {
+        if let Some(path) = contradiction(schema, NodePath::default()) {
             let message = format!("no event can be a valid `{}` {}", event.kind, event.newest);
             findings.add(
-                project.at(&file, &path),
+                project.at(file, &path),
                 message,
                 "these demands cannot be met together; take one of them back",
             );

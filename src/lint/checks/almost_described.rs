@@ -23,7 +23,7 @@ const ELSEWHERE: [&str; 10] = [
 
 pub fn check(project: &Project<'_>, findings: &mut Findings) {
     for used in project.schemas_in_use() {
-        subschemas::each(&used.schema, &mut |members, at, role| {
+        subschemas::each(used.schema, &mut |members, at, role| {
             let described = members.get("properties").and_then(Value::as_object);
             let required = members.get("required").and_then(Value::as_array);
             let (Some(described), Some(required)) = (described, required) else { return };

@@ -95,7 +95,7 @@ const OTHERS: [&str; 1] = ["example"];
 
 pub fn check(project: &Project<'_>, findings: &mut Findings) {
     for used in project.schemas_in_use() {
-        subschemas::each(&used.schema, &mut |members, at, _| {
+        subschemas::each(used.schema, &mut |members, at, _| {
             for key in members.keys().filter(|key| !KEYWORDS.contains(&key.as_str()) && !OTHERS.contains(&key.as_str()))
             {
                 if let Some(meant) = did_you_mean(key, KEYWORDS).filter(|_| !key.starts_with("x-")) {

@@ -22,7 +22,7 @@ pub fn check(project: &Project<'_>, findings: &mut Findings) {
                     if root != "data" {
                         continue;
                     }
-                    if let Err(why) = find(&used.schema, &used.schema, members, types) {
+                    if let Err(why) = find(used.schema, used.schema, members, types) {
                         let message = format!("a valid `{}` {} {}", used.kind, used.version, why.told(path));
                         findings.add(at.clone(), message, why.help(&used.file));
                     }

@@ -8,13 +8,12 @@ use crate::lint::{Findings, Project};
 const MORE: [&str; 6] = ["$ref", "allOf", "anyOf", "oneOf", "if", "dependentRequired"];
 
 pub fn check(project: &Project<'_>, findings: &mut Findings) {
-    for event in project.events() {
-        let Some((file, schema)) = project.schema(&event) else { continue };
-        if is_thin(&schema) {
+    for (event, file, schema) in project.newest_schemas() {
+        if is_thin(schema) {
             let message = format!("all that `{}` {} must say is ids", event.kind, event.newest);
             let help = format!("require in `{file}` what those who take it need; else each of them has to ask for it");
             // Not in the schema: JSON has no comments, and one event may be thin with reason.
-            findings.add(project.at_event(&event), message, help);
+            findings.add(project.at_event(event), message, help);
         }
     }
 }

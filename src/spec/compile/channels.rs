@@ -9,7 +9,7 @@ use super::super::names;
 use super::super::program::{Channel, ChannelKind, Envelope};
 use super::Context;
 use super::project::{self, Project};
-use crate::diagnostic::{Diagnostic, Span, did_you_mean, rules};
+use crate::diagnostic::{Diagnostic, Span, did_you_mean, rules, surely_meant};
 use crate::event::ChannelName;
 
 /// Where something is said, for what is found wrong with it later.
@@ -29,7 +29,7 @@ impl Place {
     }
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 enum Use {
     Read {
         pipeline: String,
@@ -41,10 +41,14 @@ enum Use {
 }
 
 /// Every mention of a channel, in order.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Uses(Vec<(ChannelName, Use, Place)>);
 
 impl Uses {
+    pub fn add(&mut self, others: &Self) {
+        self.0.extend(others.0.iter().cloned());
+    }
+
     pub fn read(&mut self, context: &mut Context<'_>, name: &str, pipeline: &str, place: Place) -> Option<ChannelName> {
         self.mention(context, name, Use::Read { pipeline: pipeline.to_owned() }, place)
     }
@@ -123,11 +127,12 @@ impl Uses {
 
 /// A channel that is not listed is local; one that is almost listed is a slip.
 fn unlisted(context: &mut Context<'_>, project: &Project, name: &str, place: &Place, told: bool) {
-    let meant = did_you_mean(name, project.channels.keys().map(|listed| &**listed));
+    let listed = || project.channels.keys().map(|listed| &**listed);
+    let meant = did_you_mean(name, listed());
     if let Some(meant) = meant.filter(|_| !told) {
         let message = format!("the channel `{name}` is not listed, so it is local");
         let warning = Diagnostic::new(&rules::ALMOST_LISTED, message).at(place.span());
-        context.push(warning.help(format!("did you mean `{meant}`?")));
+        context.push(warning.help(format!("did you mean `{meant}`?")).meant(name, surely_meant(name, listed())));
     }
 }
 

@@ -13,12 +13,13 @@ mod scenarios;
 mod schemas;
 mod scripts;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::cache::Cache;
 use super::document::Document;
-use super::files::{self, Files, Refused};
+use super::files::{self, Files, Known, Refused};
 use super::locate::NodePath;
 use super::program::{Pipeline, Program};
 use super::scenario::ScenarioFile;
@@ -37,11 +38,15 @@ pub(super) enum Environment<'a> {
     Asked(&'a dyn Fn(&str) -> bool),
 }
 
+/// Of one pipeline file: the pipeline, and the channels it names.
+pub(super) type PipelineMade = (Option<(Arc<Pipeline>, Arc<Document>)>, channels::Uses);
+pub(super) use pipeline::Artifacts;
+
 /// What every step of compiling shares.
 pub(super) struct Context<'a> {
-    files: Files,
+    pub(super) files: Files,
     environment: Environment<'a>,
-    diagnostics: Vec<Diagnostic>,
+    pub(super) diagnostics: Vec<Diagnostic>,
 }
 
 /// Which scenarios are wanted beside the program.
@@ -56,27 +61,43 @@ pub(super) enum Wanted<'a> {
 
 pub(super) struct Compiled {
     pub(super) program: Option<Program>,
-    pub(super) scenarios: Vec<ScenarioFile>,
+    pub(super) scenarios: Vec<Arc<ScenarioFile>>,
     pub(super) diagnostics: Vec<Diagnostic>,
     pub(super) levels: Vec<SaidLevel>,
     pub(super) schemas: PathBuf,
     pub(super) sources: Sources,
 }
 
-pub(super) fn compile(files: Files, environment: Environment<'_>, wanted: Wanted<'_>) -> Compiled {
+/// What is found in `cache` is not compiled again, and what is compiled is put there.
+pub(super) fn compile(
+    files: Files,
+    environment: Environment<'_>,
+    wanted: Wanted<'_>,
+    cache: &mut Cache,
+) -> (Compiled, Known) {
     let mut context = Context { files, environment, diagnostics: Vec::new() };
     let project = project::compile(&mut context);
-    let mut artifacts = pipeline::Artifacts::new(&project);
+    cache.made_for(project.document.as_ref().map(|document| document.text.clone()));
+    let mut artifacts = cache.artifacts.take().unwrap_or_else(|| pipeline::Artifacts::new(&project));
     let mut uses = channels::Uses::default();
     let mut pipelines = Vec::new();
     let files = context.pipeline_files(&project);
+    let mut again = BTreeSet::new();
     for file in &files {
-        pipelines.extend(pipeline::compile(&mut context, &project, &mut artifacts, &mut uses, file));
+        let made = cache.pipelines.made(&mut context, file, |context| {
+            again.insert(file.clone());
+            let mut uses = channels::Uses::default();
+            let pipeline = pipeline::compile(context, &project, &mut artifacts, &mut uses, file);
+            (pipeline.map(|(pipeline, document)| (Arc::new(pipeline), document)), uses)
+        });
+        let (pipeline, mentioned) = made;
+        uses.add(mentioned);
+        pipelines.extend(pipeline.clone());
     }
     context.same_names(&pipelines);
     let channels = uses.resolve(&mut context, &project);
     context.include_modules(&project.pipelines);
-    let pipelines = pipelines.into_iter().map(|(pipeline, _)| Arc::new(pipeline)).collect();
+    let pipelines = pipelines.into_iter().map(|(pipeline, _)| pipeline).collect();
     let program = Program {
         revision: context.files.revision().into(),
         root: context.files.root().to_owned(),
@@ -93,24 +114,28 @@ pub(super) fn compile(files: Files, environment: Environment<'_>, wanted: Wanted
         files: &files,
         sound: !has_errors(&context.diagnostics),
     };
-    let scenarios = context.scenario_files(&project.pipelines, wanted);
-    let scenarios =
-        scenarios.iter().filter_map(|file| scenarios::compile(&mut context, &around, &mut artifacts, file)).collect();
-    let Context { files, diagnostics, .. } = context;
-    let sources = files.sources;
-    Compiled {
-        program: Some(program),
-        scenarios,
-        diagnostics,
-        levels: project.levels,
-        schemas: project.schemas,
-        sources,
+    cache.scenarios_among(around.sound, &again);
+    let mut scenarios = Vec::new();
+    for file in context.scenario_files(&project.pipelines, wanted) {
+        let compile =
+            |context: &mut Context<'_>| scenarios::compile(context, &around, &mut artifacts, &file).map(Arc::new);
+        scenarios.extend(cache.scenarios.made(&mut context, &file, compile).clone());
     }
+    cache.artifacts = Some(artifacts);
+    let Context { files, diagnostics, .. } = context;
+    let (sources, known) = files.into_parts();
+    let (levels, schemas) = (project.levels, project.schemas);
+    (Compiled { program: Some(program), scenarios, diagnostics, levels, schemas, sources }, known)
 }
 
 impl Context<'_> {
     fn push(&mut self, diagnostic: Diagnostic) {
         self.diagnostics.push(diagnostic);
+    }
+
+    /// What several share; what is wrong with it is told.
+    fn take<T>(&mut self, made: &Result<Arc<T>, Vec<Diagnostic>>) -> Option<Arc<T>> {
+        made.as_ref().map_err(|problems| self.diagnostics.extend(problems.iter().cloned())).ok().cloned()
     }
 
     /// An error at a value.
@@ -261,7 +286,7 @@ impl Context<'_> {
         Vec::new()
     }
 
-    fn scenario_files(&self, pipelines: &Path, wanted: Wanted<'_>) -> Vec<PathBuf> {
+    fn scenario_files(&mut self, pipelines: &Path, wanted: Wanted<'_>) -> Vec<PathBuf> {
         match wanted {
             Wanted::NoScenarios => Vec::new(),
             // A directory that cannot be read is told with its pipelines.
@@ -270,7 +295,7 @@ impl Context<'_> {
         }
     }
 
-    fn same_names(&mut self, pipelines: &[(Pipeline, Arc<Document>)]) {
+    fn same_names(&mut self, pipelines: &[(Arc<Pipeline>, Arc<Document>)]) {
         let mut seen: BTreeMap<&str, &str> = BTreeMap::new();
         for (pipeline, document) in pipelines {
             if let Some(first) = seen.insert(&pipeline.name, &document.name) {

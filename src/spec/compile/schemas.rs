@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::super::cache::Changed;
 use super::super::document::{Document, given_twice_in_json};
 use super::super::locate::{NodePath, Target, span};
 use super::Context;
@@ -12,8 +13,13 @@ use crate::schema::Schema;
 
 pub struct Schemas {
     directory: PathBuf,
-    /// `None`: broken, and told.
-    compiled: HashMap<(String, u32), Option<Arc<Schema>>>,
+    /// Problems are told wherever it is used: once in the end, for they are the same.
+    compiled: HashMap<(String, u32), Compiled>,
+}
+
+struct Compiled {
+    file: PathBuf,
+    schema: Result<Arc<Schema>, Vec<Diagnostic>>,
 }
 
 impl Schemas {
@@ -30,34 +36,38 @@ impl Schemas {
         document: &Document,
         path: &NodePath,
     ) -> Option<Arc<Schema>> {
-        let key = (event.to_owned(), version);
-        if let Some(known) = self.compiled.get(&key) {
-            return known.clone();
-        }
         let file = self.directory.join(event).join(format!("{version}.json"));
-        let schema = match context.files.read(&file) {
-            Ok((name, text)) => compile(context, &name, &text).map(Arc::new),
+        let (name, text) = match context.files.read(&file) {
+            Ok(found) => found,
             Err(refused) if refused.absent => {
                 let message = format!("`{event}` {version} has no schema");
                 let error = Diagnostic::new(&rules::NO_SCHEMA, message).at(document.at(path));
-                context.push(error.help(self.what_there_is(context, event, &file)));
+                let help = self.what_there_is(context, event, &file);
+                context.push(error.help(help));
                 return None;
             }
             Err(refused) => {
                 context.refused(&file.to_string_lossy(), &refused);
-                None
+                return None;
             }
         };
-        self.compiled.insert(key, schema.clone());
-        schema
+        let key = (event.to_owned(), version);
+        let compiled = self.compiled.entry(key);
+        let compiled = compiled.or_insert_with(|| Compiled { file, schema: compile(&name, &text).map(Arc::new) });
+        context.take(&compiled.schema)
+    }
+
+    /// Whatever was made of files that may have changed is made again.
+    pub fn forget(&mut self, changed: &Changed) {
+        self.compiled.retain(|_, compiled| !changed.concerns(&compiled.file));
     }
 
     /// Every type that has a directory.
-    pub fn types(&self, context: &Context<'_>) -> Vec<String> {
+    pub fn types(&self, context: &mut Context<'_>) -> Vec<String> {
         context.files.directories(&self.directory)
     }
 
-    fn what_there_is(&self, context: &Context<'_>, event: &str, file: &Path) -> String {
+    fn what_there_is(&self, context: &mut Context<'_>, event: &str, file: &Path) -> String {
         let types = self.types(context);
         if types.iter().any(|known| known == event) {
             let versions = context.files.listing(&self.directory.join(event));
@@ -77,33 +87,25 @@ impl Schemas {
     }
 }
 
-/// `None`: broken, and told.
-fn compile(context: &mut Context<'_>, name: &str, text: &str) -> Option<Schema> {
-    let value = match serde_json::from_str(text) {
-        Ok(value) => value,
-        Err(error) => {
-            let why = if text.trim().is_empty() {
-                "the file is empty".to_owned()
-            } else {
-                format!("not valid JSON: {}", cause(&error))
-            };
-            let at = Span::on_line(name, error.line(), error.column(), 1);
-            context.push(Diagnostic::new(&rules::BAD_SCHEMA, why).at(at));
-            return None;
-        }
-    };
-    for twice in given_twice_in_json(name, text) {
-        context.push(twice);
+fn compile(name: &str, text: &str) -> Result<Schema, Vec<Diagnostic>> {
+    let value = serde_json::from_str(text).map_err(|error| {
+        let why = if text.trim().is_empty() {
+            "the file is empty".to_owned()
+        } else {
+            format!("not valid JSON: {}", cause(&error))
+        };
+        let at = Span::on_line(name, error.line(), error.column(), 1);
+        vec![Diagnostic::new(&rules::BAD_SCHEMA, why).at(at)]
+    })?;
+    let twice = given_twice_in_json(name, text);
+    if !twice.is_empty() {
+        return Err(twice);
     }
-    match Schema::compile(&value) {
-        Ok(schema) => Some(schema),
-        Err(error) => {
-            let at = span(name, text, &NodePath::from_pointer(&error.path), Target::Value);
-            let rule = if error.reference { &rules::BROKEN_REF } else { &rules::BAD_SCHEMA };
-            context.push(Diagnostic::new(rule, error.message).at(at));
-            None
-        }
-    }
+    Schema::compile(&value).map_err(|error| {
+        let at = span(name, text, &NodePath::from_pointer(&error.path), Target::Value);
+        let rule = if error.reference { &rules::BROKEN_REF } else { &rules::BAD_SCHEMA };
+        vec![Diagnostic::new(rule, error.message).at(at)]
+    })
 }
 
 /// Serde's message without the place, which the frame shows.

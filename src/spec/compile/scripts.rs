@@ -1,9 +1,10 @@
 //! Handlers, upcasters and filters: from files and from within pipeline files.
 
-use std::collections::HashMap;
-use std::path::Path;
+use std::collections::{BTreeSet, HashMap};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::super::cache::Changed;
 use super::super::document::Document;
 use super::super::locate::NodePath;
 use super::super::program::Limits;
@@ -15,8 +16,14 @@ use crate::script::{Engine, Kind, Script, Source};
 #[derive(Default)]
 pub struct Scripts {
     engines: Vec<(Limits, Engine)>,
-    /// By file, purpose and engine. `None`: broken, and told.
-    compiled: HashMap<(String, u8, usize), Option<Arc<Script>>>,
+    /// By file, purpose and engine. Problems are told wherever it is used: once in the end, for they are the same.
+    compiled: HashMap<(String, u8, usize), Compiled>,
+}
+
+struct Compiled {
+    script: Result<Arc<Script>, Vec<Diagnostic>>,
+    /// Its imports, there or not.
+    looked_for: BTreeSet<PathBuf>,
 }
 
 impl Scripts {
@@ -41,15 +48,20 @@ impl Scripts {
             }
         };
         let engine = self.engine(context, limits);
-        let key = (name, kind as u8, engine);
-        if let Some(known) = self.compiled.get(&key) {
-            return known.clone();
-        }
-        let source = Source { file: &key.0, text: &text, line_offset: 0 };
-        let script = self.engines[engine].1.compile(kind, &source);
-        let script = script.map_err(|problems| problems.into_iter().for_each(|p| context.push(p))).ok().map(Arc::new);
-        self.compiled.insert(key, script.clone());
-        script
+        let of_limits = &self.engines[engine].1;
+        let compiled = self.compiled.entry((name.clone(), kind as u8, engine)).or_insert_with(|| {
+            let (source, mut looked_for) = (Source { file: &name, text: &text, line_offset: 0 }, BTreeSet::new());
+            let script = of_limits.compile_and_tell(kind, &source, &mut looked_for).map(Arc::new);
+            Compiled { script, looked_for }
+        });
+        context.files.looked_at(compiled.looked_for.iter().cloned());
+        context.take(&compiled.script)
+    }
+
+    /// Whatever was made of files that may have changed is made again.
+    pub fn forget(&mut self, changed: &Changed) {
+        let imports = |compiled: &Compiled| compiled.looked_for.iter().any(|path| changed.concerns(path));
+        self.compiled.retain(|(file, ..), compiled| !changed.concerns(Path::new(file)) && !imports(compiled));
     }
 
     /// A script that stands in the pipeline file itself.
@@ -69,7 +81,10 @@ impl Scripts {
         }
         let engine = self.engine(context, limits);
         let source = Source { file: &document.name, text, line_offset: placed.line_offset };
-        match self.engines[engine].1.compile(kind, &source) {
+        let mut looked_for = BTreeSet::new();
+        let script = self.engines[engine].1.compile_and_tell(kind, &source, &mut looked_for);
+        context.files.looked_at(looked_for);
+        match script {
             Ok(script) => Some(Arc::new(script)),
             Err(problems) => {
                 for problem in problems {
@@ -89,7 +104,7 @@ impl Scripts {
     }
 }
 
-fn nearest(context: &Context<'_>, directory: &Path, file: &str) -> String {
+fn nearest(context: &mut Context<'_>, directory: &Path, file: &str) -> String {
     let wanted = Path::new(file);
     let parent = wanted.parent().unwrap_or(Path::new(""));
     let there = context.files.listing(&directory.join(parent));

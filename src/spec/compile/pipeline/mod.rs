@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use serde_yaml::Value;
 
+use super::super::cache::Changed;
 use super::super::document::Document;
 use super::super::locate::NodePath;
 use super::super::program::{Emit, FieldPath, Limits, Pipeline, Subscription};
@@ -35,6 +36,11 @@ pub struct Artifacts {
 impl Artifacts {
     pub fn new(project: &Project) -> Self {
         Self { schemas: Schemas::new(&project.schemas), scripts: Scripts::default() }
+    }
+
+    pub fn forget(&mut self, changed: &Changed) {
+        self.schemas.forget(changed);
+        self.scripts.forget(changed);
     }
 }
 

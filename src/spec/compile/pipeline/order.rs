@@ -8,7 +8,7 @@ use super::super::super::program::{First, Resequence, Sequence};
 use super::super::super::{names, raw, units};
 use super::super::figures::Figures;
 use super::Reader;
-use crate::diagnostic::{Diagnostic, did_you_mean, rules};
+use crate::diagnostic::{Diagnostic, did_you_mean, rules, surely_meant};
 
 /// What a subscription's `after` says that can be right: its place, and the type.
 type Waits<'r> = Vec<(NodePath, &'r str)>;
@@ -39,7 +39,10 @@ impl Reader<'_, '_> {
                     let error =
                         self.wrong(&format!("no subscription here takes `{wanted}`"), &rules::AFTER_UNKNOWN, &place);
                     self.context.push(match did_you_mean(wanted, types.iter().copied()) {
-                        Some(meant) => error.help(format!("did you mean `{meant}`?")),
+                        Some(meant) => {
+                            let surely = surely_meant(wanted, types.iter().copied());
+                            error.help(format!("did you mean `{meant}`?")).meant(wanted, surely)
+                        }
                         None => error.help("an event comes after types that this pipeline takes; add a subscription"),
                     });
                 }

@@ -7,7 +7,7 @@ use super::super::super::program::{Envelope, Pipeline, Subscription};
 use super::super::super::scenario::{A_DELIVERY, BEGINNING, Body, Given, Message};
 use super::super::super::{raw, units};
 use super::Reader;
-use crate::diagnostic::{did_you_mean, rules};
+use crate::diagnostic::{did_you_mean, rules, surely_meant};
 use crate::event::{ChannelName, Event, Headers, Millis};
 use crate::schema::Schema;
 use crate::spec::plain;
@@ -163,23 +163,27 @@ impl Reader<'_, '_> {
 
     /// A type that some pipeline here takes, or that has schemas: others are slips.
     pub(super) fn known(&mut self, kind: &str, base: &NodePath) -> Option<()> {
+        if self.pipelines.is_none() || self.subscriptions().any(|s| s.event == kind) {
+            return Some(());
+        }
         let types = self.artifacts.schemas.types(self.context);
-        if self.pipelines.is_none() || self.subscriptions().any(|s| s.event == kind) || types.iter().any(|t| t == kind)
-        {
+        if types.iter().any(|known| known == kind) {
             return Some(());
         }
         let names: Vec<&str> =
             self.subscriptions().map(|s| s.event.as_str()).chain(types.iter().map(String::as_str)).collect();
-        let help = match did_you_mean(kind, names) {
+        let help = match did_you_mean(kind, names.iter().copied()) {
             Some(meant) => format!("did you mean `{meant}`?"),
             None => "an event that is no business of these pipelines is given as `raw`".to_owned(),
         };
+        let surely = surely_meant(kind, names).map(str::to_owned);
         self.helped(
             &rules::SCENARIO_UNKNOWN,
             format!("nothing here knows events of type `{kind}`"),
             &base.key("event"),
             help,
         );
+        self.meant(kind, surely.as_deref());
         None
     }
 

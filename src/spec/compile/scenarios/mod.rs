@@ -90,6 +90,7 @@ fn pipelines(
     let mut seen = HashSet::new();
     for (at, file) in written.iter().enumerate() {
         let (path, at) = (lexically(&directory.join(file)), base.index(at));
+        context.files.looked_at([path.clone()]);
         if !seen.insert(path.clone()) {
             context.error(&rules::GIVEN_TWICE, format!("`{file}` is named twice"), document, &at);
             continue;
@@ -125,6 +126,13 @@ impl Reader<'_, '_> {
 
     fn helped(&mut self, rule: &rules::Rule, message: impl Into<String>, path: &NodePath, help: impl Into<String>) {
         self.context.push(Diagnostic::new(rule, message).at(self.document.at(path)).help(help));
+    }
+
+    /// What was told last is about a slip in this word.
+    fn meant(&mut self, word: &str, surely: Option<&str>) {
+        if let Some(told) = self.context.diagnostics.pop() {
+            self.context.push(told.meant(word, surely));
+        }
     }
 
     fn require<'t, T>(&mut self, value: Option<&'t T>, base: &NodePath, key: &str, help: &str) -> Option<&'t T> {

@@ -9,7 +9,7 @@ use super::super::super::locate::NodePath;
 use super::super::super::raw;
 use super::super::super::scenario::{DeadThen, EmittedThen, StateThen, Then};
 use super::Reader;
-use crate::diagnostic::{did_you_mean, rules};
+use crate::diagnostic::{did_you_mean, rules, surely_meant};
 use crate::schema::{Schema, Violation};
 use crate::spec::plain;
 use crate::spec::scenario::CLASSES;
@@ -122,12 +122,14 @@ impl Reader<'_, '_> {
         let declared: Vec<_> = self.pipelines?.iter().flat_map(|pipeline| &pipeline.emits).collect();
         let named: Vec<_> = declared.iter().filter(|emit| emit.event == *event).collect();
         if named.is_empty() {
-            let help = match did_you_mean(event, declared.iter().map(|emit| emit.event.as_str())) {
+            let types = || declared.iter().map(|emit| emit.event.as_str());
+            let help = match did_you_mean(event, types()) {
                 Some(meant) => format!("did you mean `{meant}`?"),
                 None => "declare it under `emits` of a pipeline".to_owned(),
             };
             let message = format!("no pipeline here emits `{event}`");
             self.helped(&rules::SCENARIO_UNKNOWN, message, &base.key("event"), help);
+            self.meant(event, surely_meant(event, types()));
             return None;
         }
         if let Some(to) = &raw.to

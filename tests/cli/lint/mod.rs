@@ -1,3 +1,7 @@
+mod fix;
+mod formats;
+mod watch;
+
 use super::sandbox::Sandbox;
 
 /// Its event says more than an id.

@@ -1,18 +1,16 @@
-//! Diagnostics as people read them (code frames) and as tools do (JSON).
+//! Diagnostics as people read them: code frames.
 
 use std::ops::Range;
 
 use annotate_snippets::{AnnotationKind, Group, Level as Title, Origin, Renderer, Snippet, normalize_untrusted_str};
-use serde::Serialize;
 
-use super::{Diagnostic, Level, Sources, Span, sort};
+use super::super::{Diagnostic, Level, Sources, Span};
+use super::sorted;
 
 /// One code frame a diagnostic, sorted by place, an empty line between them; ends with a line break unless empty.
 pub fn human(diagnostics: &[Diagnostic], sources: &Sources, color: bool) -> String {
     let renderer = if color { Renderer::styled() } else { Renderer::plain() };
-    let mut sorted = diagnostics.to_vec();
-    sort(&mut sorted);
-    let frames: Vec<String> = sorted.iter().map(|d| renderer.render(&[frame(d, sources)])).collect();
+    let frames: Vec<String> = sorted(diagnostics).iter().map(|d| renderer.render(&[frame(d, sources)])).collect();
     if frames.is_empty() { String::new() } else { frames.join("\n\n") + "\n" }
 }
 
@@ -58,49 +56,6 @@ fn byte_offset(text: &str, line: usize, column: usize) -> usize {
     }
     let line = text[begin..].lines().next().unwrap_or_default();
     begin + line.char_indices().nth(column.saturating_sub(1)).map_or(line.len(), |(at, _)| at)
-}
-
-/// One JSON object, sorted by place; what has no place has `null` for it.
-pub fn json(diagnostics: &[Diagnostic]) -> String {
-    let mut sorted = diagnostics.to_vec();
-    sort(&mut sorted);
-    let report = Report { diagnostics: sorted.iter().map(Finding::from).collect() };
-    serde_json::to_string(&report).expect("strings and numbers always serialize")
-}
-
-#[derive(Serialize)]
-struct Report<'a> {
-    diagnostics: Vec<Finding<'a>>,
-}
-
-#[derive(Serialize)]
-struct Finding<'a> {
-    rule: &'a str,
-    level: &'a str,
-    message: &'a str,
-    file: Option<&'a str>,
-    line: Option<usize>,
-    column: Option<usize>,
-    end_line: Option<usize>,
-    end_column: Option<usize>,
-    help: Option<&'a str>,
-}
-
-impl<'a> From<&'a Diagnostic> for Finding<'a> {
-    fn from(diagnostic: &'a Diagnostic) -> Self {
-        let span = diagnostic.span.as_ref();
-        Self {
-            rule: diagnostic.rule,
-            level: diagnostic.level.name(),
-            message: &diagnostic.message,
-            file: span.map(|s| s.file.as_str()),
-            line: span.map(|s| s.line),
-            column: span.map(|s| s.column),
-            end_line: span.map(|s| s.end_line),
-            end_column: span.map(|s| s.end_column),
-            help: diagnostic.help.as_deref(),
-        }
-    }
 }
 
 #[cfg(test)]
@@ -151,15 +106,6 @@ mod tests {
         let nasty = Diagnostic::new(&rules::BAD_NAME, "bad \u{1b}[31mname").label("\u{7}").help("\u{8}");
         let rendered = human(&[nasty.at(Span::whole_file("a.yaml"))], &sources("x\u{1b}[2J"), false);
         assert!(rendered.chars().all(|c| c == '\n' || !c.is_control()), "{rendered:?}");
-    }
-
-    #[test]
-    fn json_has_the_agreed_shape() {
-        assert_eq!(
-            json(&[finding()]),
-            r#"{"diagnostics":[{"rule":"SG002","level":"error","message":"unknown key `retyr`","file":"a.yaml","line":2,"column":1,"end_line":2,"end_column":6,"help":"did you mean `retry`?"}]}"#
-        );
-        assert_eq!(json(&[]), r#"{"diagnostics":[]}"#);
     }
 
     proptest! {
