@@ -286,11 +286,8 @@ pub fn derived_id(parts: &[&str], index: u64) -> uuid::Uuid {
 }
 
 pub fn hex(bytes: &[u8]) -> String {
-    use fmt::Write as _;
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut out, byte| {
-        let _ = write!(out, "{byte:02x}");
-        out
-    })
+    let digit = |nibble: u8| char::from(b"0123456789abcdef"[usize::from(nibble)]);
+    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
 }
 
 /// Recursion is bounded: depth is limited where events are decoded.
@@ -346,7 +343,17 @@ pub(crate) fn canonical_number(text: &str) -> String {
     let trailing = digits.len() - digits.trim_end_matches('0').len();
     // An `i64` and two lengths: an `i128` holds any sum of them.
     let power = i128::from(exponent) + (trailing as i128) - (fraction.len() as i128);
-    format!("{}{significant}e{power}", if negative { "-" } else { "" })
+    let mut canonical = String::with_capacity(significant.len() + 6);
+    if negative {
+        canonical.push('-');
+    }
+    canonical.push_str(significant);
+    canonical.push('e');
+    match u8::try_from(power) {
+        Ok(power @ 0..10) => canonical.push(char::from(b'0' + power)),
+        _ => canonical.push_str(&power.to_string()),
+    }
+    canonical
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ mod chaos;
 mod cli;
 mod docs;
 mod hostile;
+mod mutants;
 mod packaging;
 mod servers;
 mod store_redis;

@@ -46,6 +46,7 @@ rules! {
     UNKNOWN_RULE       "SG018" Warning "a rule of `sluice lint` that there is not"
     FIXED_RULE         "SG019" Warning "a rule is turned down that cannot be"
     UNUSED_ALLOW       "SG020" Warning "an `allow` that allows nothing"
+    NOT_HERE           "SG021" Info    "a variable or secret that is not set here"
 
     NO_SCHEMA          "SG101" Error   "an event's version without a schema"
     BAD_SCHEMA         "SG102" Error   "a schema that cannot be used"
@@ -57,6 +58,9 @@ rules! {
     THIN_EVENT         "SG111" Info    "an event that says nothing but ids"
     ACCEPTS_NOTHING    "SG112" Warning "a schema that no event can match"
     ACCEPTS_ANYTHING   "SG113" Warning "a schema that every event matches"
+    ALMOST_KEYWORD     "SG114" Warning "a word in a schema that is almost one of JSON Schema's"
+    ALMOST_DESCRIBED        "SG115" Warning "a required property that is almost one that is described"
+    MAY_LACK           "SG116" Warning "a key, number or time that a valid event may lack"
 
     SCRIPT_SYNTAX      "SG201" Error   "a script that does not parse"
     UNKNOWN_FUNCTION   "SG202" Error   "a call of a function that there is not"
@@ -81,8 +85,9 @@ rules! {
     NO_KEY             "SG310" Error   "a pipeline that does not say what its events are about"
     UNUSED_CHANNEL     "SG311" Warning "a channel that nobody reads or feeds"
     EVENT_LOOP         "SG312" Warning "events that cause each other without an end"
+    NEVER_COMES        "SG313" Warning "a subscription to what its channel never has"
     SCENARIO_UNKNOWN   "SG320" Error   "a scenario about what there is not"
-    SCENARIO_DATA      "SG321" Error   "a scenario's event that does not match its schema"
+    SCENARIO_DATA      "SG321" Error   "an event of a scenario that does not match its schema"
     SCENARIO_UNCLEAR   "SG322" Error   "a scenario's event that may mean several"
 
     RETRIED_TOO_LONG   "SG401" Warning "events that are forgotten while they are retried"

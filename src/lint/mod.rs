@@ -5,20 +5,21 @@
 //! project as a whole has a file in `checks` beside that.
 //!
 //! ```text
-//! spec::load_with_scenarios ─▶ checks ─▶ allows in comments ─▶ levels in sluice.yaml
+//! spec::load_for_lint ─▶ checks ─▶ allows in comments ─▶ levels in sluice.yaml
 //! ```
 
 mod allows;
 mod checks;
 mod levels;
 mod project;
+mod subschemas;
 
 use crate::diagnostic::{Diagnostic, Level, Span, rules, sort};
 use crate::spec::Loaded;
 use allows::Allows;
 use checks::{
-    accepts_anything, accepts_nothing, advances, event_loop, no_dead_letter, no_id, past_tense, relaxed_store, same_id,
-    thin_event, unused_channel, volatile_store,
+    accepts_anything, accepts_nothing, advances, almost_described, almost_keyword, event_loop, may_lack, never_comes,
+    no_dead_letter, no_id, past_tense, relaxed_store, same_id, thin_event, unused_channel, volatile_store,
 };
 use levels::Levels;
 use project::Project;
@@ -56,6 +57,7 @@ pub static RULES: &[Rule] = &[
     found(rules::UNKNOWN_RULE, include_str!("pages/SG018.md")),
     found(rules::FIXED_RULE, include_str!("pages/SG019.md")),
     found(rules::UNUSED_ALLOW, include_str!("pages/SG020.md")),
+    found(rules::NOT_HERE, include_str!("pages/SG021.md")),
     // Events and schemas.
     found(rules::NO_SCHEMA, include_str!("pages/SG101.md")),
     found(rules::BAD_SCHEMA, include_str!("pages/SG102.md")),
@@ -67,6 +69,9 @@ pub static RULES: &[Rule] = &[
     checked(rules::THIN_EVENT, include_str!("pages/SG111.md"), thin_event::check),
     checked(rules::ACCEPTS_NOTHING, include_str!("pages/SG112.md"), accepts_nothing::check),
     checked(rules::ACCEPTS_ANYTHING, include_str!("pages/SG113.md"), accepts_anything::check),
+    checked(rules::ALMOST_KEYWORD, include_str!("pages/SG114.md"), almost_keyword::check),
+    checked(rules::ALMOST_DESCRIBED, include_str!("pages/SG115.md"), almost_described::check),
+    checked(rules::MAY_LACK, include_str!("pages/SG116.md"), may_lack::check),
     // Handlers.
     found(rules::SCRIPT_SYNTAX, include_str!("pages/SG201.md")),
     found(rules::UNKNOWN_FUNCTION, include_str!("pages/SG202.md")),
@@ -91,6 +96,7 @@ pub static RULES: &[Rule] = &[
     found(rules::NO_KEY, include_str!("pages/SG310.md")),
     checked(rules::UNUSED_CHANNEL, include_str!("pages/SG311.md"), unused_channel::check),
     checked(rules::EVENT_LOOP, include_str!("pages/SG312.md"), event_loop::check),
+    checked(rules::NEVER_COMES, include_str!("pages/SG313.md"), never_comes::check),
     found(rules::SCENARIO_UNKNOWN, include_str!("pages/SG320.md")),
     found(rules::SCENARIO_DATA, include_str!("pages/SG321.md")),
     found(rules::SCENARIO_UNCLEAR, include_str!("pages/SG322.md")),
@@ -214,4 +220,4 @@ pub fn did_you_mean(id: &str) -> Option<&'static str> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -3,6 +3,7 @@
 use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 
 use serde_json::Value;
 
@@ -10,7 +11,7 @@ use crate::diagnostic::{Sources, Span};
 use crate::event::ChannelName;
 use crate::schema::Schema;
 use crate::spec::locate::{NodePath, Target};
-use crate::spec::program::{Pipeline, Program};
+use crate::spec::program::{Pipeline, Program, Subscription};
 use crate::spec::{self, PROJECT_FILE};
 
 pub struct Project<'a> {
@@ -19,6 +20,7 @@ pub struct Project<'a> {
     /// The directory of schemas, relative to the project.
     schemas: &'a Path,
     newest: OnceCell<Vec<Newest<'a>>>,
+    used: OnceCell<Vec<Used<'a>>>,
 }
 
 /// An event type, the file of the schema of its newest version, and what is in it.
@@ -38,9 +40,23 @@ pub struct Named<'a> {
     pub from: Vec<&'a ChannelName>,
 }
 
+/// A schema that some subscription or emission needs.
+pub struct Used<'a> {
+    pub kind: &'a str,
+    pub version: u32,
+    pub file: String,
+    pub schema: &'a Value,
+}
+
+impl Used<'_> {
+    pub fn is_taken_by(&self, subscription: &Subscription) -> bool {
+        subscription.event == self.kind && subscription.versions.contains_key(&self.version)
+    }
+}
+
 impl<'a> Project<'a> {
     pub fn new(program: &'a Program, sources: &'a Sources, schemas: &'a Path) -> Self {
-        Self { program, sources, schemas, newest: OnceCell::new() }
+        Self { program, sources, schemas, newest: OnceCell::new(), used: OnceCell::new() }
     }
 
     /// The span of a value.
@@ -57,11 +73,37 @@ impl<'a> Project<'a> {
     pub fn at_setting(&self, pipeline: &Pipeline, keys: &[&str]) -> Span {
         let path = |root: NodePath| keys.iter().fold(root, |path, key| path.key(key));
         let own = path(NodePath::default());
-        if spec::has(self.sources, &pipeline.file, &own) {
+        if self.says(&pipeline.file, &own) {
             self.at(&pipeline.file, &own)
         } else {
             self.at(PROJECT_FILE, &path(NodePath::default().key("defaults")))
         }
+    }
+
+    /// Whether a file has such a node.
+    pub fn says(&self, file: &str, path: &NodePath) -> bool {
+        spec::has(self.sources, file, path)
+    }
+
+    /// Every schema that is needed, of all versions, found once for all checks.
+    pub fn schemas_in_use(&self) -> &[Used<'a>] {
+        self.used.get_or_init(|| {
+            let of = |pipeline: &'a Arc<Pipeline>| {
+                let taken = pipeline.subscriptions.iter().flat_map(|subscription| {
+                    let of = |(version, schema): (&u32, &'a Arc<Schema>)| {
+                        ((subscription.event.as_str(), *version), schema.document())
+                    };
+                    subscription.versions.iter().map(of)
+                });
+                taken.chain(
+                    pipeline.emits.iter().map(|emit| ((emit.event.as_str(), emit.version), emit.schema.document())),
+                )
+            };
+            let needed: BTreeMap<(&'a str, u32), &'a Value> = self.program.pipelines.iter().flat_map(of).collect();
+            let used =
+                |((kind, version), schema)| Used { kind, version, file: self.schema_file(kind, version), schema };
+            needed.into_iter().map(used).collect()
+        })
     }
 
     /// Every event type, by name.
@@ -108,8 +150,12 @@ impl<'a> Project<'a> {
     }
 
     fn schema(&self, named: &Named<'a>) -> Option<(String, &'a Value)> {
-        let file = self.schemas.join(named.kind).join(format!("{}.json", named.newest));
+        Some((self.schema_file(named.kind, named.newest), named.schema?.document()))
+    }
+
+    fn schema_file(&self, kind: &str, version: u32) -> String {
+        let file = self.schemas.join(kind).join(format!("{version}.json"));
         let file: Vec<_> = file.iter().map(|part| part.to_string_lossy()).filter(|part| part != ".").collect();
-        Some((file.join("/"), named.schema?.document()))
+        file.join("/")
     }
 }

@@ -11,6 +11,7 @@ use crate::spec;
 
 mod checks;
 mod pages;
+pub(crate) mod run;
 mod settings;
 
 /// What every example begins with; it has no findings of its own.
@@ -63,7 +64,7 @@ fn project<'a>(files: impl IntoIterator<Item = (&'a str, &'a str)>) -> tempfile:
 }
 
 fn lint(directory: &Path) -> Loaded {
-    judge(spec::load_with_scenarios(directory, None))
+    judge(spec::load_for_lint(directory, &|_| false))
 }
 
 fn shown(loaded: &Loaded) -> String {

@@ -75,12 +75,7 @@ impl Document {
         let tree = Tree { path: NodePath::default(), duplicates: &duplicates, nodes: &nodes };
         match tree.deserialize(serde_yaml::Deserializer::from_str(&self.text)) {
             Ok(value) => {
-                for (path, nth) in duplicates.into_inner() {
-                    let Some(Step::Key(key)) = path.0.last() else { continue };
-                    let error = Diagnostic::new(&rules::GIVEN_TWICE, format!("`{key}` is given twice"));
-                    let span = locate::span(&self.name, &self.text, &path, Target::Key(nth));
-                    problems.push(error.at(span).help("keep one of them"));
-                }
+                problems.extend(given_twice(&self.name, &self.text, duplicates.into_inner()));
                 Some(value)
             }
             Err(error) => {
@@ -337,6 +332,24 @@ fn leave_out<'p>(value: &mut Value, path: &'p [Step]) -> Option<&'p [Step]> {
         (Step::Key(key), Value::Mapping(mapping)) => mapping.shift_remove(key.as_str()).map(|_| &path[..=last_key]),
         _ => None,
     }
+}
+
+/// What a text of valid JSON gives twice.
+pub fn given_twice_in_json(name: &str, text: &str) -> Vec<Diagnostic> {
+    let (duplicates, nodes) = (Cell::new(Vec::new()), Cell::new(0));
+    let tree = Tree { path: NodePath::default(), duplicates: &duplicates, nodes: &nodes };
+    // What is too large to be looked through is told where it is used.
+    let _ = tree.deserialize(&mut serde_json::Deserializer::from_str(text));
+    given_twice(name, text, duplicates.into_inner()).collect()
+}
+
+/// Paths with the number of the occurrence, from 0.
+fn given_twice(name: &str, text: &str, duplicates: Vec<(NodePath, usize)>) -> impl Iterator<Item = Diagnostic> {
+    duplicates.into_iter().filter_map(move |(path, nth)| {
+        let Some(Step::Key(key)) = path.0.last() else { return None };
+        let error = Diagnostic::new(&rules::GIVEN_TWICE, format!("`{key}` is given twice"));
+        Some(error.at(locate::span(name, text, &path, Target::Key(nth))).help("keep one of them"))
+    })
 }
 
 /// Whether the mapping that the path leads through last has such a key.

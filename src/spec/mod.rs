@@ -29,7 +29,7 @@ use std::sync::Arc;
 
 use crate::diagnostic::{Diagnostic, Level, Sources, Span, has_errors, rules, sort};
 pub use cache::{Cache, Changed};
-use compile::{Compiled, Wanted};
+use compile::{Compiled, Environment, Wanted};
 use files::Files;
 pub use json_schema::{FileKind, json_schema};
 use locate::{NodePath, Target};
@@ -67,27 +67,34 @@ pub struct SaidLevel {
 
 /// Loads the project in `root`; `environment` answers for `${VAR}`.
 pub fn load(root: &Path, environment: &dyn Fn(&str) -> Option<String>) -> Loaded {
-    load_with(root, Some(environment), Wanted::NoScenarios, &mut Cache::default())
+    load_with(root, Environment::Is(environment), Wanted::NoScenarios, &mut Cache::default())
 }
 
 /// Loads the project as it is written, for checks and tests that connect to nothing: what only the environment
 /// knows (variables without a default, secrets in files) is taken for granted, and stands as a placeholder in the
 /// program.
 pub fn load_without_environment(root: &Path) -> Loaded {
-    load_with(root, None, Wanted::NoScenarios, &mut Cache::default())
+    load_with(root, Environment::Granted, Wanted::NoScenarios, &mut Cache::default())
 }
 
 /// Loads the project as it is written, and its scenarios: all, or those of some files, relative to the project.
 pub fn load_with_scenarios(root: &Path, only: Option<&[PathBuf]>) -> Loaded {
-    load_with(root, None, only.map_or(Wanted::AllScenarios, Wanted::ScenariosOf), &mut Cache::default())
+    let wanted = only.map_or(Wanted::AllScenarios, Wanted::ScenariosOf);
+    load_with(root, Environment::Granted, wanted, &mut Cache::default())
 }
 
-/// [`load_with_scenarios`], for whoever does it again and again: what has not changed is not made again.
-pub fn load_again(root: &Path, cache: &mut Cache) -> Loaded {
-    load_with(root, None, Wanted::AllScenarios, cache)
+/// Loads the project as it is written, with all its scenarios, to be judged. Of the environment it is only asked whether
+/// a variable is set: so what is told of all else is the same everywhere, and no secret is read.
+pub fn load_for_lint(root: &Path, is_set: &dyn Fn(&str) -> bool) -> Loaded {
+    load_again(root, is_set, &mut Cache::default())
 }
 
-fn load_with(root: &Path, environment: compile::Environment<'_>, wanted: Wanted<'_>, cache: &mut Cache) -> Loaded {
+/// [`load_for_lint`], for whoever does it again and again: what has not changed is not made again.
+pub fn load_again(root: &Path, is_set: &dyn Fn(&str) -> bool, cache: &mut Cache) -> Loaded {
+    load_with(root, Environment::Asked(is_set), Wanted::AllScenarios, cache)
+}
+
+fn load_with(root: &Path, environment: Environment<'_>, wanted: Wanted<'_>, cache: &mut Cache) -> Loaded {
     let files = match Files::new(root, std::mem::take(&mut cache.known)) {
         Ok(files) => files,
         Err(error) => {

@@ -6,6 +6,7 @@ use std::fs;
 
 use super::*;
 use crate::diagnostic::{Level, render};
+use crate::lint::tests::run::agrees;
 
 mod again;
 mod bad;
@@ -111,10 +112,11 @@ fn shown(loaded: &Loaded) -> String {
     render::human(&loaded.diagnostics, &loaded.sources, false)
 }
 
-/// What is told about each project, as a snapshot; `INSTA_UPDATE=always` blesses.
+/// What is told about each project, as a snapshot; `INSTA_UPDATE=always` blesses. Lint tells of whatever is refused.
 fn told<const N: usize>(name: &str, cases: [(&str, Project); N]) {
     let mut out = String::new();
     for (case, project) in cases {
+        agrees(case, project.write().path());
         let loaded = if project.has_scenarios() { project.load_tests() } else { project.load() };
         assert!(!loaded.diagnostics.is_empty(), "{case}: nothing is told");
         let errors = loaded.diagnostics.iter().any(|d| d.level == Level::Error);

@@ -21,6 +21,8 @@ pub struct Expanded {
     pub value: String,
     /// Nothing took part that only the environment knows: the value is what it will be when it runs.
     pub known: bool,
+    /// What else takes its place: each reference to the environment, as it is written, `NAME` or `file:PATH`.
+    pub granted: Vec<String>,
     /// It is exactly what is written in the file, so it may be shown.
     pub literal: bool,
 }
@@ -37,7 +39,8 @@ const PLACEHOLDER: &str = "placeholder";
 /// Expands a text; without `look_up`, what has no default becomes a placeholder. The errors are all that is wrong,
 /// none repeats a value.
 pub fn expand(text: &str, look_up: Option<&LookUp<'_>>) -> Result<Expanded, Vec<Wrong>> {
-    let mut expanded = Expanded { value: String::with_capacity(text.len()), known: true, literal: true };
+    let value = String::with_capacity(text.len());
+    let mut expanded = Expanded { value, known: true, granted: Vec::new(), literal: true };
     let mut errors = Vec::new();
     let mut rest = text;
     while let Some(dollar) = rest.find('$') {
@@ -65,6 +68,7 @@ pub fn expand(text: &str, look_up: Option<&LookUp<'_>>) -> Result<Expanded, Vec<
                 Ok(Some(value)) => expanded.value.push_str(&value),
                 Ok(None) => {
                     expanded.known = false;
+                    expanded.granted.push(inside[..end].to_owned());
                     expanded.value.push_str(PLACEHOLDER);
                 }
                 Err(error) => errors.push((&rules::UNSET_VARIABLE, error)),
@@ -181,7 +185,8 @@ mod tests {
     fn without_an_environment_defaults_count_and_the_rest_is_a_placeholder() {
         let known = expand("${A:-x}", None).expect("expands");
         assert!(known.known && !known.literal && known.value == "x");
-        assert!(!expand("${A}", None).expect("expands").known);
+        let granted = expand("${A}-${file:/run/b}-${C:-c}", None).expect("expands");
+        assert!(!granted.known && granted.granted == ["A", "file:/run/b"], "{granted:?}");
         assert!(expand("plain", None).expect("expands").literal);
     }
 

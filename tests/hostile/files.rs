@@ -39,7 +39,8 @@ fn a_link_that_leads_out_of_the_project_is_not_followed() {
     fs::write(elsewhere.path().join("q.yaml"), "pipeline: stranger\n").unwrap();
     let folder = project();
     symlink(elsewhere.path(), folder.path().join("pipelines/folder")).unwrap();
-    assert_eq!(folder.sluice(&["lint"]).expect(0).stdout, "1 pipeline, no problems found\n");
+    let lint = folder.sluice(&["lint"]).expect(0).stdout;
+    assert!(lint.lines().last().is_some_and(|summary| summary.starts_with("1 pipeline, ")), "{lint}");
 }
 
 #[test]

@@ -76,7 +76,8 @@ impl Link {
         if live.is_up() {
             return Ok(live.generation());
         }
-        match tokio::time::timeout(CONNECT_PATIENCE, self.up()).await {
+        // Rare, and large: as in a publish.
+        match Box::pin(tokio::time::timeout(CONNECT_PATIENCE, self.up())).await {
             Ok(()) => Ok(self.generation()),
             Err(_) if self.is_connected() => Ok(self.generation()),
             Err(_) => Err(self.down()),

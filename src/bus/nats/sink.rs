@@ -83,7 +83,10 @@ impl Inner {
     async fn publish(&self, event: &Outgoing) -> Result<(), PublishError> {
         let unconfirmed = |e: BusError| PublishError::Unconfirmed(e.to_string());
         self.link.ready().await.map_err(unconfirmed)?;
-        self.look_at_stream().await.map_err(unconfirmed)?;
+        if !self.stream_seen.load(Ordering::Acquire) {
+            // Rare, and large: in a box, it is not part of what every publish is made of.
+            Box::pin(self.look_at_stream()).await.map_err(unconfirmed)?;
+        }
 
         let mut headers = message::outgoing(&event.headers).map_err(PublishError::Refused)?;
         if !event.dedupe_id.is_empty() {
@@ -163,9 +166,6 @@ impl Inner {
     }
 
     async fn look_at_stream(&self) -> Result<(), BusError> {
-        if self.stream_seen.load(Ordering::Acquire) {
-            return Ok(());
-        }
         let _one = self.looking.lock().await;
         if !self.stream_seen.load(Ordering::Acquire) {
             let stream = stream::ensure(&self.link, &self.channel).await?;

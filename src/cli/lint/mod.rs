@@ -9,13 +9,15 @@ use clap::{Args, ValueEnum};
 
 use super::failure::{Exit, Failure};
 use super::{ProjectArgs, print, project};
+use crate::diagnostic::Level;
 use crate::lint::judge;
 use crate::spec::{self, Loaded};
 use report::LintFormat;
 
 /// Check a project: its YAML, schemas, handlers, scenarios, and how they fit together
 ///
-/// Needs no environment, no secrets and no network. What it accepts, `sluice run` can build.
+/// Needs no environment, no secrets and no network. What it accepts, `sluice run` can build, given the variables and files that it
+/// notes as not here.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
@@ -57,7 +59,7 @@ pub fn lint(arguments: &LintArgs) -> Result<Exit, Failure> {
     if arguments.watch {
         return super::asynchronous(watch::watch(arguments, root));
     }
-    let load = || judge(spec::load_with_scenarios(root, None));
+    let load = || judge(spec::load_for_lint(root, &is_set));
     let mut loaded = load();
     if arguments.diff {
         let diff = fix::diff(root, &loaded);
@@ -71,10 +73,14 @@ pub fn lint(arguments: &LintArgs) -> Result<Exit, Failure> {
     Ok(arguments.judged(&loaded))
 }
 
+fn is_set(variable: &str) -> bool {
+    std::env::var_os(variable).is_some()
+}
+
 impl LintArgs {
     fn judged(&self, loaded: &Loaded) -> Exit {
-        let (errors, warnings) = report::counts(loaded);
-        let denied = errors > 0 || (self.deny == Some(Deny::Warnings) && warnings > 0);
+        let has = |level| report::count(loaded, level) > 0;
+        let denied = has(Level::Error) || (self.deny == Some(Deny::Warnings) && has(Level::Warning));
         if denied { Exit::Findings } else { Exit::Fine }
     }
 }

@@ -36,21 +36,25 @@ pub fn report(loaded: &Loaded, format: LintFormat, root: &Path) -> Result<(), Fa
     }
 }
 
-/// Errors and warnings.
-pub fn counts(loaded: &Loaded) -> (u64, u64) {
-    let count = |level| loaded.diagnostics.iter().filter(|diagnostic| diagnostic.level == level).count() as u64;
-    (count(Level::Error), count(Level::Warning))
+/// How many findings are of a level.
+pub fn count(loaded: &Loaded, level: Level) -> u64 {
+    loaded.diagnostics.iter().filter(|diagnostic| diagnostic.level == level).count() as u64
 }
 
 pub fn summary(loaded: &Loaded) -> String {
-    let (errors, warnings) = counts(loaded);
-    worded(errors, warnings, loaded.program.as_ref().map_or(0, |program| program.pipelines.len() as u64))
+    let [errors, warnings, notes] = [Level::Error, Level::Warning, Level::Info].map(|level| count(loaded, level));
+    worded(errors, warnings, notes, loaded.program.as_ref().map_or(0, |program| program.pipelines.len() as u64))
 }
 
-fn worded(errors: u64, warnings: u64, pipelines: u64) -> String {
-    match (errors, warnings) {
-        (0, 0) => format!("{}, no problems found", print::count(pipelines, "pipeline")),
+fn worded(errors: u64, warnings: u64, notes: u64, pipelines: u64) -> String {
+    let told = match (errors, warnings) {
+        (0, 0) => print::count(pipelines, "pipeline"),
         (errors, warnings) => format!("{}, {}", print::count(errors, "error"), print::count(warnings, "warning")),
+    };
+    match (errors + warnings, notes) {
+        (0, 0) => format!("{told}, no problems found"),
+        (_, 0) => told,
+        (_, notes) => format!("{told}, {}", print::count(notes, "note")),
     }
 }
 
@@ -73,7 +77,9 @@ mod tests {
 
     #[test]
     fn the_summary_counts_like_people_do() {
-        assert_eq!(worded(1, 2, 3), "1 error, 2 warnings");
-        assert_eq!(worded(0, 0, 1), "1 pipeline, no problems found");
+        assert_eq!(worded(1, 2, 0, 3), "1 error, 2 warnings");
+        assert_eq!(worded(0, 1, 1, 3), "0 errors, 1 warning, 1 note");
+        assert_eq!(worded(0, 0, 0, 1), "1 pipeline, no problems found");
+        assert_eq!(worded(0, 0, 2, 1), "1 pipeline, 2 notes");
     }
 }

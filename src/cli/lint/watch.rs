@@ -11,8 +11,8 @@ use tokio::time::{Instant, timeout_at};
 
 use super::super::failure::{Exit, Failure};
 use super::super::print;
-use super::LintArgs;
 use super::report::{LintFormat, report};
+use super::{LintArgs, is_set};
 use crate::lint::judge;
 use crate::spec::{self, Cache, Changed};
 
@@ -42,7 +42,7 @@ pub async fn watch(arguments: &LintArgs, root: &Path) -> Result<Exit, Failure> {
     let clears = arguments.format == LintFormat::Human && print::stdout_is_terminal();
     let mut cache = Cache::default();
     loop {
-        let loaded = judge(spec::load_again(&root, &mut cache));
+        let loaded = judge(spec::load_again(&root, &is_set, &mut cache));
         if clears {
             print::text("\x1b[2J\x1b[3J\x1b[H")?;
         }

@@ -3,7 +3,11 @@
 pub mod accepts_anything;
 pub mod accepts_nothing;
 pub mod advances;
+pub mod almost_described;
+pub mod almost_keyword;
 pub mod event_loop;
+pub mod may_lack;
+pub mod never_comes;
 pub mod no_dead_letter;
 pub mod no_id;
 pub mod past_tense;

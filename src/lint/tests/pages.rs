@@ -81,6 +81,7 @@ fn play() -> Vec<String> {
         assert!(!bad.is_empty() && !good.is_empty(), "{id}: a bad and a good example");
         let files = |blocks: &[Block<'_>]| project(blocks.iter().map(|block| block.file().expect("a file"))).keep();
         let (bad, good) = (files(bad), files(good));
+        [&bad, &good].into_iter().for_each(|directory| run::agrees(id, directory));
         let (loaded, shown) = output(told.info, &bad);
         assert!(loaded.diagnostics.iter().any(|d| d.rule == id), "{id}: its example shows others:\n{shown}");
         if told.text != shown && writing() {

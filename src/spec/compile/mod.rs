@@ -28,7 +28,16 @@ use super::variables::{self, Expanded, Reference};
 use super::{PROJECT_FILE, SaidLevel, raw};
 use crate::diagnostic::{Diagnostic, Sources, has_errors, rules};
 
-pub(super) type Environment<'a> = Option<&'a dyn Fn(&str) -> Option<String>>;
+/// What there is of what only the environment knows: variables, and files that are not the project's.
+#[derive(Clone, Copy)]
+pub(super) enum Environment<'a> {
+    /// This answers for variables; what it does not answer is an error.
+    Is(&'a dyn Fn(&str) -> Option<String>),
+    /// All of it is taken for granted.
+    Granted,
+    /// All of it is taken for granted; this knows which variables are set, and what is not here is a note.
+    Asked(&'a dyn Fn(&str) -> bool),
+}
 
 /// Of one pipeline file: the pipeline, and the channels it names.
 pub(super) type PipelineMade = (Option<(Arc<Pipeline>, Arc<Document>)>, channels::Uses);
@@ -170,19 +179,26 @@ impl Context<'_> {
     /// The value of a text, told when it cannot be known.
     fn expand(&mut self, text: &str, document: &Document, path: &NodePath) -> Option<Expanded> {
         if !document.expands {
-            return Some(Expanded { value: text.to_owned(), known: true, literal: true });
+            return Some(Expanded { value: text.to_owned(), known: true, granted: Vec::new(), literal: true });
         }
-        let root = self.files.root().to_owned();
-        let environment = self.environment;
-        let look_up = |reference: Reference<'_>| match (reference, environment) {
-            (_, None) => Ok(None),
-            (Reference::Variable(name), Some(environment)) => Ok(environment(name)),
-            (Reference::File(path), Some(_)) => {
-                files::secret(&root.join(path)).map_err(|refused| format!("the file `{path}` {}", refused.why))
+        let expanded = match self.environment {
+            Environment::Is(environment) => {
+                let root = self.files.root().to_owned();
+                let look_up = |reference: Reference<'_>| match reference {
+                    Reference::Variable(name) => Ok(environment(name)),
+                    Reference::File(path) => {
+                        files::secret(&root.join(path)).map_err(|refused| format!("the file `{path}` {}", refused.why))
+                    }
+                };
+                variables::expand(text, Some(&look_up))
             }
+            Environment::Granted | Environment::Asked(_) => variables::expand(text, None),
         };
-        match variables::expand(text, environment.is_some().then_some(&look_up)) {
-            Ok(expanded) => Some(expanded),
+        match expanded {
+            Ok(expanded) => {
+                self.note_unset(&expanded.granted, document, path);
+                Some(expanded)
+            }
             Err(errors) => {
                 for (rule, error) in errors {
                     self.error(rule, error, document, path);
@@ -190,6 +206,29 @@ impl Context<'_> {
                 None
             }
         }
+    }
+
+    fn note_unset(&mut self, granted: &[String], document: &Document, path: &NodePath) {
+        let Environment::Asked(is_set) = self.environment else { return };
+        for reference in granted {
+            match reference.strip_prefix("file:") {
+                Some(file) => self.note_absent(file, document, path),
+                None if is_set(reference) => {}
+                None => self.not_here(format!("the variable `{reference}` is not set here"), document, path),
+            }
+        }
+    }
+
+    /// A file that is the environment's, as secrets are.
+    fn note_absent(&mut self, file: &str, document: &Document, path: &NodePath) {
+        if matches!(self.environment, Environment::Asked(_)) && !self.files.root().join(file).is_file() {
+            self.not_here(format!("the file `{file}` is not here"), document, path);
+        }
+    }
+
+    fn not_here(&mut self, message: String, document: &Document, path: &NodePath) {
+        let note = Diagnostic::new(&rules::NOT_HERE, message).at(document.at(path));
+        self.push(note.help("`sluice run` needs it; all else is checked without"));
     }
 
     /// A value that some rule of [`names`](super::names) or [`units`](super::units) refuses is told.

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::super::cache::Changed;
-use super::super::document::Document;
+use super::super::document::{Document, given_twice_in_json};
 use super::super::locate::{NodePath, Target, span};
 use super::Context;
 use crate::diagnostic::{Diagnostic, Span, did_you_mean, rules};
@@ -104,6 +104,10 @@ fn compile(name: &str, text: &str) -> Result<Schema, Vec<Diagnostic>> {
         let at = Span::on_line(name, error.line(), before + 1, line.chars().count().saturating_sub(before).min(1));
         vec![Diagnostic::new(&rules::BAD_SCHEMA, why).at(at)]
     })?;
+    let twice = given_twice_in_json(name, text);
+    if !twice.is_empty() {
+        return Err(twice);
+    }
     Schema::compile(&value).map_err(|error| {
         let at = span(name, text, &NodePath::from_pointer(&error.path), Target::Value);
         let rule = if error.reference { &rules::BROKEN_REF } else { &rules::BAD_SCHEMA };

@@ -123,6 +123,13 @@ fn files_schemas_and_scripts() {
                 Project::new().with("schemas/OrderCreated/1.json", "{\n  \"type\": \"object\",\n}\n"),
             ),
             (
+                "a schema that gives a member twice",
+                Project::new().with(
+                    "schemas/OrderCreated/1.json",
+                    "{\n\t\"type\": \"object\",\n\t\"properties\": {\n\t\t\"id\": { \"minimum\": 1 },\n\t\t\"id\": {}\n\t}\n}\n",
+                ),
+            ),
+            (
                 "a schema with an unknown type",
                 Project::new().with(
                     "schemas/OrderCreated/1.json",
@@ -346,12 +353,14 @@ fn envelopes_that_map() {
 proptest::proptest! {
     #![proptest_config(proptest::prelude::ProptestConfig::with_cases(48))]
 
-    /// Whatever stands in a file, it is told and not a panic.
+    /// Whatever stands in a file, it is told and not a panic; and lint tells what is refused.
     #[test]
     fn no_text_makes_loading_panic(cut in 0..200_usize, insert in "[\\[\\]{}:,\"'|>&*!#\\- \n\ta-z0-9$]{0,12}", main in proptest::bool::ANY) {
         let (file, base) = if main { ("sluice.yaml", include_str!("../../../sluice.yaml")) } else { ("pipelines/p.yaml", PIPELINE) };
         let at = base.char_indices().map(|(at, _)| at).nth(cut % base.chars().count()).unwrap_or(0);
         let text = format!("{}{insert}{}", &base[..at], &base[at..]);
-        shown(&Project::new().with(file, text).load());
+        let project = Project::new().with(file, text);
+        agrees("a text", project.write().path());
+        shown(&project.load());
     }
 }

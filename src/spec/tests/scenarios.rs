@@ -64,6 +64,15 @@ fn what_is_wrong_with_scenarios() {
             ("nothing demanded", then("{}")),
             ("both of the state", then("{ state: { o1: absent }, state_exact: {} }")),
             ("an emission that nobody makes", emitting("{ emits: [{ event: OrderPayed }] }")),
+            ("an emission of a version that nobody makes", emitting("{ emits: [{ event: OrderPaid, version: 4 }] }")),
+            (
+                "an emission that its schema refuses",
+                emitting("{ emits: [{ event: OrderPaid, data: { order_id: o1, cents: lots } }] }").with(
+                    "schemas/OrderPaid/3.json",
+                    r#"{ "type": "object", "required": ["note"], "properties": { "cents": { "type": "integer" } } }"#,
+                ),
+            ),
+            ("a dead letter of an unknown type", then("{ dead_letters: [{ event: OrderCraeted }] }")),
             ("an emission to elsewhere", emitting("{ emits_exact: [{ event: OrderPaid, to: orders }] }")),
             ("an unknown class", then("{ dead_letters: [{ class: permanently }] }")),
             ("an unknown pipeline", then("{ dead_letters: [{ pipeline: order }] }")),

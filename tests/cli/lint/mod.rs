@@ -62,10 +62,18 @@ fn warnings_fail_only_when_they_are_denied() {
 
 #[test]
 fn needs_no_environment() {
-    let secret = Sandbox::small("{ listen: '127.0.0.1:0', token: '${NOBODY_SET_THIS}' }");
-    secret.sluice(&["lint"]).expect(0);
+    let secret = sound().file("sluice.yaml", "admin: { listen: '127.0.0.1:0', token: '${NOBODY_SET_THIS}' }\n");
+    let noted = secret.sluice(&["lint", "--deny", "warnings"]).expect(0);
+    assert!(
+        noted.stdout.starts_with("info[SG021]: the variable `NOBODY_SET_THIS` is not set here"),
+        "{}",
+        noted.stdout
+    );
+    assert!(noted.stdout.ends_with("1 pipeline, 1 note\n"), "{}", noted.stdout);
     let done = secret.sluice(&["run"]).expect(1);
     assert!(done.stderr.contains("NOBODY_SET_THIS"), "{}", done.stderr);
+    let set = secret.with("NOBODY_SET_THIS", "hunter2");
+    assert_eq!(set.sluice(&["lint"]).expect(0).stdout, "1 pipeline, no problems found\n");
 }
 
 #[test]

@@ -14,8 +14,8 @@ use super::super::locate::NodePath;
 use super::super::program::{Admin, Channel, DurabilityChoice, NatsAuth, NatsConnection, NatsTls, StoreConfig};
 use super::super::variables::Expanded;
 use super::super::{SaidLevel, raw};
-use super::Context;
 use super::reliability::Settings;
+use super::{Context, Environment};
 use crate::diagnostic::{Diagnostic, Level, rules};
 use crate::event::ChannelName;
 pub use listed::local_stream;
@@ -208,7 +208,10 @@ impl Reader<'_, '_> {
         let text = text?;
         let expanded = self.text(Some(text), path)?;
         let file = self.context.files.root().join(&expanded.value);
-        if self.context.environment.is_some() && !file.is_file() {
+        if expanded.known {
+            self.context.note_absent(&expanded.value, self.document, path);
+        }
+        if matches!(self.context.environment, Environment::Is(_)) && !file.is_file() {
             self.error(&rules::MISSING_FILE, &format!("the file `{text}` does not exist"), path);
             return None;
         }

@@ -162,7 +162,7 @@ impl Reader<'_, '_> {
     }
 
     /// A type that some pipeline here takes, or that has schemas: others are slips.
-    fn known(&mut self, kind: &str, base: &NodePath) -> Option<()> {
+    pub(super) fn known(&mut self, kind: &str, base: &NodePath) -> Option<()> {
         if self.pipelines.is_none() || self.subscriptions().any(|s| s.event == kind) {
             return Some(());
         }

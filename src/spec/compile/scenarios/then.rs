@@ -10,6 +10,7 @@ use super::super::super::raw;
 use super::super::super::scenario::{DeadThen, EmittedThen, StateThen, Then};
 use super::Reader;
 use crate::diagnostic::{did_you_mean, rules, surely_meant};
+use crate::schema::{Schema, Violation};
 use crate::spec::plain;
 use crate::spec::scenario::CLASSES;
 
@@ -146,18 +147,37 @@ impl Reader<'_, '_> {
             Some(version) => Some(self.version(version, &base.key("version"))?),
             None => None,
         };
+        let meant: Vec<_> = named.iter().filter(|emit| version.is_none_or(|version| version == emit.version)).collect();
+        if let (Some(version), []) = (version, meant.as_slice()) {
+            let known: Vec<String> = named.iter().map(|emit| emit.version.to_string()).collect();
+            let help = format!("what is emitted is {}", known.join(", "));
+            let message = format!("no pipeline here emits `{event}` {version}");
+            self.helped(&rules::SCENARIO_UNKNOWN, message, &base.key("version"), help);
+            return None;
+        }
         let data = match &raw.data {
             Some(data) => {
                 Some(self.context.checked(&rules::WRONG_SHAPE, plain::json(data), self.document, &base.key("data"))?)
             }
             None => None,
         };
+        if let Some(data) = &data
+            && let Some(why) = never(meant.iter().map(|emit| &*emit.schema), data)
+        {
+            let at = NodePath([base.key("data").0, NodePath::from_pointer(&why.path).0].concat());
+            let help = "what does not match its schema is not emitted";
+            self.helped(&rules::SCENARIO_DATA, format!("no `{event}` can have this: {}", why.message), &at, help);
+            return None;
+        }
         Some(EmittedThen { event: event.clone(), version, to: raw.to.clone(), data })
     }
 
     fn dead_letters(&mut self, raw: &[raw::scenarios::DeadLetter], base: &NodePath) -> Option<Vec<DeadThen>> {
         let mut fine = true;
         for (at, letter) in raw.iter().enumerate() {
+            if let Some(event) = &letter.event {
+                fine &= self.known(event, &base.index(at)).is_some();
+            }
             if let Some(name) = &letter.pipeline {
                 fine &= self.pipeline_named(name, &base.index(at).key("pipeline")).is_some();
             }
@@ -180,4 +200,27 @@ impl Reader<'_, '_> {
         });
         fine.then(|| letters.collect())
     }
+}
+
+/// Why no event that matches one of these schemas has such members, among others.
+fn never<'s>(schemas: impl Iterator<Item = &'s Schema>, members: &serde_json::Value) -> Option<Violation> {
+    // What is not demanded may be there all the same, and then a choice may turn out otherwise.
+    const LACKS: [&str; 10] = [
+        "required",
+        "minProperties",
+        "dependentRequired",
+        "dependentSchemas",
+        "dependencies",
+        "anyOf",
+        "oneOf",
+        "not",
+        "if",
+        "unevaluatedProperties",
+    ];
+    let sure = |violation: &Violation| !violation.schema_path.split('/').any(|step| LACKS.contains(&step));
+    let mut why = None;
+    for schema in schemas {
+        why = Some(schema.validate(members).into_iter().find(sure)?);
+    }
+    why
 }

@@ -1,0 +1,113 @@
+//! A misspelt keyword of JSON Schema: whoever validates passes over what it does not know.
+
+use serde_json::Value;
+
+use crate::diagnostic::did_you_mean;
+use crate::lint::{Findings, Project, subschemas};
+
+/// Of drafts 7 and 2020-12.
+const KEYWORDS: [&str; 61] = [
+    "$anchor",
+    "$comment",
+    "$defs",
+    "$dynamicAnchor",
+    "$dynamicRef",
+    "$id",
+    "$ref",
+    "$schema",
+    "$vocabulary",
+    "additionalItems",
+    "additionalProperties",
+    "allOf",
+    "anyOf",
+    "const",
+    "contains",
+    "contentEncoding",
+    "contentMediaType",
+    "contentSchema",
+    "default",
+    "definitions",
+    "dependencies",
+    "dependentRequired",
+    "dependentSchemas",
+    "deprecated",
+    "description",
+    "else",
+    "enum",
+    "examples",
+    "exclusiveMaximum",
+    "exclusiveMinimum",
+    "format",
+    "if",
+    "items",
+    "maxContains",
+    "maxItems",
+    "maxLength",
+    "maxProperties",
+    "maximum",
+    "minContains",
+    "minItems",
+    "minLength",
+    "minProperties",
+    "minimum",
+    "multipleOf",
+    "not",
+    "oneOf",
+    "pattern",
+    "patternProperties",
+    "prefixItems",
+    "properties",
+    "propertyNames",
+    "readOnly",
+    "required",
+    "then",
+    "title",
+    "type",
+    "unevaluatedItems",
+    "unevaluatedProperties",
+    "uniqueItems",
+    "writeOnly",
+    "id",
+];
+const FORMATS: [&str; 19] = [
+    "date",
+    "date-time",
+    "duration",
+    "email",
+    "hostname",
+    "idn-email",
+    "idn-hostname",
+    "ipv4",
+    "ipv6",
+    "iri",
+    "iri-reference",
+    "json-pointer",
+    "regex",
+    "relative-json-pointer",
+    "time",
+    "uri",
+    "uri-reference",
+    "uri-template",
+    "uuid",
+];
+/// Words of OpenAPI, which are remarks here.
+const OTHERS: [&str; 1] = ["example"];
+
+pub fn check(project: &Project<'_>, findings: &mut Findings) {
+    for used in project.schemas_in_use() {
+        subschemas::each(used.schema, &mut |members, at, _| {
+            for key in members.keys().filter(|key| !KEYWORDS.contains(&key.as_str()) && !OTHERS.contains(&key.as_str()))
+            {
+                if let Some(meant) = did_you_mean(key, KEYWORDS).filter(|_| !key.starts_with("x-")) {
+                    let message = format!("JSON Schema has no `{key}`, so it demands nothing");
+                    findings.add(project.at_key(&used.file, &at.key(key)), message, format!("did you mean `{meant}`?"));
+                }
+            }
+            let format = members.get("format").and_then(Value::as_str).filter(|format| !FORMATS.contains(format));
+            if let Some((format, meant)) = format.and_then(|format| Some((format, did_you_mean(format, FORMATS)?))) {
+                let message = format!("JSON Schema has no format `{format}`, so it demands nothing");
+                findings.add(project.at(&used.file, &at.key("format")), message, format!("did you mean `{meant}`?"));
+            }
+        });
+    }
+}
