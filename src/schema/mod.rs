@@ -105,7 +105,12 @@ fn refusal(schema: &Value, error: &ValidationError<'_>) -> SchemaError {
         }
         ValidationErrorKind::AnyOf { .. } | ValidationErrorKind::Enum { .. } => {
             let keyword = path.rsplit('/').find(|part| part.parse::<usize>().is_err()).unwrap_or_default();
-            let message = format!("this is not what `{keyword}` takes");
+            let mut message = format!("this is not what `{keyword}` takes");
+            if keyword == "type" {
+                message.push_str(
+                    ": `array`, `boolean`, `integer`, `null`, `number`, `object` or `string`, or a list of them",
+                );
+            }
             SchemaError::new(path, message)
         }
         _ => SchemaError::new(path, wording::sentence(&error.masked_with("this").to_string())),

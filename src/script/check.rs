@@ -78,7 +78,8 @@ pub(super) fn qualified(source: &Source<'_>, ast: &AST, imports: &Imports) -> Ve
     problems
 }
 
-fn suggestion<'a>(known: impl Iterator<Item = &'a str>, name: &str) -> Option<String> {
+/// The nearest of names, as help.
+pub(super) fn suggestion<'a>(known: impl Iterator<Item = &'a str>, name: &str) -> Option<String> {
     known
         .map(|known| (strsim::damerau_levenshtein(known, name), known))
         .filter(|(distance, _)| *distance <= 1 + name.len() / 4)

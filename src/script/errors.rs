@@ -7,7 +7,7 @@ use super::convert::Unconvertible;
 use super::engine::{CTX, DATA, EVENT, STATE};
 use super::host::SIGNATURES;
 use super::run::Run;
-use super::{ErrorClass, Place, ScriptError, Source, text};
+use super::{ErrorClass, Place, ScriptError, Source, check, text};
 use crate::diagnostic::rules::{self, Rule};
 use crate::diagnostic::{Diagnostic, Span};
 use crate::spec::program::Limits;
@@ -186,9 +186,39 @@ pub(super) fn of_parse(source: &Source<'_>, error: &ParseError) -> Diagnostic {
         },
         other => parse_sentence(other),
     };
-    let mut diagnostic = at(rule, source, error.position(), message);
+    let position = error.position();
+    let (begun, help) = match error.err_type() {
+        ParseErrorType::MissingToken(token, _) if token == ";" => (end_before(source, position), help),
+        ParseErrorType::VariableUndefined(name) => (None, help.or_else(|| check::suggestion(declared(source), name))),
+        _ => (None, help),
+    };
+    let mut diagnostic = at(rule, source, position, message);
+    diagnostic.span = begun.or(diagnostic.span);
     diagnostic.help = help;
     diagnostic
+}
+
+/// Where the statement ends that stands before what begins a line: what misses there is not seen before the next one
+/// begins. `None` where that is not plain to see.
+fn end_before(source: &Source<'_>, position: Position) -> Option<Span> {
+    let (line, column) = (position.line()?, position.position()?);
+    let lines: Vec<&str> = source.text.lines().collect();
+    if !lines.get(line - 1)?.chars().take(column - 1).all(char::is_whitespace) {
+        return None;
+    }
+    let (at, before) = lines[..line - 1].iter().enumerate().rev().find(|(_, text)| !text.trim().is_empty())?;
+    let has_comment = ["//", "/*", "*/"].iter().any(|mark| before.contains(mark));
+    let end = before.trim_end().chars().count() + 1;
+    (!has_comment).then(|| Span::on_line(source.file, at + 1 + source.line_offset, end, 0))
+}
+
+/// Names that a variable may be a slip of: what scripts are given, and what this one declares.
+fn declared<'a>(source: &Source<'a>) -> impl Iterator<Item = &'a str> {
+    let words: Vec<&str> =
+        source.text.split(|c: char| !c.is_alphanumeric() && c != '_').filter(|word| !word.is_empty()).collect();
+    let own: Vec<&str> =
+        words.windows(2).filter(|pair| matches!(pair[0], "let" | "const" | "for")).map(|pair| pair[1]).collect();
+    [EVENT, STATE, CTX].into_iter().chain(own)
 }
 
 fn parse_sentence(error: &ParseErrorType) -> (String, Option<String>) {
@@ -223,19 +253,30 @@ pub(super) fn unknown_variable(name: &str) -> (String, Option<String>) {
 pub(super) fn at(rule: &Rule, source: &Source<'_>, position: Position, message: impl Into<String>) -> Diagnostic {
     let span = position.line().map(|line| {
         let column = position.position().unwrap_or(1).max(1);
-        let word = word(source, position).chars().count();
-        let line = line + source.line_offset;
-        Span { file: source.file.to_owned(), line, column, end_line: line, end_column: column + word.max(1) }
+        let length = word(source, position).chars().count().max(quoted(source, position));
+        let rest = rest(source, position).chars().count().min(1);
+        Span::on_line(source.file, line + source.line_offset, column, length.max(rest))
     });
     let mut diagnostic = Diagnostic::new(rule, message);
     diagnostic.span = span;
     diagnostic
 }
 
+/// How many characters the text in quotes at a position has, with its quotes; 0 where there is none, or no end of it.
+fn quoted(source: &Source<'_>, position: Position) -> usize {
+    let Some(inside) = rest(source, position).strip_prefix('"') else { return 0 };
+    inside.find('"').map_or(0, |end| inside[..end].chars().count() + 2)
+}
+
 /// The identifier at a position, or nothing.
 fn word<'a>(source: &Source<'a>, position: Position) -> &'a str {
+    let rest = rest(source, position);
+    &rest[..rest.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(rest.len())]
+}
+
+/// The line from a position on.
+fn rest<'a>(source: &Source<'a>, position: Position) -> &'a str {
     let text = position.line().and_then(|line| source.text.lines().nth(line - 1)).unwrap_or("");
     let skipped = position.position().unwrap_or(1).max(1) - 1;
-    let rest = text.char_indices().nth(skipped).map_or("", |(at, _)| &text[at..]);
-    &rest[..rest.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(rest.len())]
+    text.char_indices().nth(skipped).map_or("", |(at, _)| &text[at..])
 }

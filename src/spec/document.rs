@@ -86,8 +86,11 @@ impl Document {
     }
 
     fn not_yaml(&self, error: &serde_yaml::Error) -> Diagnostic {
-        let (line, column) = error.location().map_or((1, 1), |l| (l.line(), l.column()));
+        let (line, column) = error.location().map_or((1, 1), |l| locate::in_file(&self.text, l.line(), l.column()));
         let full = error.to_string();
+        if let Some(unfinished) = self.unfinished(&full, line) {
+            return unfinished;
+        }
         let message = without_places(&full);
         let line_text = self.text.lines().nth(line - 1).unwrap_or_default();
         let indented_by_tab = line_text.chars().take_while(|c| c.is_whitespace()).any(|c| c == '\t');
@@ -100,9 +103,44 @@ impl Document {
         } else {
             (format!("not valid YAML: {message}"), None)
         };
-        let mut diagnostic = Diagnostic::new(&rules::NOT_YAML, message).at(Span::on_line(&self.name, line, column, 1));
+        let length = usize::from(line_text.chars().nth(column - 1).is_some());
+        let mut diagnostic =
+            Diagnostic::new(&rules::NOT_YAML, message).at(Span::on_line(&self.name, line, column, length));
         diagnostic.help = help.map(str::to_owned);
         diagnostic
+    }
+
+    /// What was begun and has no end: the parser tells where it gave up, which may be many lines below the slip.
+    fn unfinished(&self, told: &str, line: usize) -> Option<Diagnostic> {
+        let (what, began) = told.split_once(", while ")?.1.split_once(" at line ")?;
+        let (begin_line, begin_column) = began.split_once(" column ")?;
+        let (begin_line, begin_column) =
+            locate::in_file(&self.text, begin_line.parse().ok()?, begin_column.parse().ok()?);
+        let text = self.text.lines().nth(begin_line.checked_sub(1)?)?;
+        let rest = || text.chars().skip(begin_column - 1);
+        let indent = |line: &str| line.chars().take_while(|c| *c == ' ').count();
+        let gave_up = self.text.lines().nth(line - 1).unwrap_or_default();
+        let (message, help, length) = match what {
+            "scanning a simple key" if begin_line < line => (
+                "there is no `:` after this key",
+                "write `key: value`",
+                rest().collect::<String>().trim_end().chars().count(),
+            ),
+            "scanning a quoted scalar" => ("this quote is not closed", "close it where the text ends", 1),
+            // What is not deeper than its line does not belong to it, so no comma misses there.
+            "parsing a flow mapping" | "parsing a flow sequence"
+                if begin_line < line && indent(gave_up) <= indent(text) && begin_column > indent(text) + 1 =>
+            {
+                match rest().next()? {
+                    '{' => ("this `{` is not closed", "write `}` where it ends", 1),
+                    '[' => ("this `[` is not closed", "write `]` where it ends", 1),
+                    _ => return None,
+                }
+            }
+            _ => return None,
+        };
+        let error = Diagnostic::new(&rules::NOT_YAML, format!("not valid YAML: {message}"));
+        Some(error.at(Span::on_line(&self.name, begin_line, begin_column, length)).help(help))
     }
 
     /// Decodes the part of the tree at `base`; what is wrong in it is told and left out.

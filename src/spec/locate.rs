@@ -75,7 +75,23 @@ pub fn find(text: &str, path: &[Step], target: Target) -> Option<(usize, usize)>
     let walk = Walk { path, target, found: &mut found };
     let error = walk.deserialize(serde_yaml::Deserializer::from_str(text)).err()?;
     let place = error.location().filter(|_| found)?;
-    Some((place.line(), place.column()))
+    Some(in_file(text, place.line(), place.column()))
+}
+
+/// YAML ends lines where editors do not: a place by its lines, by those that only a line feed ends.
+pub fn in_file(text: &str, line: usize, column: usize) -> (usize, usize) {
+    let (mut of_yaml, mut of_file) = ((1, 1), (1, 1));
+    let mut characters = text.chars().peekable();
+    while of_yaml < (line, column) {
+        let Some(character) = characters.next() else { break };
+        let ends = match character {
+            '\r' => characters.peek() != Some(&'\n'),
+            other => matches!(other, '\n' | '\u{85}' | '\u{2028}' | '\u{2029}'),
+        };
+        of_yaml = if ends { (of_yaml.0 + 1, 1) } else { (of_yaml.0, of_yaml.1 + 1) };
+        of_file = if character == '\n' { (of_file.0 + 1, 1) } else { (of_file.0, of_file.1 + 1) };
+    }
+    of_file
 }
 
 struct Walk<'a> {
@@ -217,7 +233,7 @@ fn token_length(text: &str, line: usize, column: usize, target: Target) -> usize
     };
     let end = end.unwrap_or(rest.len());
     let trailing = rest[..end].iter().rev().take_while(|c| c.is_whitespace()).count();
-    (end - trailing).max(1)
+    (end - trailing).max(usize::from(!rest.is_empty()))
 }
 
 fn closing_quote(rest: &[char], quote: char) -> Option<usize> {

@@ -112,3 +112,32 @@ fn a_hopeless_text_is_a_diagnostic() {
     assert!(compile(Kind::Filter, "").is_err());
     assert!(compile(Kind::Handler, "").is_ok());
 }
+
+#[test]
+fn a_misspelt_variable_is_told_with_what_it_may_mean() {
+    for (text, meant) in [
+        ("state.x = evnt.data.x;", Some("event")),
+        ("let total = 1;\nstate.x = totl;", Some("total")),
+        ("state.x = nowhere;", None),
+    ] {
+        assert_eq!(refused(Kind::Handler, text).help, meant.map(|meant| format!("did you mean `{meant}`?")), "{text}");
+    }
+}
+
+#[test]
+fn a_missing_semicolon_is_told_where_it_belongs() {
+    let place = |text: &str| {
+        let span = refused(Kind::Handler, text).span.expect("a span");
+        (span.line, span.column, span.end_column)
+    };
+    assert_eq!(place("state.a = \"ä\"  \n\n  state.b = 2;"), (1, 14, 14));
+    // Where a comment ends and code begins, only the parser knows.
+    assert_eq!(place("state.a = 1 // one\nstate.b = 2;").0, 2);
+    assert_eq!(place("state.a = 1 state.b = 2;"), (1, 13, 18));
+}
+
+#[test]
+fn an_import_is_marked_with_its_quotes() {
+    let span = refused(Kind::Handler, "import \"lib/näme\" as name;").span.expect("a span");
+    assert_eq!((span.column, span.end_column), (8, 18));
+}

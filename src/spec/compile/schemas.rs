@@ -27,23 +27,34 @@ impl Schemas {
         Self { directory: directory.to_owned(), compiled: HashMap::new() }
     }
 
-    /// The schema of a version; that there is none is told at the place that asks for it.
+    /// The schema of a version; that there is none is told at the place that asks for it, `path`, or at the name of the
+    /// event in `base` if that looks misspelt.
     pub fn get(
         &mut self,
         context: &mut Context<'_>,
         event: &str,
         version: u32,
         document: &Document,
+        base: &NodePath,
         path: &NodePath,
     ) -> Option<Arc<Schema>> {
         let file = self.directory.join(event).join(format!("{version}.json"));
         let (name, text) = match context.files.read(&file) {
             Ok(found) => found,
             Err(refused) if refused.absent => {
-                let message = format!("`{event}` {version} has no schema");
-                let error = Diagnostic::new(&rules::NO_SCHEMA, message).at(document.at(path));
-                let help = self.what_there_is(context, event, &file);
-                context.push(error.help(help));
+                let types = self.types(context);
+                let (message, at, help) = match did_you_mean(event, types.iter().map(String::as_str)) {
+                    // Once for all its versions.
+                    Some(meant) if !types.iter().any(|known| known == event) => {
+                        let message = format!("no version of `{event}` has a schema");
+                        (message, document.at(&base.key("event")), format!("did you mean `{meant}`?"))
+                    }
+                    _ => {
+                        let help = self.what_to_write(context, event, &file);
+                        (format!("`{event}` {version} has no schema"), document.at(path), help)
+                    }
+                };
+                context.push(Diagnostic::new(&rules::NO_SCHEMA, message).at(at).help(help));
                 return None;
             }
             Err(refused) => {
@@ -67,22 +78,15 @@ impl Schemas {
         context.files.directories(&self.directory)
     }
 
-    fn what_there_is(&self, context: &mut Context<'_>, event: &str, file: &Path) -> String {
-        let types = self.types(context);
-        if types.iter().any(|known| known == event) {
-            let versions = context.files.listing(&self.directory.join(event));
-            let mut versions: Vec<u32> =
-                versions.iter().filter_map(|name| name.strip_suffix(".json")?.parse().ok()).collect();
-            versions.sort_unstable();
-            let versions: Vec<String> = versions.iter().map(u32::to_string).collect();
-            return match versions.as_slice() {
-                [] => format!("write `{}`", file.display()),
-                _ => format!("write `{}`; the versions there are {}", file.display(), versions.join(", ")),
-            };
-        }
-        match did_you_mean(event, types.iter().map(String::as_str)) {
-            Some(meant) => format!("did you mean `{meant}`?"),
-            None => format!("write `{}`", file.display()),
+    fn what_to_write(&self, context: &mut Context<'_>, event: &str, file: &Path) -> String {
+        let listed = context.files.listing(&self.directory.join(event));
+        let mut versions: Vec<u32> =
+            listed.iter().filter_map(|name| name.strip_suffix(".json")?.parse().ok()).collect();
+        versions.sort_unstable();
+        let versions: Vec<String> = versions.iter().map(u32::to_string).collect();
+        match versions.as_slice() {
+            [] => format!("write `{}`", file.display()),
+            _ => format!("write `{}`; the versions there are {}", file.display(), versions.join(", ")),
         }
     }
 }
@@ -94,7 +98,10 @@ fn compile(name: &str, text: &str) -> Result<Schema, Vec<Diagnostic>> {
         } else {
             format!("not valid JSON: {}", cause(&error))
         };
-        let at = Span::on_line(name, error.line(), error.column(), 1);
+        // Columns are counted in bytes there, and the last is that of the slip.
+        let line = text.split('\n').nth(error.line().saturating_sub(1)).unwrap_or_default();
+        let before = line.char_indices().take_while(|(at, _)| at + 1 < error.column()).count();
+        let at = Span::on_line(name, error.line(), before + 1, line.chars().count().saturating_sub(before).min(1));
         vec![Diagnostic::new(&rules::BAD_SCHEMA, why).at(at)]
     })?;
     let twice = given_twice_in_json(name, text);

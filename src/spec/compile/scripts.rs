@@ -9,7 +9,8 @@ use super::super::document::Document;
 use super::super::locate::NodePath;
 use super::super::program::Limits;
 use super::Context;
-use crate::diagnostic::{Diagnostic, Span, did_you_mean, rules};
+use super::placed::Placed;
+use crate::diagnostic::{Diagnostic, did_you_mean, rules};
 use crate::script::{Engine, Kind, Script, Source};
 
 /// Compiled scripts; one engine for all pipelines with equal limits.
@@ -73,7 +74,7 @@ impl Scripts {
         limits: Limits,
         (document, path): (&Document, &NodePath),
     ) -> Option<Arc<Script>> {
-        let placed = Placed::find(document, path);
+        let placed = Placed::new(&document.text, document.at(path), text);
         if placed.folded {
             let error = Diagnostic::new(&rules::FOLDED_SCRIPT, "a folded block joins its lines").at(document.at(path));
             context.push(error.help("write `|` instead of `>`"));
@@ -88,7 +89,7 @@ impl Scripts {
             Ok(script) => Some(Arc::new(script)),
             Err(problems) => {
                 for problem in problems {
-                    context.push(placed.moved(problem, &document.name));
+                    context.push(placed.moved(problem));
                 }
                 None
             }
@@ -112,43 +113,5 @@ fn nearest(context: &mut Context<'_>, directory: &Path, file: &str) -> String {
     match did_you_mean(&name, there.iter().map(String::as_str)) {
         Some(meant) => format!("did you mean `{}`?", parent.join(meant).display()),
         None => format!("paths are relative to `{}`", directory.display()),
-    }
-}
-
-/// Where a text within YAML begins.
-struct Placed {
-    /// Lines of the file before the text's first.
-    line_offset: usize,
-    /// Characters before it in its lines: in the first only, or in all of a block.
-    columns: usize,
-    block: bool,
-    folded: bool,
-}
-
-impl Placed {
-    fn find(document: &Document, path: &NodePath) -> Self {
-        let Span { line, column, .. } = document.at(path);
-        let mut lines = document.text.lines().skip(line - 1);
-        let begin = lines.next().and_then(|text| text.chars().nth(column - 1));
-        if matches!(begin, Some('|' | '>')) {
-            let first = lines.find(|line| !line.trim().is_empty()).unwrap_or_default();
-            let indent = first.chars().take_while(|c| *c == ' ').count();
-            return Self { line_offset: line, columns: indent, block: true, folded: begin == Some('>') };
-        }
-        let quote = usize::from(matches!(begin, Some('"' | '\'')));
-        Self { line_offset: line - 1, columns: column - 1 + quote, block: false, folded: false }
-    }
-
-    /// The engine counts columns in the text; people count them in the file.
-    fn moved(&self, mut problem: Diagnostic, file: &str) -> Diagnostic {
-        if let Some(span) = problem.span.as_mut().filter(|span| span.file == file) {
-            if self.block || span.line == self.line_offset + 1 {
-                span.column += self.columns;
-            }
-            if self.block || span.end_line == self.line_offset + 1 {
-                span.end_column += self.columns;
-            }
-        }
-        problem
     }
 }

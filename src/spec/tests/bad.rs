@@ -7,6 +7,10 @@ fn what_is_not_yaml_or_not_text() {
         [
             ("a tab indents", Project::new().with("pipelines/p.yaml", "pipeline: a\nsubscriptions:\n\t- event: X\n")),
             ("a quote is not closed", Project::new().with("pipelines/p.yaml", "pipeline: \"a\nkey: data.x\n")),
+            ("a bracket is not closed", Project::new().and("retry: { attempts: 3\nslo: { lag: 1s }\n")),
+            ("a comma misses", Project::new().and("retry: { attempts: 3\n  first: 1s }\n")),
+            ("a colon misses", Project::new().swap("key: data", "key data")),
+            ("lines of an old system", Project::new().with("pipelines/p.yaml", "pipeline: a\rkye: data.x\r")),
             ("the file is empty", Project::new().with("pipelines/p.yaml", "# nothing\n\n")),
             ("the file is a list", Project::new().with("pipelines/p.yaml", "- a\n- b\n")),
             ("two documents", Project::new().with("pipelines/p.yaml", format!("{PIPELINE}---\n{PIPELINE}"))),

@@ -244,7 +244,7 @@ impl Reader<'_, '_> {
             let error = Diagnostic::new(&rules::SECOND_HANDLER, message).at(self.document.at(&base.key("event")));
             self.context.push(error.help("to send it to several channels, write `to: [a, b]`"));
         }
-        let schema = self.artifacts.schemas.get(self.context, &event, version, self.document, &at);
+        let schema = self.artifacts.schemas.get(self.context, &event, version, self.document, base, &at);
         Some(Emit { event, version, to: to?, schema: schema? })
     }
 

@@ -126,7 +126,8 @@ impl Reader<'_, '_> {
         let path = base.key("versions");
         let mut schemas = BTreeMap::new();
         for (version, at) in versions {
-            let schema = self.artifacts.schemas.get(self.context, event, *version, self.document, &path.index(*at));
+            let asks = path.index(*at);
+            let schema = self.artifacts.schemas.get(self.context, event, *version, self.document, base, &asks);
             schemas.extend(schema.map(|schema| (*version, schema)));
         }
         (schemas.len() == versions.len()).then_some(schemas)

@@ -249,7 +249,7 @@ impl Reader<'_, '_> {
             return known;
         }
         let at = base.key("version");
-        self.artifacts.schemas.get(self.context, kind, version, self.document, &at)
+        self.artifacts.schemas.get(self.context, kind, version, self.document, base, &at)
     }
 
     fn fits(
