@@ -158,7 +158,7 @@ async fn the_suite_catches_a_commit_without_one_of_its_checks() {
     let mutants = [
         ("nonces[g] == ARGV[head + 1]", "true"),
         ("sub(found[g - from + 1], 1, 16)", "ARGV[heads + 4 * g - 3]"),
-        ("call('GETRANGE', RECORD .. ARGV[heads + 4 * g - 4], 0, 15)", "ARGV[heads + 4 * g - 3]"),
+        ("call('GETRANGE', RECORD .. key, 0, 15)", "ARGV[heads + 4 * g - 3]"),
         ("if call('HEXISTS', key, mark) == 1 then return false end", ""),
         ("return not parked_as(mark)", "return true"),
         ("return unmarked(rest, 1)", "return true"),

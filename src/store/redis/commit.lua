@@ -2,7 +2,8 @@
 --
 -- Lua does not roll back, so no call after the first write may fail. Hence: the type of every key that will be
 -- written is checked by a read before; what is read is never assumed to be a number; and the first write is one
--- that the server refuses when it is out of memory (it asks only before the first).
+-- that the server refuses when it is out of memory (it asks only before the first). One check is a write: the mark
+-- of a group that handles one new event is written where it is not there, before anything else of that group.
 --
 -- KEYS[1]  the partition's prefix {sluice:<pipeline>:<partition>}
 -- ARGV     writer, expected number, now ms, retain ms, '1' when records are small enough to be read whole,
@@ -159,8 +160,9 @@ if ARGV[5] == '1' then
   end
 end
 for g = 1, count do
+  local key = ARGV[heads + 4 * g - 4]
   -- Alone: what is large, and what is not there, for that may be of another type.
-  nonces[g] = nonces[g] or call('GETRANGE', RECORD .. ARGV[heads + 4 * g - 4], 0, 15)
+  if key ~= '' and not nonces[g] then nonces[g] = call('GETRANGE', RECORD .. key, 0, 15) end
 end
 
 local groups, committed = {}, false
