@@ -36,7 +36,7 @@ fuzz_target!(|page: &str| {
         }
         lay_out(root, &mut project);
         cache.forget(root, &Changed::new(changes(&before, &project)));
-        let again = judge(spec::load_again(root, &mut cache));
+        let again = judge(spec::load_again(root, &|_| false, &mut cache));
         let found = lint(root);
         assert_eq!(again.diagnostics, found.diagnostics, "found with what was known before, and without");
         show(&found);
@@ -48,7 +48,7 @@ fuzz_target!(|page: &str| {
 });
 
 fn lint(root: &Path) -> Loaded {
-    judge(spec::load_with_scenarios(root, None))
+    judge(spec::load_for_lint(root, &|_| false))
 }
 
 fn files(section: &str) -> Files {
