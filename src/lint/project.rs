@@ -11,7 +11,7 @@ use crate::diagnostic::{Sources, Span};
 use crate::event::ChannelName;
 use crate::schema::Schema;
 use crate::spec::locate::{NodePath, Target};
-use crate::spec::program::{Pipeline, Program, Subscription};
+use crate::spec::program::{Pipeline, Program};
 use crate::spec::{self, PROJECT_FILE};
 
 pub struct Project<'a> {
@@ -42,16 +42,8 @@ pub struct Named<'a> {
 
 /// A schema that some subscription or emission needs.
 pub struct Used<'a> {
-    pub kind: &'a str,
-    pub version: u32,
     pub file: String,
     pub schema: &'a Value,
-}
-
-impl Used<'_> {
-    pub fn is_taken_by(&self, subscription: &Subscription) -> bool {
-        subscription.event == self.kind && subscription.versions.contains_key(&self.version)
-    }
 }
 
 impl<'a> Project<'a> {
@@ -100,8 +92,7 @@ impl<'a> Project<'a> {
                 )
             };
             let needed: BTreeMap<(&'a str, u32), &'a Value> = self.program.pipelines.iter().flat_map(of).collect();
-            let used =
-                |((kind, version), schema)| Used { kind, version, file: self.schema_file(kind, version), schema };
+            let used = |((kind, version), schema)| Used { file: self.schema_file(kind, version), schema };
             needed.into_iter().map(used).collect()
         })
     }
@@ -153,7 +144,7 @@ impl<'a> Project<'a> {
         Some((self.schema_file(named.kind, named.newest), named.schema?.document()))
     }
 
-    fn schema_file(&self, kind: &str, version: u32) -> String {
+    pub fn schema_file(&self, kind: &str, version: u32) -> String {
         let file = self.schemas.join(kind).join(format!("{version}.json"));
         let file: Vec<_> = file.iter().map(|part| part.to_string_lossy()).filter(|part| part != ".").collect();
         file.join("/")

@@ -41,21 +41,22 @@ pub fn each(schema: &Value, tell: &mut impl FnMut(&Map<String, Value>, &NodePath
 fn walk(schema: &Value, at: &NodePath, role: Role, tell: &mut impl FnMut(&Map<String, Value>, &NodePath, Role)) {
     let Some(members) = schema.as_object() else { return };
     tell(members, at, role);
-    for (key, value) in members {
-        let at = at.key(key);
-        let key = key.as_str();
+    for (name, value) in members {
+        let key = name.as_str();
+        // Nearly every member is no schema.
+        let at = || at.key(name);
         let role = if [&ONE_PART[..], &LIST_OF_PARTS, &NAMED_PARTS].iter().any(|parts| parts.contains(&key)) {
             Role::Part
         } else {
             Role::Whole
         };
         match value {
-            Value::Object(_) if ONE.contains(&key) || ONE_PART.contains(&key) => walk(value, &at, role, tell),
+            Value::Object(_) if ONE.contains(&key) || ONE_PART.contains(&key) => walk(value, &at(), role, tell),
             Value::Object(named) if NAMED.contains(&key) || NAMED_PARTS.contains(&key) => {
-                named.iter().for_each(|(name, schema)| walk(schema, &at.key(name), role, tell));
+                named.iter().for_each(|(name, schema)| walk(schema, &at().key(name), role, tell));
             }
             Value::Array(list) if LIST.contains(&key) || LIST_OF_PARTS.contains(&key) => {
-                list.iter().enumerate().for_each(|(nth, schema)| walk(schema, &at.index(nth), role, tell));
+                list.iter().enumerate().for_each(|(nth, schema)| walk(schema, &at().index(nth), role, tell));
             }
             _ => {}
         }

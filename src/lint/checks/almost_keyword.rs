@@ -5,7 +5,7 @@ use serde_json::Value;
 use crate::diagnostic::did_you_mean;
 use crate::lint::{Findings, Project, subschemas};
 
-/// Of drafts 7 and 2020-12.
+/// Of drafts 7 and 2020-12, in order.
 const KEYWORDS: [&str; 61] = [
     "$anchor",
     "$comment",
@@ -38,6 +38,7 @@ const KEYWORDS: [&str; 61] = [
     "exclusiveMaximum",
     "exclusiveMinimum",
     "format",
+    "id",
     "if",
     "items",
     "maxContains",
@@ -67,7 +68,6 @@ const KEYWORDS: [&str; 61] = [
     "unevaluatedProperties",
     "uniqueItems",
     "writeOnly",
-    "id",
 ];
 const FORMATS: [&str; 19] = [
     "date",
@@ -96,7 +96,9 @@ const OTHERS: [&str; 1] = ["example"];
 pub fn check(project: &Project<'_>, findings: &mut Findings) {
     for used in project.schemas_in_use() {
         subschemas::each(used.schema, &mut |members, at, _| {
-            for key in members.keys().filter(|key| !KEYWORDS.contains(&key.as_str()) && !OTHERS.contains(&key.as_str()))
+            for key in members
+                .keys()
+                .filter(|key| KEYWORDS.binary_search(&key.as_str()).is_err() && !OTHERS.contains(&key.as_str()))
             {
                 if let Some(meant) = did_you_mean(key, KEYWORDS).filter(|_| !key.starts_with("x-")) {
                     let message = format!("JSON Schema has no `{key}`, so it demands nothing");
@@ -109,5 +111,15 @@ pub fn check(project: &Project<'_>, findings: &mut Findings) {
                 findings.add(project.at(&used.file, &at.key("format")), message, format!("did you mean `{meant}`?"));
             }
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keywords_are_in_order_as_whoever_looks_for_one_needs() {
+        assert!(KEYWORDS.is_sorted());
     }
 }

@@ -13,18 +13,20 @@ const NUMBER: [&str; 2] = ["integer", "number"];
 const TIME: [&str; 3] = ["string", "integer", "number"];
 
 pub fn check(project: &Project<'_>, findings: &mut Findings) {
-    let schemas = project.schemas_in_use();
     for pipeline in &project.program.pipelines {
         for (nth, subscription) in pipeline.subscriptions.iter().enumerate() {
-            for (path, types, at) in asked(project, pipeline, subscription, nth) {
-                for used in schemas.iter().filter(|used| used.is_taken_by(subscription)) {
-                    let Some((root, members)) = path.0.split_first() else { continue };
-                    if root != "data" {
-                        continue;
-                    }
-                    if let Err(why) = find(used.schema, used.schema, members, types) {
-                        let message = format!("a valid `{}` {} {}", used.kind, used.version, why.told(path));
-                        findings.add(at.clone(), message, why.help(&used.file));
+            for Asked { path, types, of } in asked(pipeline, subscription) {
+                let Some(("data", members)) = path.0.split_first().map(|(root, members)| (root.as_str(), members))
+                else {
+                    continue;
+                };
+                for (version, schema) in &subscription.versions {
+                    let document = schema.document();
+                    if let Err(why) = find(document, document, members, types) {
+                        let kind = &subscription.event;
+                        let message = format!("a valid `{kind}` {version} {}", why.told(path));
+                        let help = why.help(&project.schema_file(kind, *version));
+                        findings.add(place(project, pipeline, nth, of), message, help);
                     }
                 }
             }
@@ -32,24 +34,44 @@ pub fn check(project: &Project<'_>, findings: &mut Findings) {
     }
 }
 
-/// What a pipeline reads from the events of a subscription, which types that can be, and where it says so.
-fn asked<'p>(
-    project: &Project<'_>,
-    pipeline: &'p Pipeline,
-    subscription: &'p Subscription,
-    nth: usize,
-) -> Vec<(&'p FieldPath, &'static [&'static str], Span)> {
+/// What a pipeline reads from the events of a subscription.
+struct Asked<'p> {
+    path: &'p FieldPath,
+    /// Which types it can be.
+    types: &'static [&'static str],
+    of: Of,
+}
+
+#[derive(Clone, Copy)]
+enum Of {
+    Key,
+    Sequence,
+    Resequence,
+}
+
+fn asked<'p>(pipeline: &'p Pipeline, subscription: &'p Subscription) -> impl Iterator<Item = Asked<'p>> {
+    let key = Asked { path: &subscription.key, types: &KEY, of: Of::Key };
+    let number =
+        pipeline.sequence.as_ref().map(|sequence| Asked { path: &sequence.by, types: &NUMBER, of: Of::Sequence });
+    let time = pipeline.resequence.as_ref().and_then(|resequence| match &resequence.by {
+        EventTime::Path(path) => Some(Asked { path, types: &TIME, of: Of::Resequence }),
+        _ => None,
+    });
+    [Some(key), number, time].into_iter().flatten()
+}
+
+/// Where it says so.
+fn place(project: &Project<'_>, pipeline: &Pipeline, nth: usize, of: Of) -> Span {
     let root = NodePath::default();
-    let own = root.key("subscriptions").index(nth).key("key");
-    let of_key = if project.says(&pipeline.file, &own) { own } else { root.key("key") };
-    let mut asked = vec![(&subscription.key, &KEY[..], project.at(&pipeline.file, &of_key))];
-    if let Some(sequence) = &pipeline.sequence {
-        asked.push((&sequence.by, &NUMBER[..], project.at(&pipeline.file, &root.key("sequence").key("by"))));
-    }
-    if let Some(EventTime::Path(by)) = pipeline.resequence.as_ref().map(|resequence| &resequence.by) {
-        asked.push((by, &TIME[..], project.at(&pipeline.file, &root.key("resequence").key("by"))));
-    }
-    asked
+    let path = match of {
+        Of::Key => {
+            let own = root.key("subscriptions").index(nth).key("key");
+            if project.says(&pipeline.file, &own) { own } else { root.key("key") }
+        }
+        Of::Sequence => root.key("sequence").key("by"),
+        Of::Resequence => root.key("resequence").key("by"),
+    };
+    project.at(&pipeline.file, &path)
 }
 
 #[derive(Debug, PartialEq)]
