@@ -8,21 +8,21 @@
 //! The store's outbox is the truth; here is a view of it. A gap in the numbers a commit returns means that another
 //! runner emitted in between: the view is then read anew before anything more of that partition is published.
 
+mod publishing;
 mod waiters;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
-use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::task::{self, Poll, ready};
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
-use futures_util::future::{BoxFuture, FutureExt as _};
+use futures_util::future::FutureExt as _;
 use futures_util::stream::FuturesUnordered;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
+use self::publishing::Publishing;
 use self::waiters::Waiters;
 use super::confirmed::Confirmed;
 use super::context::Context;
@@ -90,25 +90,6 @@ struct Line {
 struct Entry {
     event: Arc<Outgoing>,
     waiters: Vec<u64>,
-}
-
-/// The head of a line, its number, and what the broker said.
-type Answered = (LineId, u64, Result<(), PublishError>);
-
-struct Publishing {
-    /// Until it is answered.
-    of: Option<(LineId, u64)>,
-    answer: BoxFuture<'static, Result<(), PublishError>>,
-}
-
-impl Future for Publishing {
-    type Output = Answered;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> Poll<Answered> {
-        let result = ready!(self.answer.as_mut().poll(cx));
-        let (line, number) = self.of.take().expect("it is not polled again once it has answered");
-        Poll::Ready((line, number, result))
-    }
 }
 
 #[derive(Default)]
@@ -301,7 +282,7 @@ impl Outbox {
                 lane.unconfirmed += 1;
                 let number = *number;
                 let answer = destination.sink.publish(Arc::clone(&entry.event));
-                self.publishing.push(Publishing { of: Some((id, number)), answer });
+                self.publishing.push(Publishing::new(id, number, answer));
             }
         }
     }

@@ -3,24 +3,17 @@
 //! Serde stops at its first error. So the tree is decoded again without the part that was wrong, until it decodes:
 //! each round tells one problem. What was left out is remembered, so that it is not told again as missing.
 
-use std::cell::Cell;
 use std::collections::HashSet;
-use std::fmt;
 use std::sync::Arc;
 
-use serde::de::{
-    DeserializeOwned, DeserializeSeed, Deserializer, EnumAccess, Error as _, MapAccess, SeqAccess, Visitor,
-};
+use serde::de::DeserializeOwned;
 use serde_path_to_error::{Segment, Track};
-use serde_yaml::{Mapping, Value};
+use serde_yaml::Value;
 
 use super::locate::{self, NodePath, Step, Target};
+use super::tree;
 use crate::diagnostic::{Diagnostic, Span, did_you_mean, rules, surely_meant};
 
-/// Deepest nesting, in mappings and sequences: what users write needs five.
-const MAX_DEPTH: usize = 32;
-/// Most nodes after aliases are followed: a small file of aliases can stand for billions.
-const MAX_NODES: usize = 100_000;
 /// Most brackets open at one time. The parser's time is quadratic in it.
 const MAX_OPEN_BRACKETS: usize = 256;
 /// Most shape problems told of one document.
@@ -71,11 +64,10 @@ impl Document {
                 .push(error.at(Span::on_line(&self.name, line, 1, 0)).help("close the brackets that are open here"));
             return None;
         }
-        let (duplicates, nodes) = (Cell::new(Vec::new()), Cell::new(0));
-        let tree = Tree { path: NodePath::default(), duplicates: &duplicates, nodes: &nodes };
-        match tree.deserialize(serde_yaml::Deserializer::from_str(&self.text)) {
+        let (tree, twice) = tree::read(serde_yaml::Deserializer::from_str(&self.text));
+        match tree {
             Ok(value) => {
-                problems.extend(given_twice(&self.name, &self.text, duplicates.into_inner()));
+                problems.extend(twice.told(&self.name, &self.text));
                 Some(value)
             }
             Err(error) => {
@@ -334,24 +326,6 @@ fn leave_out<'p>(value: &mut Value, path: &'p [Step]) -> Option<&'p [Step]> {
     }
 }
 
-/// What a text of valid JSON gives twice.
-pub fn given_twice_in_json(name: &str, text: &str) -> Vec<Diagnostic> {
-    let (duplicates, nodes) = (Cell::new(Vec::new()), Cell::new(0));
-    let tree = Tree { path: NodePath::default(), duplicates: &duplicates, nodes: &nodes };
-    // What is too large to be looked through is told where it is used.
-    let _ = tree.deserialize(&mut serde_json::Deserializer::from_str(text));
-    given_twice(name, text, duplicates.into_inner()).collect()
-}
-
-/// Paths with the number of the occurrence, from 0.
-fn given_twice(name: &str, text: &str, duplicates: Vec<(NodePath, usize)>) -> impl Iterator<Item = Diagnostic> {
-    duplicates.into_iter().filter_map(move |(path, nth)| {
-        let Some(Step::Key(key)) = path.0.last() else { return None };
-        let error = Diagnostic::new(&rules::GIVEN_TWICE, format!("`{key}` is given twice"));
-        Some(error.at(locate::span(name, text, &path, Target::Key(nth))).help("keep one of them"))
-    })
-}
-
 /// Whether the mapping that the path leads through last has such a key.
 fn has_beside(value: &Value, path: &[Step], key: &str) -> bool {
     let Some((Step::Key(_), parents)) = path.split_last() else { return false };
@@ -360,99 +334,4 @@ fn has_beside(value: &Value, path: &[Step], key: &str) -> bool {
         Step::Index(index) => node.get(*index),
     });
     node.is_some_and(|node| node.get(key).is_some())
-}
-
-/// Builds the tree within bounds. Keys are kept as they are written, the first of equal keys wins.
-struct Tree<'a> {
-    path: NodePath,
-    duplicates: &'a Cell<Vec<(NodePath, usize)>>,
-    nodes: &'a Cell<usize>,
-}
-
-impl Tree<'_> {
-    fn child(&self, path: NodePath) -> Tree<'_> {
-        Tree { path, duplicates: self.duplicates, nodes: self.nodes }
-    }
-}
-
-impl<'de> DeserializeSeed<'de> for Tree<'_> {
-    type Value = Value;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
-        self.nodes.set(self.nodes.get() + 1);
-        if self.nodes.get() > MAX_NODES {
-            return Err(D::Error::custom(format!("more than {MAX_NODES} nodes, aliases followed")));
-        }
-        if self.path.0.len() > MAX_DEPTH {
-            return Err(D::Error::custom("nested too deeply"));
-        }
-        deserializer.deserialize_any(self)
-    }
-}
-
-impl<'de> Visitor<'de> for Tree<'_> {
-    type Value = Value;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a value")
-    }
-
-    fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
-        Ok(Value::Bool(value))
-    }
-
-    fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
-        Ok(Value::Number(value.into()))
-    }
-
-    fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
-        Ok(Value::Number(value.into()))
-    }
-
-    fn visit_f64<E>(self, value: f64) -> Result<Value, E> {
-        Ok(Value::Number(value.into()))
-    }
-
-    fn visit_str<E>(self, value: &str) -> Result<Value, E> {
-        Ok(Value::String(value.to_owned()))
-    }
-
-    fn visit_none<E>(self) -> Result<Value, E> {
-        Ok(Value::Null)
-    }
-
-    fn visit_unit<E>(self) -> Result<Value, E> {
-        Ok(Value::Null)
-    }
-
-    fn visit_enum<A: EnumAccess<'de>>(self, _: A) -> Result<Value, A::Error> {
-        Err(A::Error::custom("tags (`!name`) mean nothing here"))
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Value, A::Error> {
-        let mut items = Vec::new();
-        while let Some(item) = seq.next_element_seed(self.child(self.path.index(items.len())))? {
-            items.push(item);
-        }
-        Ok(Value::Sequence(items))
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
-        let mut members = Mapping::new();
-        let mut seen = std::collections::HashMap::<String, usize>::new();
-        while let Some(key) = map.next_key::<String>()? {
-            let path = self.path.key(&key);
-            let value = map.next_value_seed(self.child(path.clone()))?;
-            let times = seen.entry(key.clone()).or_default();
-            if *times == 0 {
-                members.insert(Value::String(key), value);
-            } else {
-                let mut duplicates = self.duplicates.take();
-                duplicates.push((path, *times));
-                self.duplicates.set(duplicates);
-            }
-            *times += 1;
-        }
-        Ok(Value::Mapping(members))
-    }
 }

@@ -20,6 +20,7 @@ mod plain;
 pub mod program;
 mod raw;
 pub mod scenario;
+mod tree;
 pub mod units;
 mod values;
 mod variables;

@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::super::cache::Changed;
-use super::super::document::{Document, given_twice_in_json};
+use super::super::document::Document;
 use super::super::locate::{NodePath, Target, span};
+use super::super::tree::given_twice_in_json;
 use super::Context;
 use crate::diagnostic::{Diagnostic, Span, did_you_mean, rules};
 use crate::schema::Schema;
