@@ -108,7 +108,7 @@ pub struct Outbox {
     lanes: BTreeMap<ChannelName, Lane>,
     known: BTreeMap<Partition, BTreeMap<u64, LineId>>,
     waiters: Waiters,
-    /// The last number seen assigned, per partition.
+    /// The last number seen assigned, per partition: all up to it that is still owed is known.
     tails: BTreeMap<Partition, u64>,
     /// Entries that were read from the store and not told by a worker; most of them are another runner's.
     early: BTreeSet<(Partition, u64)>,
@@ -176,7 +176,9 @@ impl Outbox {
     async fn receive(&mut self, message: Message) -> Result<(), Fatal> {
         match message {
             Message::Committed { partition, before, entries, owners } => {
-                let unknown_between = self.tails.get(&partition) != Some(&before);
+                // What a reload saw of later commits is known: only numbers above it can be somebody else's.
+                let tail = *self.tails.get(&partition).unwrap_or(&0);
+                let unknown_between = before > tail;
                 let mut ids: Vec<Option<u64>> = Vec::with_capacity(owners.len());
                 for settled in owners {
                     ids.push(Some(self.waiters.add(settled)));
@@ -194,7 +196,7 @@ impl Outbox {
                 }
                 // Commits are told in their order: what is still early below belongs to other runners.
                 self.early.retain(|(other, early)| *other != partition || *early > number);
-                self.tails.insert(partition, number);
+                self.tails.insert(partition, tail.max(number));
                 for id in ids.into_iter().flatten() {
                     self.waiters.release(id);
                 }

@@ -38,7 +38,8 @@ fn a_run_that_fails_is_shortened_to_what_a_person_can_read() {
             let failure = Failure::shrunk(&script).expect("it fails again");
             let lines = failure.trace();
             println!("{mutant:?}, seed {}:\n  {}", script.seed, lines.join("\n  "));
-            assert!(lines.len() <= 20, "{mutant:?}: {} lines", lines.len());
+            // A mishap befalls the nth call of its process: an event that only makes up the number stays too.
+            assert!(lines.len() <= 40, "{mutant:?}: {} lines", lines.len());
             for fed in failure.script.fed() {
                 let told = lines.iter().filter(|line| line.contains(&format!("e{} ", fed.n))).count();
                 assert!(told > 1, "{mutant:?}: nothing is told of e{}", fed.n);
