@@ -103,7 +103,7 @@ fn show(loaded: &Loaded) {
 /// A place is one in its file, its end at or after its beginning.
 fn inside(diagnostic: &Diagnostic, loaded: &Loaded) {
     let Some(span) = &diagnostic.span else { return };
-    let Some(text) = loaded.sources.0.get(&span.file) else { return };
+    let Some(text) = loaded.sources.0.get(&*span.file) else { return };
     let lines: Vec<usize> = text.split('\n').map(|line| line.chars().count()).collect();
     let is_in = |line: usize, column: usize| {
         column > 0 && line.checked_sub(1).and_then(|at| lines.get(at)).is_some_and(|length| column <= length + 1)
