@@ -10,6 +10,7 @@
 
 mod allows;
 mod checks;
+mod handlers;
 mod levels;
 mod project;
 mod subschemas;
@@ -83,6 +84,12 @@ pub static RULES: &[Rule] = &[
     found(rules::UNBOUNDED_SWITCH, include_str!("pages/SG208.md")),
     found(rules::BAD_IMPORT, include_str!("pages/SG209.md")),
     found(rules::FOLDED_SCRIPT, include_str!("pages/SG210.md")),
+    typed(rules::UNKNOWN_PROPERTY, include_str!("pages/SG220.md")),
+    typed(rules::MAY_BE_ABSENT, include_str!("pages/SG221.md")),
+    typed(rules::WRONG_TYPE, include_str!("pages/SG222.md")),
+    typed(rules::REFUSED_DATA, include_str!("pages/SG223.md")),
+    typed(rules::NEVER_EQUAL, include_str!("pages/SG224.md")),
+    typed(rules::UNDECLARED_EMISSION, include_str!("pages/SG228.md")),
     // Flow.
     found(rules::NO_CONNECTION, include_str!("pages/SG301.md")),
     found(rules::UNPUBLISHABLE, include_str!("pages/SG302.md")),
@@ -118,6 +125,11 @@ const fn found(rule: rules::Rule, text: &'static str) -> Rule {
 
 const fn checked(rule: rules::Rule, text: &'static str, check: Check) -> Rule {
     Rule { rule, text, check: Some(check) }
+}
+
+/// Found by the type checker, together with all others of this kind.
+const fn typed(rule: rules::Rule, text: &'static str) -> Rule {
+    Rule { rule, text, check: Some(handlers::told) }
 }
 
 impl Rule {

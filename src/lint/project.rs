@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use crate::diagnostic::{Sources, Span};
+use crate::diagnostic::{Diagnostic, Sources, Span};
 use crate::event::ChannelName;
 use crate::schema::Schema;
 use crate::spec::locate::{NodePath, Target};
@@ -21,6 +21,7 @@ pub struct Project<'a> {
     schemas: &'a Path,
     newest: OnceCell<Vec<Newest<'a>>>,
     used: OnceCell<Vec<Used<'a>>>,
+    typed: OnceCell<Vec<Diagnostic>>,
 }
 
 /// An event type, the file of the schema of its newest version, and what is in it.
@@ -48,7 +49,7 @@ pub struct Used<'a> {
 
 impl<'a> Project<'a> {
     pub fn new(program: &'a Program, sources: &'a Sources, schemas: &'a Path) -> Self {
-        Self { program, sources, schemas, newest: OnceCell::new(), used: OnceCell::new() }
+        Self { program, sources, schemas, newest: OnceCell::new(), used: OnceCell::new(), typed: OnceCell::new() }
     }
 
     /// The span of a value.
@@ -59,6 +60,16 @@ impl<'a> Project<'a> {
     /// The span of the key that leads to a value.
     pub fn at_key(&self, file: &str, path: &NodePath) -> Span {
         spec::place(self.sources, file, path, Target::Key(0))
+    }
+
+    /// What scripts do wrong with the events that their schemas allow, found once for all rules about that.
+    pub fn typed(&self) -> &[Diagnostic] {
+        self.typed.get_or_init(|| super::handlers::check(self))
+    }
+
+    /// A finding in a text within a file, where it stands in that file.
+    pub fn within(&self, file: &str, path: &NodePath, text: &str, found: Diagnostic) -> Diagnostic {
+        spec::within(self.sources, file, path, text, found)
     }
 
     /// Where a setting of a pipeline is said: in its own file, else under `defaults`.

@@ -1,0 +1,457 @@
+//! What is known of a value: which kinds it may be of, what may be in it, and where that is said.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use rhai::Position;
+
+use super::schema::Node;
+
+/// Alternatives beyond this many say nothing worth keeping.
+const MAX_MAPS: usize = 8;
+
+/// Kinds of values, as the engine tells them apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) enum Kind {
+    Unit,
+    Bool,
+    Int,
+    Float,
+    Text,
+    Char,
+    Array,
+    Map,
+    Function,
+}
+
+impl Kind {
+    pub(super) const ALL: [Self; 9] = [
+        Self::Unit,
+        Self::Bool,
+        Self::Int,
+        Self::Float,
+        Self::Text,
+        Self::Char,
+        Self::Array,
+        Self::Map,
+        Self::Function,
+    ];
+
+    /// What `type_of` says.
+    pub(super) fn named(name: &str) -> Option<Self> {
+        Some(match name {
+            "()" => Self::Unit,
+            "bool" => Self::Bool,
+            "i64" => Self::Int,
+            "f64" => Self::Float,
+            "string" => Self::Text,
+            "char" => Self::Char,
+            "array" => Self::Array,
+            "map" => Self::Map,
+            "Fn" => Self::Function,
+            _ => return None,
+        })
+    }
+
+    /// In messages.
+    pub(super) fn told(self) -> &'static str {
+        match self {
+            Self::Unit => "`()`",
+            Self::Bool => "a boolean",
+            Self::Int => "an integer",
+            Self::Float => "a number",
+            Self::Text => "a string",
+            Self::Char => "a character",
+            Self::Array => "an array",
+            Self::Map => "an object",
+            Self::Function => "a function",
+        }
+    }
+
+    /// Values of one family can be equal although their kinds differ: `2 == 2.0`, `'a' == "a"`.
+    pub(super) fn family(self) -> Self {
+        match self {
+            Self::Float => Self::Int,
+            Self::Char => Self::Text,
+            other => other,
+        }
+    }
+}
+
+/// What a value may be.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Type<'a> {
+    /// One of these; `None`: anything.
+    atoms: Option<Vec<Atom<'a>>>,
+    /// The schema that says so.
+    pub(super) says: Option<Node<'a>>,
+}
+
+#[derive(Clone, Debug)]
+pub(super) enum Atom<'a> {
+    Unit(Option<Absent<'a>>),
+    Bool(Option<bool>),
+    /// `None`: any; otherwise one of these.
+    Int(Option<Arc<BTreeSet<i64>>>),
+    Float,
+    Text(Option<Arc<BTreeSet<Arc<str>>>>),
+    Char,
+    Array(Arc<Type<'a>>),
+    Map(Arc<Record<'a>>),
+    Function,
+}
+
+/// A `()` that a valid event may have in some place.
+#[derive(Clone, Debug)]
+pub(super) struct Absent<'a> {
+    pub(super) place: Place,
+    pub(super) why: Why<'a>,
+}
+
+#[derive(Clone, Debug)]
+pub(super) enum Why<'a> {
+    /// The schema of the object does not require it.
+    Optional(Node<'a>),
+    /// It may be null.
+    Null(Node<'a>),
+    /// Events need not have it, whatever their schema.
+    Envelope,
+}
+
+/// Where in an event: `event.data.items[].note`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Place {
+    pub(super) path: Arc<str>,
+    /// There is one value in this place, so what is found out about one copy holds for all.
+    pub(super) unique: bool,
+}
+
+impl Place {
+    pub(super) fn root(path: &str) -> Self {
+        Self { path: path.into(), unique: true }
+    }
+
+    pub(super) fn member(&self, name: &str) -> Self {
+        let plain = name.chars().all(|c| c.is_alphanumeric() || c == '_');
+        let path = if plain { format!("{}.{name}", self.path) } else { format!("{}[{name:?}]", self.path) };
+        Self { path: path.into(), unique: self.unique }
+    }
+
+    pub(super) fn item(&self) -> Self {
+        Self { path: format!("{}[]", self.path).into(), unique: false }
+    }
+}
+
+/// An object: from a schema, or made by the script.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Record<'a> {
+    pub(super) members: BTreeMap<Arc<str>, Member<'a>>,
+    pub(super) rest: Rest<'a>,
+    /// Where it is in the event, if it is of one.
+    pub(super) place: Option<Place>,
+    pub(super) says: Option<Node<'a>>,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Member<'a> {
+    pub(super) slot: Slot<'a>,
+    /// It need not be there.
+    pub(super) optional: bool,
+    /// Where the script gives it.
+    pub(super) at: Position,
+}
+
+/// A type, or a schema that becomes one when somebody asks: schemas can be recursive.
+#[derive(Clone, Debug)]
+pub(super) enum Slot<'a> {
+    Known(Type<'a>),
+    Said(Node<'a>),
+}
+
+/// Members without a name.
+#[derive(Clone, Debug, Default)]
+pub(super) enum Rest<'a> {
+    /// There are none.
+    #[default]
+    Nothing,
+    /// Of this schema.
+    Said(Node<'a>),
+    /// Of this type: headers.
+    Known(Type<'a>),
+    Unknown,
+}
+
+impl<'a> Record<'a> {
+    /// What reading a member yields; `None`: there can be no such member.
+    pub(super) fn read(&self, name: &str) -> Option<Type<'a>> {
+        let place = self.place.as_ref().map(|place| place.member(name));
+        if let Some(member) = self.members.get(name) {
+            let found = member.slot.resolved(place.as_ref());
+            return Some(if member.optional { found.or(self.absent(place)) } else { found });
+        }
+        match &self.rest {
+            Rest::Nothing => None,
+            Rest::Unknown => Some(Type::any()),
+            Rest::Said(node) => Some(node.read(place.as_ref()).or(self.absent(place))),
+            Rest::Known(known) => Some(known.clone().or(self.absent(place))),
+        }
+    }
+
+    fn absent(&self, place: Option<Place>) -> Type<'a> {
+        let why = self.says.clone().map_or(Why::Envelope, Why::Optional);
+        Type::unit(place.map(|place| Absent { place, why }))
+    }
+
+    pub(super) fn with(&self, name: &str, member: Member<'a>) -> Self {
+        let mut with = self.clone();
+        with.members.insert(name.into(), member);
+        with
+    }
+
+    /// Both at once, where they are two views of one.
+    fn merged(&self, other: &Self) -> Option<Self> {
+        let same_origin = match (&self.says, &other.says) {
+            (Some(a), Some(b)) => a.is(b) && self.place == other.place,
+            (None, None) => {
+                self.members.keys().eq(other.members.keys())
+                    && matches!((&self.rest, &other.rest), (Rest::Nothing, Rest::Nothing))
+            }
+            _ => false,
+        };
+        if !same_origin {
+            return None;
+        }
+        let mut merged = self.clone();
+        for name in self.members.keys().chain(other.members.keys()).cloned().collect::<BTreeSet<_>>() {
+            let member = match (self.members.get(&name), other.members.get(&name)) {
+                (Some(a), Some(b)) => a.joined(b, self.place.as_ref().map(|place| place.member(&name)).as_ref()),
+                (Some(one), None) | (None, Some(one)) => {
+                    let known = one.slot.resolved(None);
+                    let otherwise = if self.members.contains_key(&name) { other } else { self }.read(&name);
+                    let slot = Slot::Known(known.or(otherwise.unwrap_or_else(|| Type::unit(None))));
+                    Member { slot, optional: false, at: one.at }
+                }
+                (None, None) => continue,
+            };
+            merged.members.insert(name, member);
+        }
+        Some(merged)
+    }
+}
+
+impl<'a> Member<'a> {
+    pub(super) fn known(known: Type<'a>, at: Position) -> Self {
+        Self { slot: Slot::Known(known), optional: false, at }
+    }
+
+    fn joined(&self, other: &Self, place: Option<&Place>) -> Self {
+        let at = if self.at.is_none() { other.at } else { self.at };
+        let optional = self.optional || other.optional;
+        if let (Slot::Said(a), Slot::Said(b)) = (&self.slot, &other.slot)
+            && a.is(b)
+        {
+            return Self { slot: self.slot.clone(), optional, at };
+        }
+        Self { slot: Slot::Known(self.slot.resolved(place).or(other.slot.resolved(place))), optional, at }
+    }
+}
+
+impl<'a> Slot<'a> {
+    pub(super) fn resolved(&self, place: Option<&Place>) -> Type<'a> {
+        match self {
+            Self::Known(known) => known.clone(),
+            Self::Said(node) => node.read(place),
+        }
+    }
+}
+
+impl<'a> Type<'a> {
+    pub(super) fn any() -> Self {
+        Self::default()
+    }
+
+    /// Of a value that there cannot be.
+    pub(super) fn never() -> Self {
+        Self { atoms: Some(Vec::new()), says: None }
+    }
+
+    pub(super) fn of(atom: Atom<'a>) -> Self {
+        Self { atoms: Some(vec![atom]), says: None }
+    }
+
+    pub(super) fn unit(absent: Option<Absent<'a>>) -> Self {
+        Self::of(Atom::Unit(absent))
+    }
+
+    pub(super) fn boolean() -> Self {
+        Self::of(Atom::Bool(None))
+    }
+
+    pub(super) fn text(text: Option<&str>) -> Self {
+        Self::of(Atom::Text(text.map(|text| Arc::new(BTreeSet::from([text.into()])))))
+    }
+
+    pub(super) fn int(int: Option<i64>) -> Self {
+        Self::of(Atom::Int(int.map(|int| Arc::new(BTreeSet::from([int])))))
+    }
+
+    pub(super) fn map(record: Record<'a>) -> Self {
+        Self::of(Atom::Map(Arc::new(record)))
+    }
+
+    pub(super) fn of_kind(kind: Kind) -> Self {
+        match kind {
+            Kind::Unit => Self::unit(None),
+            Kind::Bool => Self::boolean(),
+            Kind::Int => Self::int(None),
+            Kind::Float => Self::of(Atom::Float),
+            Kind::Text => Self::text(None),
+            Kind::Char => Self::of(Atom::Char),
+            Kind::Array => Self::of(Atom::Array(Arc::new(Self::any()))),
+            Kind::Map => Self::map(Record { rest: Rest::Unknown, ..Record::default() }),
+            Kind::Function => Self::of(Atom::Function),
+        }
+    }
+
+    #[must_use]
+    pub(super) fn said_by(mut self, node: Node<'a>) -> Self {
+        self.says = Some(node);
+        self
+    }
+
+    #[must_use]
+    pub(super) fn saying(self, says: Option<Node<'a>>) -> Self {
+        Self { says, ..self }
+    }
+
+    pub(super) fn is_any(&self) -> bool {
+        self.atoms.is_none()
+    }
+
+    pub(super) fn is_never(&self) -> bool {
+        self.atoms.as_ref().is_some_and(Vec::is_empty)
+    }
+
+    /// `None`: it may be anything.
+    pub(super) fn atoms(&self) -> Option<&[Atom<'a>]> {
+        self.atoms.as_deref()
+    }
+
+    pub(super) fn kinds(&self) -> Option<BTreeSet<Kind>> {
+        Some(self.atoms()?.iter().map(Atom::kind).collect())
+    }
+
+    pub(super) fn is_only(&self, kind: Kind) -> bool {
+        self.atoms().is_some_and(|atoms| !atoms.is_empty() && atoms.iter().all(|atom| atom.kind() == kind))
+    }
+
+    pub(super) fn may_be(&self, kind: Kind) -> bool {
+        self.atoms().is_none_or(|atoms| atoms.iter().any(|atom| atom.kind() == kind))
+    }
+
+    /// The places of an event that are why it may be `()`.
+    pub(super) fn absences(&self) -> impl Iterator<Item = &Absent<'a>> {
+        self.atoms().into_iter().flatten().filter_map(|atom| match atom {
+            Atom::Unit(absent) => absent.as_ref(),
+            _ => None,
+        })
+    }
+
+    /// Without some of what it may be.
+    #[must_use]
+    pub(super) fn filtered(&self, keep: impl Fn(&Atom<'a>) -> bool) -> Self {
+        let atoms = self.atoms().map(|atoms| atoms.iter().filter(|atom| keep(atom)).cloned().collect());
+        Self { atoms, says: self.says.clone() }
+    }
+
+    /// Each of what it may be, made something else.
+    #[must_use]
+    pub(super) fn each(&self, make: impl FnMut(&Atom<'a>) -> Self) -> Self {
+        let Some(atoms) = self.atoms() else { return Self::any() };
+        let made = atoms.iter().map(make).fold(Self::never(), Self::or);
+        Self { says: made.says.clone().or(self.says.clone()), ..made }
+    }
+
+    #[must_use]
+    pub(super) fn present(&self) -> Self {
+        self.filtered(|atom| atom.kind() != Kind::Unit)
+    }
+
+    /// Either of both.
+    #[must_use]
+    pub(super) fn or(self, other: Self) -> Self {
+        if self.is_never() {
+            return other;
+        }
+        if other.is_never() {
+            return self;
+        }
+        let (Some(mut atoms), Some(more)) = (self.atoms, other.atoms) else { return Self::any() };
+        for atom in more {
+            Atom::join_into(&mut atoms, atom);
+        }
+        if atoms.iter().filter(|atom| atom.kind() == Kind::Map).count() > MAX_MAPS {
+            return Self::any();
+        }
+        Self { atoms: Some(atoms), says: self.says.or(other.says) }
+    }
+
+    /// What an item of it is, as far as it is an array.
+    pub(super) fn item(&self) -> Self {
+        self.each(|atom| match atom {
+            Atom::Array(item) => (**item).clone(),
+            _ => Self::any(),
+        })
+    }
+}
+
+impl<'a> Atom<'a> {
+    pub(super) fn kind(&self) -> Kind {
+        match self {
+            Self::Unit(_) => Kind::Unit,
+            Self::Bool(_) => Kind::Bool,
+            Self::Int(_) => Kind::Int,
+            Self::Float => Kind::Float,
+            Self::Text(_) => Kind::Text,
+            Self::Char => Kind::Char,
+            Self::Array(_) => Kind::Array,
+            Self::Map(_) => Kind::Map,
+            Self::Function => Kind::Function,
+        }
+    }
+
+    fn join_into(atoms: &mut Vec<Self>, new: Self) {
+        for known in atoms.iter_mut() {
+            let joined = match (&*known, &new) {
+                (Self::Unit(a), Self::Unit(b)) => {
+                    let same = match (a, b) {
+                        (Some(a), Some(b)) => a.place == b.place,
+                        (None, None) => true,
+                        _ => false,
+                    };
+                    same.then(|| known.clone())
+                }
+                (Self::Bool(a), Self::Bool(b)) => Some(Self::Bool(if a == b { *a } else { None })),
+                (Self::Int(a), Self::Int(b)) => Some(Self::Int(both(a.as_ref(), b.as_ref()))),
+                (Self::Text(a), Self::Text(b)) => Some(Self::Text(both(a.as_ref(), b.as_ref()))),
+                (Self::Array(a), Self::Array(b)) => Some(Self::Array(Arc::new((**a).clone().or((**b).clone())))),
+                (Self::Map(a), Self::Map(b)) if Arc::ptr_eq(a, b) => Some(known.clone()),
+                (Self::Map(a), Self::Map(b)) => a.merged(b).map(|merged| Self::Map(Arc::new(merged))),
+                (Self::Float, Self::Float) | (Self::Char, Self::Char) | (Self::Function, Self::Function) => {
+                    Some(known.clone())
+                }
+                _ => None,
+            };
+            if let Some(joined) = joined {
+                *known = joined;
+                return;
+            }
+        }
+        atoms.push(new);
+    }
+}
+
+fn both<T: Ord + Clone>(a: Option<&Arc<BTreeSet<T>>>, b: Option<&Arc<BTreeSet<T>>>) -> Option<Arc<BTreeSet<T>>> {
+    let (a, b) = (a?, b?);
+    Some(if b.is_subset(a) { Arc::clone(a) } else { Arc::new(a.union(b).cloned().collect()) })
+}
