@@ -108,13 +108,7 @@ fn time(pipeline: &Pipeline) -> Option<&FieldPath> {
 }
 
 /// A finding at its place in the file, with the line of the schema that says so.
-fn placed(
-    project: &Project<'_>,
-    pipeline: &Pipeline,
-    script: &Script,
-    base: &NodePath,
-    found: Finding,
-) -> Diagnostic {
+fn placed(project: &Project<'_>, pipeline: &Pipeline, script: &Script, base: &NodePath, found: Finding) -> Diagnostic {
     let Finding { mut diagnostic, says } = found;
     if let Some(Says { what, file, pointer }) = says {
         let said = format!("{what} `{file}:{}`", project.at(&file, &NodePath::from_pointer(&pointer)).line);

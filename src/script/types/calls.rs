@@ -22,20 +22,108 @@ pub(super) struct Function {
 
 /// Functions of the language that leave what they are called on as it is.
 const PURE: [&str; 62] = [
-    "len", "is_empty", "contains", "starts_with", "ends_with", "index_of", "sub_string", "to_string", "to_debug",
-    "to_upper", "to_lower", "split", "split_rev", "chars", "bytes", "keys", "values", "filter", "map", "some", "all",
-    "find", "find_map", "for_each", "reduce", "reduce_rev", "get", "to_int", "to_float", "to_json", "parse_json",
-    "abs", "sign", "floor", "ceiling", "round", "int", "fraction", "sqrt", "min", "max", "parse_int", "parse_float",
-    "to_hex", "to_binary", "to_octal", "type_of", "is_odd", "is_even", "is_zero", "is_nan", "extract", "to_chars",
-    "emit", "log", "print", "debug", "uuid", "skip", "reject", "retry", "wait_for",
+    "len",
+    "is_empty",
+    "contains",
+    "starts_with",
+    "ends_with",
+    "index_of",
+    "sub_string",
+    "to_string",
+    "to_debug",
+    "to_upper",
+    "to_lower",
+    "split",
+    "split_rev",
+    "chars",
+    "bytes",
+    "keys",
+    "values",
+    "filter",
+    "map",
+    "some",
+    "all",
+    "find",
+    "find_map",
+    "for_each",
+    "reduce",
+    "reduce_rev",
+    "get",
+    "to_int",
+    "to_float",
+    "to_json",
+    "parse_json",
+    "abs",
+    "sign",
+    "floor",
+    "ceiling",
+    "round",
+    "int",
+    "fraction",
+    "sqrt",
+    "min",
+    "max",
+    "parse_int",
+    "parse_float",
+    "to_hex",
+    "to_binary",
+    "to_octal",
+    "type_of",
+    "is_odd",
+    "is_even",
+    "is_zero",
+    "is_nan",
+    "extract",
+    "to_chars",
+    "emit",
+    "log",
+    "print",
+    "debug",
+    "uuid",
+    "skip",
+    "reject",
+    "retry",
+    "wait_for",
 ];
 
 /// Those whose result is always of the kind that it was when it was tried.
 const TRUSTED: [&str; 36] = [
-    "len", "is_empty", "contains", "starts_with", "ends_with", "index_of", "sub_string", "to_string", "to_debug",
-    "to_upper", "to_lower", "keys", "values", "split", "to_int", "to_float", "to_json", "abs", "sign", "floor",
-    "ceiling", "round", "int", "fraction", "sqrt", "min", "max", "type_of", "is_odd", "is_even", "is_zero", "to_hex",
-    "to_binary", "to_octal", "filter", "some",
+    "len",
+    "is_empty",
+    "contains",
+    "starts_with",
+    "ends_with",
+    "index_of",
+    "sub_string",
+    "to_string",
+    "to_debug",
+    "to_upper",
+    "to_lower",
+    "keys",
+    "values",
+    "split",
+    "to_int",
+    "to_float",
+    "to_json",
+    "abs",
+    "sign",
+    "floor",
+    "ceiling",
+    "round",
+    "int",
+    "fraction",
+    "sqrt",
+    "min",
+    "max",
+    "type_of",
+    "is_odd",
+    "is_even",
+    "is_zero",
+    "to_hex",
+    "to_binary",
+    "to_octal",
+    "filter",
+    "some",
 ];
 
 /// Those that end the script.
@@ -43,6 +131,9 @@ const ENDING: [&str; 4] = ["skip", "reject", "retry", "wait_for"];
 
 /// Those that do something with what they are given, and find nothing out.
 const TELLING: [&str; 9] = ["emit", "log", "print", "debug", "skip", "reject", "retry", "wait_for", "to_string"];
+
+/// Those that find out what something is, or whether it is there.
+const ASKING: [&str; 4] = ["contains", "type_of", "to_string", "to_debug"];
 
 pub(super) fn is_pure(name: &str) -> bool {
     PURE.contains(&name)
@@ -78,7 +169,7 @@ impl<'a> Walker<'a, '_> {
             "throw" => scope.dead = true,
             _ => {}
         }
-        if name == "contains" || name == "type_of" {
+        if ASKING.contains(&name) {
             self.asks(&arguments);
         } else if !TELLING.contains(&name) {
             self.looks_into(&arguments);
@@ -105,8 +196,7 @@ impl<'a> Walker<'a, '_> {
             if self.examining > 0 {
                 self.examines(&argument.known);
             }
-            let places: Vec<Arc<str>> =
-                argument.known.absences().map(|absent| absent.place.path.clone()).collect();
+            let places: Vec<Arc<str>> = argument.known.absences().map(|absent| absent.place.path.clone()).collect();
             self.tested.extend(places);
             for atom in argument.known.atoms().into_iter().flatten() {
                 if let Atom::Map(record) = atom
@@ -151,17 +241,17 @@ impl<'a> Walker<'a, '_> {
         if held || own.is_some() || name == "call" || call.capture_parent_scope {
             of.iter().for_each(|argument| self.examines(&argument.known));
             self.examines(receiver);
-            self.changed(scope, path);
+            self.changed(scope, path, at);
             return Type::any();
         }
-        if self.examining > 0 || name == "contains" {
+        if ASKING.contains(&name) {
             self.asks(&[Argument { known: receiver.clone(), at: before }]);
         }
         if !["contains", "get"].contains(&name) {
             self.looks_into(&of);
         }
         if !is_pure(name) {
-            self.changed(scope, path);
+            self.changed(scope, path, at);
         }
         let item = receiver.item();
         let yielded: Vec<Option<Type<'a>>> =
@@ -181,7 +271,7 @@ impl<'a> Walker<'a, '_> {
     }
 
     /// What is at the path may be anything now.
-    fn changed(&mut self, scope: &mut Scope<'a>, path: Option<&Path>) {
+    fn changed(&mut self, scope: &mut Scope<'a>, path: Option<&Path>, at: Position) {
         let Some(path) = path else { return };
         if scope.get(&path.root).is_none_or(|variable| variable.constant) {
             return;
@@ -189,7 +279,7 @@ impl<'a> Walker<'a, '_> {
         if path.steps.is_empty() {
             scope.assign(&path.root, Type::any());
         } else {
-            scope.write(path, Type::any(), Position::NONE);
+            scope.write(path, Type::any(), at);
         }
     }
 
@@ -206,13 +296,21 @@ impl<'a> Walker<'a, '_> {
             Expr::DynamicConstant(value, _) => value.read_lock::<rhai::FnPtr>()?.fn_name().to_owned(),
             _ => return None,
         };
-        let calls = ["map", "filter", "for_each", "some", "all", "find", "find_map", "retain", "drain"];
-        if !calls.contains(&method) || !receiver.is_only(Kind::Array) || item.is_never() {
+        if !receiver.is_only(Kind::Array) || item.is_never() {
             return None;
         }
-        // `for_each` calls it on the item, the others hand the item over.
-        let (given, this) =
-            if method == "for_each" { (Vec::new(), Some(item.clone())) } else { (vec![item.clone()], None) };
+        let item = || item.clone();
+        let (given, this) = match method {
+            // It is called on the item; the others hand the item over, and its number if they are asked to.
+            "for_each" => (Vec::new(), Some(item())),
+            "map" | "filter" | "some" | "all" | "find" | "find_map" | "retain" | "drain" => {
+                let one = self.own(&name, 1).is_some();
+                (if one { vec![item()] } else { vec![item(), Type::int(None)] }, None)
+            }
+            "reduce" | "reduce_rev" => (vec![Type::any(), item()], None),
+            "sort" | "sort_by" => (vec![item(), item()], None),
+            _ => return None,
+        };
         let function = self.own(&name, given.len())?;
         Some(self.called(scope, (&name, &function), given, this))
     }
@@ -237,7 +335,7 @@ impl<'a> Walker<'a, '_> {
             given.iter().for_each(|known| self.examines(known));
             return Type::any();
         }
-        let mut inside = Scope::default();
+        let mut inside = scope.of_function();
         for (parameter, known) in function.parameters.iter().zip(given) {
             inside.declare(parameter, known, false);
         }

@@ -234,6 +234,7 @@ impl<'a> Walker<'a, '_> {
             if let Some(found) = path.as_ref().and_then(|path| scope.fact(path)) {
                 known = found.clone();
             }
+            known = scope.seen(known);
         }
         if known.is_any() && !ended.is_never() {
             return Type::any();
@@ -296,7 +297,7 @@ impl<'a> Walker<'a, '_> {
                 other => {
                     let kind = other.kind();
                     match self.engine.trials.result(&self.engine.rhai, Form::Property, name, &[kind]) {
-                        Some(result) => found = found.or(Type::of_kind(result)),
+                        Some(made) => found = found.or(Type::of_made(made)),
                         None => bad.push(kind),
                     }
                 }
@@ -320,8 +321,7 @@ impl<'a> Walker<'a, '_> {
         }
         for record in lacking {
             let absent = record.place.as_ref().zip(record.says.clone());
-            let absent =
-                absent.map(|(place, says)| Absent { place: place.member(name), why: Why::Optional(says) });
+            let absent = absent.map(|(place, says)| Absent { place: place.member(name), why: Why::Optional(says) });
             found = found.or(Type::unit(absent));
         }
         found

@@ -63,7 +63,7 @@ impl<'a> Walker<'a, '_> {
             None => format!("add it: `- {{ event: {kind}, version: {}, to: … }}`", version.unwrap_or(1)),
         };
         let surely = surely_meant(kind, names());
-        let diagnostic = self.report.at(&rules::UNDECLARED_EMISSION, at, message).help(help).meant(kind, surely);
+        let diagnostic = self.report.at(&rules::UNDECLARED, at, message).help(help).meant(kind, surely);
         self.report.tell(diagnostic, None);
     }
 
@@ -193,12 +193,12 @@ fn members<'a>(
         };
         let at = if own.at.is_none() { at } else { own.at };
         let place = given.place.as_ref().map(|place| place.member(member));
-        if own.optional && !slot.optional {
-            let path = place.as_ref().map(|place| place.path.clone());
-            let shown = path.as_deref().map_or_else(|| format!("{name}.{member}"), str::to_owned);
-            let message = format!("`{name}` must have `{member}`, and `{shown}` may be absent");
+        // One that the script puts there on some way only may be there on every way that leads here.
+        if let Some(place) = place.as_ref().filter(|_| own.optional && !slot.optional) {
+            let path = place.path.clone();
+            let message = format!("`{name}` must have `{member}`, and `{path}` may be absent");
             let (help, what, says) = (None, "it is `required` in", says.clone());
-            refusals.push(Refusal { some: true, message, help, at, says, what, because: path });
+            refusals.push(Refusal { some: true, message, help, at, says, what, because: Some(path) });
         }
         if let Slot::Said(node) = &slot.slot {
             let known = own.slot.resolved(place.as_ref());
@@ -218,6 +218,9 @@ fn members<'a>(
         let message = format!("`{name}` must not have `{member}`");
         let (says, what) = (says.clone(), "it has no others in");
         let some = own.optional;
+        if some && own.at.is_none() && given.place.is_none() {
+            continue;
+        }
         refusals.push(Refusal { some, message, help: Some(help), at, says, what, because: None });
     }
 }

@@ -54,9 +54,9 @@ impl<'a> Walker<'a, '_> {
                 Type::map(record)
             }
             Expr::Variable(variable, ..) if variable.2.path.is_empty() => {
-                scope.get(&variable.1).map_or_else(Type::any, |variable| variable.known.clone())
+                scope.get(&variable.1).map_or_else(Type::any, |variable| scope.seen(variable.known.clone()))
             }
-            Expr::ThisPtr(_) => scope.get(THIS).map_or_else(Type::any, |this| this.known.clone()),
+            Expr::ThisPtr(_) => scope.get(THIS).map_or_else(Type::any, |this| scope.seen(this.known.clone())),
             Expr::Stmt(block) => self.block(scope, block.statements()),
             Expr::FnCall(call, at) => self.call(scope, call, *at),
             Expr::Dot(..) | Expr::Index(..) => self.chain(scope, expression),
@@ -227,17 +227,14 @@ impl<'a> Walker<'a, '_> {
         if any || good.is_empty() {
             return Type::any();
         }
-        results.into_iter().map(Type::of_kind).fold(Type::never(), Type::or)
+        results.into_iter().map(Type::of_made).fold(Type::never(), Type::or)
     }
 
     pub(super) fn assignment(&mut self, scope: &mut Scope<'a>, by: &OpAssignment, parts: &BinaryExpr) {
         let BinaryExpr { lhs, rhs } = parts;
         let is_local = matches!(lhs, Expr::Variable(..));
-        let value = if is_local {
-            self.examined(|walker| walker.argument(scope, rhs))
-        } else {
-            self.argument(scope, rhs)
-        };
+        let value =
+            if is_local { self.examined(|walker| walker.argument(scope, rhs)) } else { self.argument(scope, rhs) };
         if scope.dead {
             return;
         }
@@ -272,7 +269,6 @@ impl<'a> Walker<'a, '_> {
 pub(super) fn told(known: &Type<'_>) -> String {
     let Some(kinds) = known.kinds() else { return "anything".to_owned() };
     let number = kinds.contains(&Kind::Float);
-    let kinds: Vec<&str> =
-        kinds.into_iter().filter(|kind| !(number && *kind == Kind::Int)).map(Kind::told).collect();
+    let kinds: Vec<&str> = kinds.into_iter().filter(|kind| !(number && *kind == Kind::Int)).map(Kind::told).collect();
     kinds.join(" or ")
 }

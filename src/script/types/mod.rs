@@ -58,10 +58,8 @@ pub(super) fn check<'a>(engine: &Inner, script: &Compiled, given: &Given<'a>) ->
     let mut scope = given.scope(script.kind);
     let mut walker = Walker::new(engine, script, given);
     for path in &given.present {
-        let path = Path {
-            root: EVENT.into(),
-            steps: path.iter().map(|name| Step::Member(name.as_str().into())).collect(),
-        };
+        let path =
+            Path { root: EVENT.into(), steps: path.iter().map(|name| Step::Member(name.as_str().into())).collect() };
         if let Some(event) = scope.get(EVENT).map(|variable| variable.known.clone()) {
             scope.refine(&path, &event, &Type::present);
         }
@@ -93,11 +91,8 @@ impl<'a> Given<'a> {
         let root = Place::root(EVENT);
         let may_lack = |name: &str| Type::unit(Some(Absent { place: root.member(name), why: Why::Envelope }));
         let key = if kind == Kind::Upcaster { may_lack("key") } else { Type::text(None) };
-        let headers = Record {
-            rest: Rest::Known(Type::text(None)),
-            place: Some(root.member("headers")),
-            ..Record::default()
-        };
+        let headers =
+            Record { rest: Rest::Known(Type::text(None)), place: Some(root.member("headers")), ..Record::default() };
         let members = [
             ("id", Type::text(None)),
             ("type", Type::text(Some(self.event))),

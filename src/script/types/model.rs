@@ -6,6 +6,7 @@ use std::sync::Arc;
 use rhai::Position;
 
 use super::schema::Node;
+use super::trial::Made;
 
 /// Alternatives beyond this many say nothing worth keeping.
 const MAX_MAPS: usize = 8;
@@ -85,6 +86,8 @@ pub(super) struct Type<'a> {
     atoms: Option<Vec<Atom<'a>>>,
     /// The schema that says so.
     pub(super) says: Option<Node<'a>>,
+    /// It is what stands in this place of the event, and nothing else.
+    pub(super) copy_of: Option<Place>,
 }
 
 #[derive(Clone, Debug)]
@@ -187,7 +190,10 @@ impl<'a> Record<'a> {
         let place = self.place.as_ref().map(|place| place.member(name));
         if let Some(member) = self.members.get(name) {
             let found = member.slot.resolved(place.as_ref());
-            return Some(if member.optional { found.or(self.absent(place)) } else { found });
+            // What the script has put there is no copy of what the event has.
+            let copy_of = place.clone().filter(|place| place.unique && member.at.is_none());
+            let found = if member.optional { found.or(self.absent(place)) } else { found };
+            return Some(Type { copy_of, ..found });
         }
         match &self.rest {
             Rest::Nothing => None,
@@ -213,8 +219,7 @@ impl<'a> Record<'a> {
         let same_origin = match (&self.says, &other.says) {
             (Some(a), Some(b)) => a.is(b) && self.place == other.place,
             (None, None) => {
-                self.members.keys().eq(other.members.keys())
-                    && matches!((&self.rest, &other.rest), (Rest::Nothing, Rest::Nothing))
+                matches!((&self.rest, &other.rest), (Rest::Nothing, Rest::Nothing)) && self.place == other.place
             }
             _ => false,
         };
@@ -225,6 +230,9 @@ impl<'a> Record<'a> {
         for name in self.members.keys().chain(other.members.keys()).cloned().collect::<BTreeSet<_>>() {
             let member = match (self.members.get(&name), other.members.get(&name)) {
                 (Some(a), Some(b)) => a.joined(b, self.place.as_ref().map(|place| place.member(&name)).as_ref()),
+                (Some(one), None) | (None, Some(one)) if self.says.is_none() => {
+                    Member { optional: true, ..one.clone() }
+                }
                 (Some(one), None) | (None, Some(one)) => {
                     let known = one.slot.resolved(None);
                     let otherwise = if self.members.contains_key(&name) { other } else { self }.read(&name);
@@ -272,11 +280,11 @@ impl<'a> Type<'a> {
 
     /// Of a value that there cannot be.
     pub(super) fn never() -> Self {
-        Self { atoms: Some(Vec::new()), says: None }
+        Self { atoms: Some(Vec::new()), ..Self::default() }
     }
 
     pub(super) fn of(atom: Atom<'a>) -> Self {
-        Self { atoms: Some(vec![atom]), says: None }
+        Self { atoms: Some(vec![atom]), ..Self::default() }
     }
 
     pub(super) fn unit(absent: Option<Absent<'a>>) -> Self {
@@ -310,6 +318,13 @@ impl<'a> Type<'a> {
             Kind::Array => Self::of(Atom::Array(Arc::new(Self::any()))),
             Kind::Map => Self::map(Record { rest: Rest::Unknown, ..Record::default() }),
             Kind::Function => Self::of(Atom::Function),
+        }
+    }
+
+    pub(super) fn of_made(made: Made) -> Self {
+        match made {
+            Made::Kind(kind) => Self::of_kind(kind),
+            Made::Other => Self::any(),
         }
     }
 
@@ -361,7 +376,7 @@ impl<'a> Type<'a> {
     #[must_use]
     pub(super) fn filtered(&self, keep: impl Fn(&Atom<'a>) -> bool) -> Self {
         let atoms = self.atoms().map(|atoms| atoms.iter().filter(|atom| keep(atom)).cloned().collect());
-        Self { atoms, says: self.says.clone() }
+        Self { atoms, says: self.says.clone(), copy_of: self.copy_of.clone() }
     }
 
     /// Each of what it may be, made something else.
@@ -369,7 +384,7 @@ impl<'a> Type<'a> {
     pub(super) fn each(&self, make: impl FnMut(&Atom<'a>) -> Self) -> Self {
         let Some(atoms) = self.atoms() else { return Self::any() };
         let made = atoms.iter().map(make).fold(Self::never(), Self::or);
-        Self { says: made.says.clone().or(self.says.clone()), ..made }
+        Self { says: made.says.clone().or(self.says.clone()), copy_of: self.copy_of.clone(), ..made }
     }
 
     #[must_use]
@@ -393,7 +408,8 @@ impl<'a> Type<'a> {
         if atoms.iter().filter(|atom| atom.kind() == Kind::Map).count() > MAX_MAPS {
             return Self::any();
         }
-        Self { atoms: Some(atoms), says: self.says.or(other.says) }
+        let copy_of = self.copy_of.filter(|place| other.copy_of.as_ref() == Some(place));
+        Self { atoms: Some(atoms), says: self.says.or(other.says), copy_of }
     }
 
     /// What an item of it is, as far as it is an array.

@@ -108,9 +108,8 @@ impl<'a> Walker<'a, '_> {
 
     /// It is not `()`, and so is nothing on the way to it.
     pub(super) fn narrow_present(&mut self, scope: &mut Scope<'a>, expression: &Expr) {
-        let places: Vec<Absent<'a>> = self.known(scope, expression).absences().cloned().collect();
-        for absent in places.iter().filter(|absent| absent.place.unique) {
-            scope.not_absent(&absent.place.path);
+        if let Some(place) = self.known(scope, expression).copy_of {
+            scope.finds(&place);
         }
         for prefix in self.safe_prefixes(expression) {
             self.refine_path(scope, &prefix, &Type::present);
@@ -183,12 +182,7 @@ impl<'a> Walker<'a, '_> {
         }
     }
 
-    pub(super) fn refine(
-        &mut self,
-        scope: &mut Scope<'a>,
-        expression: &Expr,
-        make: &dyn Fn(&Type<'a>) -> Type<'a>,
-    ) {
+    pub(super) fn refine(&mut self, scope: &mut Scope<'a>, expression: &Expr, make: &dyn Fn(&Type<'a>) -> Type<'a>) {
         if let Some(path) = self.path(expression) {
             self.refine_path(scope, &path, make);
         }

@@ -67,7 +67,8 @@ impl<'s> Report<'s> {
     }
 
     pub(super) fn tell(&mut self, diagnostic: Diagnostic, says: Option<Says>) {
-        let new = |known: &Finding| known.diagnostic.rule != diagnostic.rule || known.diagnostic.span != diagnostic.span;
+        let new =
+            |known: &Finding| known.diagnostic.rule != diagnostic.rule || known.diagnostic.span != diagnostic.span;
         if self.silent == 0 && diagnostic.span.is_some() && self.found.iter().all(new) {
             self.found.push(Finding { diagnostic, says });
         }

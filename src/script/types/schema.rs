@@ -142,7 +142,12 @@ impl<'a> Node<'a> {
             let schema = node.schema.as_object()?;
             match schema.get("$ref") {
                 Some(reference) => node = node.referred(schema, reference)?,
-                None => return schema.get("items").filter(|items| items.is_object()).map(|items| node.step(items, &["items"])),
+                None => {
+                    return schema
+                        .get("items")
+                        .filter(|items| items.is_object())
+                        .map(|items| node.step(items, &["items"]));
+                }
             }
         }
         None

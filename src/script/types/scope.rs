@@ -1,10 +1,11 @@
 //! What is known of variables at one point of a script.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use rhai::Expr;
 
-use super::model::{Atom, Member, Record, Type};
+use super::model::{Atom, Member, Place, Record, Type};
 
 #[derive(Clone, Debug)]
 pub(super) struct Variable<'a> {
@@ -30,6 +31,8 @@ struct Fact<'a> {
 pub(super) struct Scope<'a> {
     variables: Vec<Variable<'a>>,
     facts: Vec<Fact<'a>>,
+    /// Places of the event that have something in them.
+    present: BTreeSet<Arc<str>>,
     /// Nothing comes here.
     pub(super) dead: bool,
 }
@@ -188,13 +191,27 @@ impl<'a> Scope<'a> {
         self.assign(&path.root, after);
     }
 
-    /// Removes every `()` of the same place from all that is known: what is there in one copy is there in all.
-    pub(super) fn not_absent(&mut self, place: &str) {
-        for variable in &mut self.variables {
-            variable.known = variable.known.filtered(
-                |atom| !matches!(atom, Atom::Unit(Some(absent)) if absent.place.unique && &*absent.place.path == place),
-            );
+    /// The event has something in this place: so has every copy of it.
+    pub(super) fn finds(&mut self, place: &Place) {
+        if place.unique {
+            self.present.insert(place.path.clone());
         }
+    }
+
+    /// A value as it is read here.
+    pub(super) fn seen(&self, known: Type<'a>) -> Type<'a> {
+        if self.present.is_empty() {
+            return known;
+        }
+        known.filtered(|atom| match atom {
+            Atom::Unit(Some(absent)) => !(absent.place.unique && self.present.contains(&absent.place.path)),
+            _ => true,
+        })
+    }
+
+    /// What a function that is called from here sees of it.
+    pub(super) fn of_function(&self) -> Self {
+        Self { present: self.present.clone(), ..Self::default() }
     }
 
     /// Where nothing comes.
@@ -231,7 +248,8 @@ impl<'a> Scope<'a> {
             let same = other.facts.iter().find(|known| known.key == fact.key)?;
             Some(Fact { known: fact.known.or(same.known.clone()), ..fact })
         });
-        Self { variables: variables.collect(), facts: facts.collect(), dead: false }
+        let present = &self.present & &other.present;
+        Self { variables: variables.collect(), facts: facts.collect(), present, dead: false }
     }
 }
 

@@ -28,17 +28,25 @@ pub(in crate::script) enum Form {
 
 type Key = (Form, String, Vec<Kind>);
 
+/// Of which kind a result was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Made {
+    Kind(Kind),
+    /// A range, a blob, or nothing that could be told.
+    Other,
+}
+
 /// What was tried so far.
 #[derive(Default)]
 pub(in crate::script) struct Trials {
-    results: Mutex<HashMap<Key, Option<Kind>>>,
+    results: Mutex<HashMap<Key, Option<Made>>>,
     /// Of literals, as `switch` sees them.
     hashes: Mutex<HashMap<String, Option<u64>>>,
 }
 
 impl Trials {
     /// Whether the engine can do it, and of which kind the result was that time. `None`: it cannot.
-    pub(super) fn result(&self, engine: &rhai::Engine, form: Form, name: &str, kinds: &[Kind]) -> Option<Kind> {
+    pub(super) fn result(&self, engine: &rhai::Engine, form: Form, name: &str, kinds: &[Kind]) -> Option<Made> {
         let key = (form, name.to_owned(), kinds.to_vec());
         let lock = || self.results.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = lock().get(&key) {
@@ -57,7 +65,7 @@ impl Trials {
 
 const NAMES: [&str; 8] = ["a", "b", "c", "d", "e", "f", "g", "h"];
 
-fn attempt(engine: &rhai::Engine, form: Form, name: &str, kinds: &[Kind]) -> Option<Kind> {
+fn attempt(engine: &rhai::Engine, form: Form, name: &str, kinds: &[Kind]) -> Option<Made> {
     let mut scope = Scope::new();
     for (name, kind) in NAMES.iter().zip(kinds) {
         scope.push_dynamic(*name, sample(*kind));
@@ -71,17 +79,19 @@ fn attempt(engine: &rhai::Engine, form: Form, name: &str, kinds: &[Kind]) -> Opt
         Form::Index => "a[b]".to_owned(),
     };
     // What does not even parse is for others to tell.
-    let Ok(ast) = engine.compile_with_scope(&scope, text) else { return Some(Kind::Unit) };
+    let Ok(ast) = engine.compile_with_scope(&scope, text) else { return Some(Made::Other) };
     match engine.eval_ast_with_scope::<Dynamic>(&mut scope, &ast) {
-        Ok(result) => Some(kind(&result)),
+        Ok(result) => Some(Kind::named(result.type_name()).map_or(Made::Other, Made::Kind)),
         Err(error) => match *error {
-            EvalAltResult::ErrorFunctionNotFound(signature, _) if signature.starts_with(name.trim_end_matches('=')) => None,
+            EvalAltResult::ErrorFunctionNotFound(signature, _) if signature.starts_with(name.trim_end_matches('=')) => {
+                None
+            }
             EvalAltResult::ErrorMismatchDataType(..) if matches!(form, Form::Operator | Form::Assign | Form::Index) => {
                 None
             }
             EvalAltResult::ErrorIndexingType(..) => None,
             EvalAltResult::ErrorDotExpr(..) => None,
-            _ => Some(Kind::Unit),
+            _ => Some(Made::Other),
         },
     }
 }
@@ -97,19 +107,5 @@ fn sample(kind: Kind) -> Dynamic {
         Kind::Array => Dynamic::from_array(Array::new()),
         Kind::Map => Dynamic::from_map(Map::new()),
         Kind::Function => FnPtr::new("no_such_function").map_or(Dynamic::UNIT, Dynamic::from),
-    }
-}
-
-fn kind(value: &Dynamic) -> Kind {
-    match value.type_name() {
-        "()" => Kind::Unit,
-        "bool" => Kind::Bool,
-        "i64" => Kind::Int,
-        "f64" => Kind::Float,
-        "string" => Kind::Text,
-        "char" => Kind::Char,
-        "array" => Kind::Array,
-        "map" => Kind::Map,
-        _ => Kind::Function,
     }
 }

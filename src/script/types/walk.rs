@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use rhai::{AST, ASTFlags, ASTNode, Expr, FlowControl, Position, Stmt};
 
-use super::super::engine::{Compiled, DATA, Inner};
 use super::super::Kind as Purpose;
+use super::super::engine::{Compiled, DATA, Inner};
 use super::Given;
 use super::calls::{Function, is_pure};
 use super::model::{Kind, Type};
@@ -75,7 +75,10 @@ impl<'a, 's> Walker<'a, 's> {
     pub(super) fn run(&mut self, scope: &mut Scope<'a>) {
         let value = self.statements(scope, self.script.ast.statements());
         match self.script.kind {
-            Purpose::Filter if !scope.dead => self.wants_boolean(&value, self.end()),
+            Purpose::Filter if !scope.dead => match self.script.ast.statements() {
+                [.., Stmt::Expr(test)] => self.wants_boolean_of(&value, test),
+                _ => self.wants_boolean(&value, self.end()),
+            },
             Purpose::Upcaster if !scope.dead => self.leaves_data(scope),
             _ => {}
         }
@@ -133,7 +136,9 @@ impl<'a, 's> Walker<'a, 's> {
         match statement {
             Stmt::If(parts, _) => return self.choice(scope, parts),
             Stmt::Switch(parts, at) => return self.switch(scope, &parts.0, &parts.1, *at),
-            Stmt::While(parts, _) | Stmt::Do(parts, ..) => self.repeated(scope, parts, matches!(statement, Stmt::Do(..))),
+            Stmt::While(parts, _) | Stmt::Do(parts, ..) => {
+                self.repeated(scope, parts, matches!(statement, Stmt::Do(..)))
+            }
             Stmt::For(parts, _) => self.each_of(scope, (&parts.0.name, parts.1.as_ref().map(|c| &*c.name)), &parts.2),
             Stmt::Var(parts, flags, _) => {
                 let known = self.examined(|walker| walker.express(scope, &parts.1));
@@ -293,7 +298,8 @@ pub(super) fn assigned(all: &[&[Stmt]], test: Option<&Expr>) -> Option<BTreeSet<
             Some(ASTNode::Expr(chain @ (Expr::Dot(parts, ..) | Expr::Index(parts, ..)))) => {
                 let mut changes = false;
                 parts.rhs.walk(&mut Vec::new(), &mut |path| {
-                    changes |= matches!(path.last(), Some(ASTNode::Expr(Expr::MethodCall(call, _))) if !is_pure(&call.name));
+                    changes |=
+                        matches!(path.last(), Some(ASTNode::Expr(Expr::MethodCall(call, _))) if !is_pure(&call.name));
                     true
                 });
                 if changes {

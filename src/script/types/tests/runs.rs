@@ -50,7 +50,9 @@ fn sample(root: &Value, schema: &Value, numbers: &mut Numbers, depth: usize) -> 
         "integer" => json!(numbers.below(200)),
         "number" if numbers.below(2) == 0 => json!(numbers.below(9)),
         "number" => json!(0.5 + f64::from(u32::try_from(numbers.below(9)).expect("small"))),
-        "string" => json!(["A", "ord-1", "Bonn", "x@example.com"][if schema.get("format").is_some() { 3 } else { numbers.below(3) }]),
+        "string" => json!(
+            ["A", "ord-1", "Bonn", "x@example.com"][if schema.get("format").is_some() { 3 } else { numbers.below(3) }]
+        ),
         "array" => (0..numbers.below(3)).map(|_| sample(root, &schema["items"], numbers, depth)).collect(),
         _ => {
             let mut object = serde_json::Map::new();
