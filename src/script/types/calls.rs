@@ -250,12 +250,16 @@ impl<'a> Walker<'a, '_> {
         if !["contains", "get"].contains(&name) {
             self.looks_into(&of);
         }
-        if !is_pure(name) {
+        let pushed = self.pushed(scope, (name, receiver, path), &of, at);
+        if !is_pure(name) && !pushed {
             self.changed(scope, path, at);
         }
         let item = receiver.item();
-        let yielded: Vec<Option<Type<'a>>> =
-            call.args.iter().map(|argument| self.closure(scope, argument, name, receiver, &item)).collect();
+        let yielded: Vec<Option<Type<'a>>> = call
+            .args
+            .iter()
+            .map(|argument| self.closure(scope, argument, (name, of.len() == 1), (receiver, &item)))
+            .collect();
         let mut arguments = vec![Argument { known: receiver.clone(), at: before }];
         arguments.extend(of);
         let result = self.native(name, &arguments, at);
@@ -268,6 +272,28 @@ impl<'a> Walker<'a, '_> {
             ("values", _) | ("keys", _) if !receiver.is_only(Kind::Map) => Type::any(),
             _ => result,
         }
+    }
+
+    /// `push` on an array whose items are known.
+    fn pushed(
+        &mut self,
+        scope: &mut Scope<'a>,
+        (name, receiver, path): (&str, &Type<'a>, Option<&Path>),
+        of: &[Argument<'a>],
+        at: Position,
+    ) -> bool {
+        let (Some(path), [new], Some([Atom::Array(item)])) = (path, of, receiver.atoms()) else { return false };
+        let constant = scope.get(&path.root).is_none_or(|variable| variable.constant);
+        if name != "push" || constant {
+            return false;
+        }
+        let longer = Type::of(Atom::Array(Arc::new((**item).clone().or(new.known.clone()))));
+        if path.steps.is_empty() {
+            scope.assign(&path.root, longer)
+        } else {
+            scope.write(path, longer, at)
+        }
+        true
     }
 
     /// What is at the path may be anything now.
@@ -288,9 +314,8 @@ impl<'a> Walker<'a, '_> {
         &mut self,
         scope: &mut Scope<'a>,
         argument: &Expr,
-        method: &str,
-        receiver: &Type<'a>,
-        item: &Type<'a>,
+        (method, begins_with_nothing): (&str, bool),
+        (receiver, item): (&Type<'a>, &Type<'a>),
     ) -> Option<Type<'a>> {
         let name = match argument {
             Expr::DynamicConstant(value, _) => value.read_lock::<rhai::FnPtr>()?.fn_name().to_owned(),
@@ -307,7 +332,14 @@ impl<'a> Walker<'a, '_> {
                 let one = self.own(&name, 1).is_some();
                 (if one { vec![item()] } else { vec![item(), Type::int(None)] }, None)
             }
-            "reduce" | "reduce_rev" => (vec![Type::any(), item()], None),
+            "reduce" | "reduce_rev" => {
+                // It begins with nothing, unless it is told what to begin with.
+                if begins_with_nothing {
+                    let function = self.own(&name, 2)?;
+                    self.called(scope, (&name, &function), vec![Type::unit(None), item()], None);
+                }
+                (vec![Type::any(), item()], None)
+            }
             "sort" | "sort_by" => (vec![item(), item()], None),
             _ => return None,
         };
@@ -345,9 +377,12 @@ impl<'a> Walker<'a, '_> {
         self.calls.push(key);
         let returns = std::mem::replace(&mut self.returns, Type::never());
         let begun = self.tested.len();
-        // What it answers may tell what it found out.
-        let value = self.examined(|walker| walker.statements(&mut inside, &function.body));
+        let loops = std::mem::take(&mut self.loops);
+        let (examining, deciding) = (std::mem::take(&mut self.examining), std::mem::take(&mut self.deciding));
+        let value = self.statements(&mut inside, &function.body);
+        (self.examining, self.deciding, self.loops) = (examining, deciding, loops);
         let returned = std::mem::replace(&mut self.returns, returns);
+        // What it answers may tell what it found out.
         self.forget_since(begun);
         self.calls.pop();
         let result = value.or(returned);

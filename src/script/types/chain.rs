@@ -174,13 +174,16 @@ impl<'a> Walker<'a, '_> {
         let (base, hops) = flattened(chain);
         let Some((last, before)) = hops.split_last() else { return };
         let holder = self.follow(scope, base, before);
-        if let Link::Index(index) = last.link {
-            self.express(scope, index);
-        }
         let at = match before.last().map(|hop| &hop.link) {
             Some(Link::Property(_, at)) => *at,
             _ => base.start_position(),
         };
+        if let Link::Index(index) = last.link {
+            let of = self.express(scope, index);
+            if !matches!(index, Expr::StringConstant(..)) {
+                self.indexed(&holder, &of, None, index.start_position(), at);
+            }
+        }
         let fits = holder.atoms().is_none_or(|atoms| atoms.iter().any(|atom| atom.kind() != Kind::Unit));
         if let Some(absent) = holder.absences().next().filter(|_| fits).cloned() {
             self.may_be_absent(&absent, at, "`()` has no members to write to");
@@ -195,11 +198,7 @@ impl<'a> Walker<'a, '_> {
         for hop in hops {
             if hop.safe && !known.is_any() {
                 ended = ended.or(known.filtered(|atom| atom.kind() == Kind::Unit));
-                let places = known.absences().map(|absent| absent.place.path.clone());
-                self.tested.extend(places.collect::<Vec<_>>());
-                if self.examining > 0 {
-                    self.examines(&known);
-                }
+                self.tests(&known);
                 known = known.present();
             }
             if known.is_never() {
@@ -311,8 +310,8 @@ impl<'a> Walker<'a, '_> {
                 // An object that the script wrote itself may get it in ways that are not followed.
                 Some(record) if super::is_own(record) => return Type::unit(None),
                 Some(record) => self.unknown_member(record, name, here),
-                None if bad.iter().any(|kind| *kind != Kind::Unit) => {
-                    let message = format!("{} has no `{name}`", super::express::told(&known.present()));
+                None if known.absences().next().is_none() && !bad.is_empty() => {
+                    let message = format!("{} has no `{name}`", super::express::told(known));
                     self.wrong_type(here, message, known);
                 }
                 None => {}

@@ -54,6 +54,9 @@ impl<'a> Walker<'a, '_> {
                 Type::map(record)
             }
             Expr::Variable(variable, ..) if variable.2.path.is_empty() => {
+                if let Some(test) = scope.test(&variable.1) {
+                    self.answered(scope, &test);
+                }
                 scope.get(&variable.1).map_or_else(Type::any, |variable| scope.seen(variable.known.clone()))
             }
             Expr::ThisPtr(_) => scope.get(THIS).map_or_else(Type::any, |this| scope.seen(this.known.clone())),
@@ -65,6 +68,17 @@ impl<'a> Walker<'a, '_> {
             Expr::Coalesce(parts, _) => self.coalesced(scope, parts),
             _ => Type::any(),
         }
+    }
+
+    /// The answer of an earlier test is used: in a condition it is as if the test stood there.
+    fn answered(&mut self, scope: &Scope<'a>, test: &Expr) {
+        self.report.silent += 1;
+        if self.deciding > 0 && self.examining == 0 {
+            self.express(&mut scope.clone(), test);
+        } else {
+            self.examined(|walker| walker.express(&mut scope.clone(), test));
+        }
+        self.report.silent -= 1;
     }
 
     /// `a && b`: what comes after is only looked at where what is before is true, or, of `||`, false.
@@ -86,8 +100,11 @@ impl<'a> Walker<'a, '_> {
     fn coalesced(&mut self, scope: &mut Scope<'a>, parts: &[Expr]) -> Type<'a> {
         let Some((first, rest)) = parts.split_first() else { return Type::any() };
         let mut known = self.express(scope, first);
-        if self.examining + self.deciding > 0 {
-            self.examines(&known);
+        if self.deciding > 0 {
+            self.examined.extend(known.absences().map(|absent| absent.place.path.clone()));
+        } else if self.examining > 0 || !self.calls.is_empty() {
+            // What the function yields may tell whether it was there.
+            self.tests(&known);
         }
         for part in rest {
             let mut otherwise = scope.clone();
@@ -104,7 +121,17 @@ impl<'a> Walker<'a, '_> {
         known
     }
 
-    /// Whatever is done to find out whether it is there, it is known to the script from here on.
+    /// A test of whether it is there.
+    pub(super) fn tests(&mut self, known: &Type<'a>) {
+        let places: Vec<Arc<str>> = known.absences().map(|absent| absent.place.path.clone()).collect();
+        if self.examining > 0 {
+            self.examined.extend(places);
+        } else {
+            self.tested.extend(places);
+        }
+    }
+
+    /// It is handed to what is not followed: whether it is there, or what is in it, may be known from here on.
     pub(super) fn examines(&mut self, known: &Type<'a>) {
         let places: Vec<Arc<str>> = known.absences().map(|absent| absent.place.path.clone()).collect();
         self.examined.extend(places);
@@ -139,6 +166,9 @@ impl<'a> Walker<'a, '_> {
 
     /// What a `for` runs over.
     pub(super) fn iterated(&mut self, known: &Type<'a>, over: &Expr) -> Type<'a> {
+        if matches!(over, Expr::FnCall(call, _) if call.name == ".." || call.name == "..=") {
+            return Type::int(None);
+        }
         let fits = |atom: &Atom<'a>| matches!(atom.kind(), Kind::Array | Kind::Text);
         let Some(atoms) = known.atoms() else { return Type::any() };
         let good = atoms.iter().filter(|atom| fits(atom)).count();
@@ -159,13 +189,7 @@ impl<'a> Walker<'a, '_> {
         let arguments: Vec<Argument<'a>> = call.args.iter().map(|operand| self.argument(scope, operand)).collect();
         let name = call.name.as_str();
         if COMPARISONS.contains(&name) {
-            for argument in &arguments {
-                if self.examining > 0 {
-                    self.examines(&argument.known);
-                }
-                let places = argument.known.absences().map(|absent| absent.place.path.clone());
-                self.tested.extend(places.collect::<Vec<_>>());
-            }
+            arguments.iter().for_each(|argument| self.tests(&argument.known));
             if let [a, b] = arguments.as_slice()
                 && (name == "==" || name == "!=")
             {
@@ -215,8 +239,7 @@ impl<'a> Walker<'a, '_> {
                 return Type::any();
             }
         }
-        let own_unit = arguments.iter().any(|argument| argument.known.is_only(Kind::Unit));
-        if good.is_empty() && !any && !own_unit {
+        if good.is_empty() && !any {
             let kinds: Vec<String> = arguments.iter().map(|argument| told(&argument.known)).collect();
             let of = arguments.iter().find(|argument| argument.known.says.is_some()).or(arguments.first());
             if let Some(of) = of {
@@ -256,12 +279,19 @@ impl<'a> Walker<'a, '_> {
                 }
             }
             Some(path) => scope.write(&path, known, chain::blamed(lhs)),
-            None => {
-                if let Some(root) = chain::root(lhs) {
-                    scope.assign(&root, Type::any());
-                }
-            }
+            None => self.scattered(scope, lhs),
         }
+    }
+}
+
+impl<'a> Walker<'a, '_> {
+    /// `counts[item.sku] = …`: some member is written, it is not known which.
+    fn scattered(&mut self, scope: &mut Scope<'a>, lhs: &Expr) {
+        let Some(root) = chain::root(lhs) else { return };
+        let is_map = scope.get(&root).is_some_and(|variable| variable.known.is_only(Kind::Map));
+        let is_member = chain::flattened(lhs).1.len() == 1;
+        let known = if is_map && is_member { Type::of_kind(Kind::Map) } else { Type::any() };
+        scope.assign(&root, known);
     }
 }
 

@@ -13,6 +13,7 @@ mod calls;
 mod chain;
 mod emitted;
 mod express;
+mod loops;
 mod model;
 mod narrow;
 mod report;
@@ -81,7 +82,7 @@ impl<'a> Given<'a> {
             Kind::Upcaster => scope.declare(DATA, data, false),
             Kind::Handler | Kind::Filter => {
                 scope.declare(CTX, context(), true);
-                scope.declare(STATE, Type::any(), false);
+                scope.declare(STATE, Type::of_kind(model::Kind::Map), false);
             }
         }
         scope

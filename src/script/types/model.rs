@@ -214,12 +214,40 @@ impl<'a> Record<'a> {
         with
     }
 
+    fn covers(&self, other: &Self) -> bool {
+        let same_schema = match (&self.says, &other.says) {
+            (Some(a), Some(b)) => a.is(b),
+            (None, None) => {
+                matches!((&self.rest, &other.rest), (Rest::Nothing, Rest::Nothing) | (Rest::Unknown, Rest::Unknown))
+            }
+            _ => false,
+        };
+        let covers = |(name, own): (&Arc<str>, &Member<'a>)| {
+            other.members.get(name).is_some_and(|member| {
+                let same = match (&own.slot, &member.slot) {
+                    (Slot::Said(a), Slot::Said(b)) => a.is(b),
+                    (Slot::Known(a), Slot::Known(b)) => a.covers(b),
+                    _ => false,
+                };
+                same && (own.optional || !member.optional)
+            })
+        };
+        same_schema
+            && self.place == other.place
+            && self.members.len() == other.members.len()
+            && self.members.iter().all(covers)
+    }
+
     /// Both at once, where they are two views of one.
     fn merged(&self, other: &Self) -> Option<Self> {
         let same_origin = match (&self.says, &other.says) {
             (Some(a), Some(b)) => a.is(b) && self.place == other.place,
             (None, None) => {
-                matches!((&self.rest, &other.rest), (Rest::Nothing, Rest::Nothing)) && self.place == other.place
+                self.place == other.place
+                    && matches!(
+                        (&self.rest, &other.rest),
+                        (Rest::Nothing, Rest::Nothing) | (Rest::Unknown, Rest::Unknown)
+                    )
             }
             _ => false,
         };
@@ -230,6 +258,10 @@ impl<'a> Record<'a> {
         for name in self.members.keys().chain(other.members.keys()).cloned().collect::<BTreeSet<_>>() {
             let member = match (self.members.get(&name), other.members.get(&name)) {
                 (Some(a), Some(b)) => a.joined(b, self.place.as_ref().map(|place| place.member(&name)).as_ref()),
+                (Some(_), None) | (None, Some(_)) if self.says.is_none() && matches!(self.rest, Rest::Unknown) => {
+                    merged.members.remove(&name);
+                    continue;
+                }
                 (Some(one), None) | (None, Some(one)) if self.says.is_none() => {
                     Member { optional: true, ..one.clone() }
                 }
@@ -412,6 +444,12 @@ impl<'a> Type<'a> {
         Self { atoms: Some(atoms), says: self.says.or(other.says), copy_of }
     }
 
+    /// Whether all that the other may be is among what this may be; where that is not plain, `false`.
+    pub(super) fn covers(&self, other: &Self) -> bool {
+        let (Some(own), Some(others)) = (self.atoms(), other.atoms()) else { return self.is_any() };
+        others.iter().all(|atom| own.iter().any(|own| own.covers(atom)))
+    }
+
     /// What an item of it is, as far as it is an array.
     pub(super) fn item(&self) -> Self {
         self.each(|atom| match atom {
@@ -433,6 +471,18 @@ impl<'a> Atom<'a> {
             Self::Array(_) => Kind::Array,
             Self::Map(_) => Kind::Map,
             Self::Function => Kind::Function,
+        }
+    }
+
+    fn covers(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Unit(a), Self::Unit(b)) => a.as_ref().map(|a| &a.place) == b.as_ref().map(|b| &b.place),
+            (Self::Bool(a), Self::Bool(b)) => a.is_none() || a == b,
+            (Self::Int(a), Self::Int(b)) => within(b.as_ref(), a.as_ref()),
+            (Self::Text(a), Self::Text(b)) => within(b.as_ref(), a.as_ref()),
+            (Self::Array(a), Self::Array(b)) => a.covers(b),
+            (Self::Map(a), Self::Map(b)) => Arc::ptr_eq(a, b) || a.covers(b),
+            _ => self.kind() == other.kind(),
         }
     }
 
@@ -465,6 +515,10 @@ impl<'a> Atom<'a> {
         }
         atoms.push(new);
     }
+}
+
+fn within<T: Ord>(few: Option<&Arc<BTreeSet<T>>>, many: Option<&Arc<BTreeSet<T>>>) -> bool {
+    many.is_none_or(|many| few.is_some_and(|few| few.is_subset(many)))
 }
 
 fn both<T: Ord + Clone>(a: Option<&Arc<BTreeSet<T>>>, b: Option<&Arc<BTreeSet<T>>>) -> Option<Arc<BTreeSet<T>>> {

@@ -210,6 +210,16 @@ fn type_asked(expression: &Expr) -> Option<&Expr> {
     }
 }
 
+/// Whether it is a test, and nothing else.
+pub(super) fn is_test(expression: &Expr) -> bool {
+    match expression {
+        Expr::And(parts, _) | Expr::Or(parts, _) => parts.iter().all(is_test),
+        Expr::FnCall(call, _) if call.name == "!" => call.args.iter().all(is_test),
+        Expr::FnCall(call, _) => ["==", "!=", "<", "<=", ">", ">=", "contains"].contains(&call.name.as_str()),
+        _ => false,
+    }
+}
+
 /// What is left of a type where it equals something of the other.
 pub(super) fn equals<'a>(known: &Type<'a>, other: &Type<'a>) -> Type<'a> {
     let Some(others) = other.atoms() else { return known.clone() };

@@ -2,10 +2,11 @@
 
 use rhai::{Expr, Position, Stmt, SwitchCasesCollection};
 
+use super::loops;
 use super::model::{Atom, Kind, Type};
 use super::narrow::equals;
 use super::scope::{Path, Scope, Step};
-use super::walk::{self, Walker};
+use super::walk::Walker;
 
 /// Values that are told apart.
 const MAX_VALUES: usize = 256;
@@ -49,7 +50,7 @@ impl<'a> Walker<'a, '_> {
             }
             met = met.join(passed);
         }
-        let changes = |expression: &Expr| walk::assigned(&[], Some(expression)).is_none_or(|names| !names.is_empty());
+        let changes = |expression: &Expr| loops::assigned(&[], Some(expression)).is_none_or(|names| !names.is_empty());
         if came.is_none() || cases.expressions.iter().any(|case| changes(&case.rhs)) {
             self.forget_since(begun);
         }

@@ -1,6 +1,6 @@
 //! Statements, in the order in which they run.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use rhai::{AST, ASTFlags, ASTNode, Expr, FlowControl, Position, Stmt};
@@ -8,8 +8,10 @@ use rhai::{AST, ASTFlags, ASTNode, Expr, FlowControl, Position, Stmt};
 use super::super::Kind as Purpose;
 use super::super::engine::{Compiled, DATA, Inner};
 use super::Given;
-use super::calls::{Function, is_pure};
+use super::calls::Function;
+use super::loops::{Loop, Order, changes, widen};
 use super::model::{Kind, Type};
+use super::narrow::is_test;
 use super::report::{Finding, Report};
 use super::scope::Scope;
 
@@ -30,6 +32,8 @@ pub(super) struct Walker<'a, 's> {
     /// What `return` yields in the innermost of them.
     pub(super) returns: Type<'a>,
     left: usize,
+    /// Loops around this, from the outside in.
+    pub(super) loops: Vec<Loop<'a>>,
     /// Above 0 where a value decides something that is not followed: whoever looks at a place here may know later whether
     /// there is something.
     pub(super) examining: u32,
@@ -52,6 +56,7 @@ impl<'a, 's> Walker<'a, 's> {
             calls: Vec::new(),
             returns: Type::never(),
             left: WORK,
+            loops: Vec::new(),
             examining: 0,
             deciding: 0,
             tested: Vec::new(),
@@ -89,7 +94,11 @@ impl<'a, 's> Walker<'a, 's> {
     }
 
     pub(super) fn end(&self) -> Position {
-        self.script.ast.statements().last().map_or(Position::NONE, Stmt::position)
+        match self.script.ast.statements().last() {
+            Some(Stmt::Assignment(parts)) => parts.1.lhs.start_position(),
+            Some(last) => last.position(),
+            None => Position::NONE,
+        }
     }
 
     /// Looks without telling.
@@ -136,12 +145,13 @@ impl<'a, 's> Walker<'a, 's> {
         match statement {
             Stmt::If(parts, _) => return self.choice(scope, parts),
             Stmt::Switch(parts, at) => return self.switch(scope, &parts.0, &parts.1, *at),
-            Stmt::While(parts, _) | Stmt::Do(parts, ..) => {
-                self.repeated(scope, parts, matches!(statement, Stmt::Do(..)))
+            Stmt::While(parts, _) => self.repeated(scope, parts, Order::TestFirst),
+            Stmt::Do(parts, flags, _) => {
+                self.repeated(scope, parts, Order::TestLast { until: flags.intersects(ASTFlags::NEGATED) });
             }
             Stmt::For(parts, _) => self.each_of(scope, (&parts.0.name, parts.1.as_ref().map(|c| &*c.name)), &parts.2),
             Stmt::Var(parts, flags, _) => {
-                let known = self.examined(|walker| walker.express(scope, &parts.1));
+                let known = self.kept(scope, &parts.1);
                 scope.declare(&parts.0.name, known, flags.intersects(ASTFlags::CONSTANT));
                 scope.answers(&parts.0.name, &parts.1);
             }
@@ -150,11 +160,11 @@ impl<'a, 's> Walker<'a, 's> {
             Stmt::Block(block) => return self.block(scope, block.statements()),
             Stmt::TryCatch(parts, _) => self.attempt(scope, parts),
             Stmt::Expr(expression) => return self.express(scope, expression),
-            Stmt::BreakLoop(value, ..) => {
+            Stmt::BreakLoop(value, flags, _) => {
                 if let Some(value) = value {
                     self.express(scope, value);
                 }
-                scope.dead = true;
+                self.leaves_loop(scope, flags.intersects(ASTFlags::BREAK));
             }
             Stmt::Return(value, flags, _) => {
                 let value = value.as_ref().map_or_else(|| Type::unit(None), |value| self.express(scope, value));
@@ -192,6 +202,17 @@ impl<'a, 's> Walker<'a, 's> {
         seen
     }
 
+    /// The value of a variable. A test is followed to where its answer is asked for; whatever else is found out is not.
+    pub(super) fn kept(&mut self, scope: &mut Scope<'a>, value: &Expr) -> Type<'a> {
+        if !is_test(value) {
+            return self.examined(|walker| walker.express(scope, value));
+        }
+        self.deciding += 1;
+        let known = self.express(scope, value);
+        self.deciding -= 1;
+        known
+    }
+
     fn choice(&mut self, scope: &mut Scope<'a>, parts: &FlowControl) -> Type<'a> {
         let begun = self.tested.len();
         self.condition(scope, &parts.expr);
@@ -211,35 +232,6 @@ impl<'a, 's> Walker<'a, 's> {
     /// What was assigned on one way tells which way was taken: later tests of it are tests of these places.
     pub(super) fn forget_since(&mut self, begun: usize) {
         self.examined.extend(self.tested.drain(begun.min(self.tested.len())..));
-    }
-
-    fn repeated(&mut self, scope: &mut Scope<'a>, parts: &FlowControl, at_least_once: bool) {
-        let begun = self.tested.len();
-        widen(scope, &[parts.body.statements()], Some(&parts.expr));
-        let mut inside = scope.clone();
-        let endless = matches!(parts.expr, Expr::Unit(_));
-        if !endless && !at_least_once {
-            self.condition(&mut inside, &parts.expr);
-            self.narrow(&mut inside, &parts.expr, true);
-        }
-        if !inside.dead {
-            self.block(&mut inside, parts.body.statements());
-        }
-        self.forget_since(begun);
-    }
-
-    fn each_of(&mut self, scope: &mut Scope<'a>, (name, counter): (&str, Option<&str>), parts: &FlowControl) {
-        let begun = self.tested.len();
-        let items = self.express(scope, &parts.expr);
-        let item = self.iterated(&items, &parts.expr);
-        widen(scope, &[parts.body.statements()], None);
-        let mut inside = scope.clone();
-        if let Some(counter) = counter {
-            inside.declare(counter, Type::int(None), true);
-        }
-        inside.declare(name, item, false);
-        self.block(&mut inside, parts.body.statements());
-        self.forget_since(begun);
     }
 
     /// What goes wrong within `try` is caught, so nothing is told of it.
@@ -270,76 +262,6 @@ impl<'a, 's> Walker<'a, 's> {
         } else {
             self.wants_boolean(&known, test.start_position());
         }
-    }
-}
-
-/// The variable that a chain begins with.
-fn root(chain: &Expr) -> Option<String> {
-    let mut base = chain;
-    while let Expr::Dot(parts, ..) | Expr::Index(parts, ..) = base {
-        base = &parts.lhs;
-    }
-    match base {
-        Expr::Variable(variable, ..) => Some(variable.1.to_string()),
-        Expr::ThisPtr(_) => Some(THIS.to_owned()),
-        _ => None,
-    }
-}
-
-/// Variables that statements may change, or nothing if all may be.
-pub(super) fn assigned(all: &[&[Stmt]], test: Option<&Expr>) -> Option<BTreeSet<String>> {
-    let (mut names, mut lends) = (BTreeSet::new(), false);
-    let mut see = |path: &[ASTNode<'_>]| {
-        match path.last() {
-            Some(ASTNode::Stmt(Stmt::Assignment(parts))) => names.extend(root(&parts.1.lhs)),
-            Some(ASTNode::Stmt(Stmt::Share(captured))) => {
-                names.extend(captured.iter().map(|(name, _)| name.name.to_string()));
-            }
-            Some(ASTNode::Expr(chain @ (Expr::Dot(parts, ..) | Expr::Index(parts, ..)))) => {
-                let mut changes = false;
-                parts.rhs.walk(&mut Vec::new(), &mut |path| {
-                    changes |=
-                        matches!(path.last(), Some(ASTNode::Expr(Expr::MethodCall(call, _))) if !is_pure(&call.name));
-                    true
-                });
-                if changes {
-                    names.extend(root(chain));
-                }
-            }
-            Some(ASTNode::Expr(Expr::FnCall(call, _)) | ASTNode::Stmt(Stmt::FnCall(call, _))) => {
-                lends |= call.capture_parent_scope;
-                if let Some(first) = call.args.first().filter(|_| call.op_token.is_none() && !is_pure(&call.name)) {
-                    names.extend(root(first));
-                }
-            }
-            _ => {}
-        }
-        true
-    };
-    for statement in all.iter().copied().flatten() {
-        statement.walk(&mut Vec::new(), &mut see);
-    }
-    if let Some(test) = test {
-        test.walk(&mut Vec::new(), &mut see);
-    }
-    (!lends).then_some(names)
-}
-
-/// Whether anything is assigned on either way.
-fn changes(one: &[Stmt], other: &[Stmt]) -> bool {
-    assigned(&[one, other], None).is_none_or(|names| !names.is_empty())
-}
-
-fn widen(scope: &mut Scope<'_>, all: &[&[Stmt]], test: Option<&Expr>) {
-    match assigned(all, test) {
-        Some(names) => {
-            for name in names {
-                if scope.get(&name).is_some_and(|variable| !variable.constant) {
-                    scope.assign(&name, Type::any());
-                }
-            }
-        }
-        None => scope.widen_all(),
     }
 }
 

@@ -261,15 +261,18 @@ pub(super) const SCRIPTS: &[(&str, &str)] = &[
     ("the context", "if ctx.attempt > 1 { log(\"warn\", `again in ${ctx.pipeline}`); }"),
     (
         "the state",
-        "state.count = (state.count ?? 0) + 1; state.items = state.items ?? []; state.items.push(event.data.order_id); if state.shipped { skip(\"done\"); }",
+        "state.count = (state.count ?? 0) + 1; state.items = state.items ?? []; state.items.push(event.data.order_id); if state.shipped == true { skip(\"done\"); }",
     ),
     (
         "a state of its own shape",
-        "if state.order == () { state.order = #{ lines: [] }; } state.order.lines.push(event.data.total_cents); state.order.total = state.order.total + 1;",
+        "if state.order == () { state.order = #{ lines: [] }; } state.order.lines.push(event.data.total_cents); state.order.total = (state.order.total ?? 0) + 1;",
     ),
     ("the state deleted", "if event.data.status == \"cancelled\" { delete_state(); }"),
     ("an id", "state.id = uuid(); state.n = uuid().len();"),
-    ("something unknown", "state.x = event.data.meta.whatever.deep + 1; for m in event.data.meta { state.m = m.x; }"),
+    (
+        "something unknown",
+        "let m = event.data.meta; if m != () { state.x = m.whatever.deep + 1; for x in m.all { state.m = x.y; } }",
+    ),
     (
         "attributes",
         "state.colour = event.data.attributes?[\"colour\"] ?? \"none\"; state.size = event.data.attributes?.size;",
