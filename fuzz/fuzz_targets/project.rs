@@ -12,7 +12,7 @@ use std::sync::LazyLock;
 use libfuzzer_sys::fuzz_target;
 use serde_json::Value;
 use sluicegate::diagnostic::{Diagnostic, Fix, Level, fixed, render};
-use sluicegate::lint::judge;
+use sluicegate::lint::{Seen, judge, judge_again};
 use sluicegate::spec::{self, Cache, Changed, Loaded};
 
 /// Texts by their paths.
@@ -28,7 +28,7 @@ const MAX_ROUNDS: usize = 10;
 fuzz_target!(|page: &str| {
     let directory = tempfile::tempdir().expect("a directory");
     let root = directory.path();
-    let (mut cache, mut before) = (Cache::default(), Files::new());
+    let (mut cache, mut seen, mut before) = (Cache::default(), Seen::default(), Files::new());
     let projects = page.split("\n## ").map(files).filter(|project| !project.is_empty());
     for mut project in projects.take(MAX_PROJECTS) {
         for (path, text) in BASE.iter() {
@@ -36,7 +36,7 @@ fuzz_target!(|page: &str| {
         }
         lay_out(root, &mut project);
         cache.forget(root, &Changed::new(changes(&before, &project)));
-        let again = judge(spec::load_again(root, &|_| false, &mut cache));
+        let again = judge_again(spec::load_again(root, &|_| false, &mut cache), &mut seen);
         let found = lint(root);
         assert_eq!(again.diagnostics, found.diagnostics, "found with what was known before, and without");
         show(&found);

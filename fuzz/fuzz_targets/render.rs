@@ -29,7 +29,7 @@ enum Place {
 }
 
 fuzz_target!(|input: Input| {
-    let sources = Sources([("a.yaml".to_owned(), input.text.as_str().into())].into());
+    let sources = Sources([("a.yaml".into(), input.text.as_str().into())].into());
     let findings: Vec<Diagnostic> = input.findings.into_iter().take(8).map(diagnostic).collect();
     for color in [false, true] {
         render::human(&findings, &sources, color);

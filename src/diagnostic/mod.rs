@@ -116,7 +116,7 @@ pub fn has_errors(diagnostics: &[Diagnostic]) -> bool {
 
 /// Texts of the files that diagnostics point into, by their path relative to the project.
 #[derive(Clone, Debug, Default)]
-pub struct Sources(pub BTreeMap<String, Arc<str>>);
+pub struct Sources(pub BTreeMap<Arc<str>, Arc<str>>);
 
 /// The candidate a misspelt word most likely means, if any is close enough.
 pub fn did_you_mean<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::{Findings, Project};
+use super::project::Project;
 use crate::diagnostic::Diagnostic;
 use crate::schema::Schema;
 use crate::script::Script;
@@ -11,26 +11,15 @@ use crate::script::types::{Document, Emits, Finding, Given, Says};
 use crate::spec::locate::NodePath;
 use crate::spec::program::{EventTime, FieldPath, Pipeline, Subscription};
 
-/// The part of it that is about one rule.
-pub fn told(project: &Project<'_>, findings: &mut Findings) {
-    let of_rule = project.typed().iter().filter(|found| found.rule == findings.rule.id);
-    findings.found.extend(of_rule.cloned());
-}
-
-/// All there is to tell, by the rules that it breaks.
-pub fn check(project: &Project<'_>) -> Vec<Diagnostic> {
-    let documents = Documents::of(project);
+/// What the scripts of a pipeline do wrong, by all rules about that.
+pub fn check(project: &Project<'_>, pipeline: &Pipeline) -> Vec<Diagnostic> {
+    let documents = Documents::of(project, pipeline);
     let mut all = Vec::new();
-    for pipeline in &project.program.pipelines {
-        for (nth, subscription) in pipeline.subscriptions.iter().enumerate() {
-            for (script, given, path) in scripts(pipeline, subscription, &documents) {
-                let base = NodePath::default().key("subscriptions").index(nth).key(path);
-                for found in script.check(&given) {
-                    let told = placed(project, pipeline, script, &base, found);
-                    if !all.contains(&told) {
-                        all.push(told);
-                    }
-                }
+    for (nth, subscription) in pipeline.subscriptions.iter().enumerate() {
+        for (script, given, path) in scripts(pipeline, subscription, &documents) {
+            let base = NodePath::default().key("subscriptions").index(nth).key(path);
+            for found in script.check(&given) {
+                all.push(placed(project, pipeline, script, &base, found));
             }
         }
     }
@@ -41,18 +30,16 @@ pub fn check(project: &Project<'_>) -> Vec<Diagnostic> {
 struct Documents<'a>(BTreeMap<(&'a str, u32), Document<'a>>);
 
 impl<'a> Documents<'a> {
-    fn of(project: &Project<'a>) -> Self {
+    fn of(project: &Project<'_>, pipeline: &'a Pipeline) -> Self {
         let mut documents = BTreeMap::new();
         let mut add = |kind: &'a str, version: u32, schema: &'a Arc<Schema>| {
             let document = || Document::new(project.schema_file(kind, version), schema.document());
             documents.entry((kind, version)).or_insert_with(document);
         };
-        for pipeline in &project.program.pipelines {
-            for subscription in &pipeline.subscriptions {
-                subscription.versions.iter().for_each(|(version, schema)| add(&subscription.event, *version, schema));
-            }
-            pipeline.emits.iter().for_each(|emit| add(&emit.event, emit.version, &emit.schema));
+        for subscription in &pipeline.subscriptions {
+            subscription.versions.iter().for_each(|(version, schema)| add(&subscription.event, *version, schema));
         }
+        pipeline.emits.iter().for_each(|emit| add(&emit.event, emit.version, &emit.schema));
         Self(documents)
     }
 }

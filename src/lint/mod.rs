@@ -7,16 +7,22 @@
 //! ```text
 //! spec::load_for_lint ─▶ checks ─▶ allows in comments ─▶ levels in sluice.yaml
 //! ```
+//!
+//! A rule on one schema or pipeline by itself looks at it once: while files are watched, [`Seen`] keeps what it found.
 
 mod allows;
 mod checks;
 mod handlers;
 mod levels;
 mod project;
+mod seen;
 mod subschemas;
+
+use serde_json::Value;
 
 use crate::diagnostic::{Diagnostic, Level, Span, rules, sort};
 use crate::spec::Loaded;
+use crate::spec::program::Pipeline;
 use allows::Allows;
 use checks::{
     accepts_anything, accepts_nothing, advances, almost_described, almost_keyword, event_loop, may_lack, never_comes,
@@ -24,16 +30,27 @@ use checks::{
 };
 use levels::Levels;
 use project::Project;
+pub use seen::Seen;
+use seen::{Flaw, Where};
 
 pub struct Rule {
     pub rule: rules::Rule,
     /// What it means, why it hurts and what to do, with an example; in Markdown, without the heading.
     pub text: &'static str,
-    /// `None`: the loader finds it.
-    check: Option<Check>,
+    check: Check,
 }
 
-type Check = fn(&Project<'_>, &mut Findings);
+#[derive(Clone, Copy)]
+enum Check {
+    /// The loader finds it.
+    Loader,
+    Project(fn(&Project<'_>, &mut Findings)),
+    /// On a pipeline with its own file and schemas, and nothing else.
+    Pipeline(fn(&Project<'_>, &Pipeline, &mut Findings)),
+    Schema(fn(&Value) -> Vec<Flaw>),
+    /// The type checker finds it, together with all others of this kind.
+    Types,
+}
 
 /// Every rule, by id.
 pub static RULES: &[Rule] = &[
@@ -67,12 +84,12 @@ pub static RULES: &[Rule] = &[
     found(rules::BAD_PATH, include_str!("pages/SG105.md")),
     found(rules::BAD_MAPPING, include_str!("pages/SG106.md")),
     checked(rules::NOT_PAST_TENSE, include_str!("pages/SG110.md"), past_tense::check),
-    checked(rules::THIN_EVENT, include_str!("pages/SG111.md"), thin_event::check),
-    checked(rules::ACCEPTS_NOTHING, include_str!("pages/SG112.md"), accepts_nothing::check),
-    checked(rules::ACCEPTS_ANYTHING, include_str!("pages/SG113.md"), accepts_anything::check),
-    checked(rules::ALMOST_KEYWORD, include_str!("pages/SG114.md"), almost_keyword::check),
-    checked(rules::ALMOST_DESCRIBED, include_str!("pages/SG115.md"), almost_described::check),
-    checked(rules::MAY_LACK, include_str!("pages/SG116.md"), may_lack::check),
+    schema(rules::THIN_EVENT, include_str!("pages/SG111.md"), thin_event::check),
+    schema(rules::ACCEPTS_NOTHING, include_str!("pages/SG112.md"), accepts_nothing::check),
+    schema(rules::ACCEPTS_ANYTHING, include_str!("pages/SG113.md"), accepts_anything::check),
+    schema(rules::ALMOST_KEYWORD, include_str!("pages/SG114.md"), almost_keyword::check),
+    schema(rules::ALMOST_DESCRIBED, include_str!("pages/SG115.md"), almost_described::check),
+    pipeline(rules::MAY_LACK, include_str!("pages/SG116.md"), may_lack::check),
     // Handlers.
     found(rules::SCRIPT_SYNTAX, include_str!("pages/SG201.md")),
     found(rules::UNKNOWN_FUNCTION, include_str!("pages/SG202.md")),
@@ -120,16 +137,23 @@ pub static RULES: &[Rule] = &[
 ];
 
 const fn found(rule: rules::Rule, text: &'static str) -> Rule {
-    Rule { rule, text, check: None }
+    Rule { rule, text, check: Check::Loader }
 }
 
-const fn checked(rule: rules::Rule, text: &'static str, check: Check) -> Rule {
-    Rule { rule, text, check: Some(check) }
+const fn checked(rule: rules::Rule, text: &'static str, check: fn(&Project<'_>, &mut Findings)) -> Rule {
+    Rule { rule, text, check: Check::Project(check) }
 }
 
-/// Found by the type checker, together with all others of this kind.
+const fn pipeline(rule: rules::Rule, text: &'static str, check: fn(&Project<'_>, &Pipeline, &mut Findings)) -> Rule {
+    Rule { rule, text, check: Check::Pipeline(check) }
+}
+
+const fn schema(rule: rules::Rule, text: &'static str, check: fn(&Value) -> Vec<Flaw>) -> Rule {
+    Rule { rule, text, check: Check::Schema(check) }
+}
+
 const fn typed(rule: rules::Rule, text: &'static str) -> Rule {
-    Rule { rule, text, check: Some(handlers::told) }
+    Rule { rule, text, check: Check::Types }
 }
 
 impl Rule {
@@ -139,7 +163,7 @@ impl Rule {
 
     /// Where it is broken nothing can be built, so no setting and no comment changes its level.
     pub fn is_fixed(&self) -> bool {
-        self.check.is_none() && self.rule.level == Level::Error
+        matches!(self.check, Check::Loader) && self.rule.level == Level::Error
     }
 
     /// The whole page, in Markdown.
@@ -182,16 +206,23 @@ impl Findings {
 ///
 /// A project that cannot be built is not checked as a whole: with parts left out, much would look wrong.
 #[must_use]
-pub fn judge(mut loaded: Loaded) -> Loaded {
+pub fn judge(loaded: Loaded) -> Loaded {
+    judge_again(loaded, &mut Seen::default())
+}
+
+/// The same, of a project that was loaded again: what is still the same is not looked at again.
+#[must_use]
+pub fn judge_again(mut loaded: Loaded, seen: &mut Seen) -> Loaded {
     if let Some(program) = &loaded.program {
         let project = Project::new(program, &loaded.sources, &loaded.schemas);
         for Rule { rule, check, .. } in RULES {
-            if let Some(check) = check {
+            if let Check::Project(check) = check {
                 let mut findings = Findings { rule, found: Vec::new() };
                 check(&project, &mut findings);
                 loaded.diagnostics.append(&mut findings.found);
             }
         }
+        loaded.diagnostics.append(&mut seen.look(&project));
     }
     let mut allows = Allows::read(&loaded.sources);
     loaded.diagnostics.retain(|diagnostic| !allows.allow(diagnostic));

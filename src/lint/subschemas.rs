@@ -13,25 +13,34 @@ pub enum Role {
     Part,
 }
 
-/// Keywords with one schema each.
-const ONE: [&str; 8] = [
-    "additionalProperties",
-    "unevaluatedProperties",
-    "items",
-    "additionalItems",
-    "unevaluatedItems",
-    "contains",
-    "propertyNames",
-    "contentSchema",
-];
-/// The same, of schemas that others add to.
-const ONE_PART: [&str; 4] = ["not", "if", "then", "else"];
-/// Keywords with a list of schemas.
-const LIST: [&str; 2] = ["prefixItems", "items"];
-const LIST_OF_PARTS: [&str; 3] = ["allOf", "anyOf", "oneOf"];
-/// Keywords with schemas by name.
-const NAMED: [&str; 4] = ["properties", "patternProperties", "$defs", "definitions"];
-const NAMED_PARTS: [&str; 2] = ["dependentSchemas", "dependencies"];
+enum Holds {
+    One,
+    List,
+    /// By name.
+    Named,
+    OneOrList,
+    Nothing,
+}
+
+/// What stands at a keyword, and what it is to the schema around it.
+fn held(key: &str) -> (Holds, Role) {
+    match key {
+        "additionalProperties"
+        | "unevaluatedProperties"
+        | "additionalItems"
+        | "unevaluatedItems"
+        | "contains"
+        | "propertyNames"
+        | "contentSchema" => (Holds::One, Role::Whole),
+        "items" => (Holds::OneOrList, Role::Whole),
+        "prefixItems" => (Holds::List, Role::Whole),
+        "properties" | "patternProperties" | "$defs" | "definitions" => (Holds::Named, Role::Whole),
+        "not" | "if" | "then" | "else" => (Holds::One, Role::Part),
+        "allOf" | "anyOf" | "oneOf" => (Holds::List, Role::Part),
+        "dependentSchemas" | "dependencies" => (Holds::Named, Role::Part),
+        _ => (Holds::Nothing, Role::Whole),
+    }
+}
 
 /// The schema itself, and all within it. Deep nesting is no danger: the reader of JSON ends it.
 pub fn each(schema: &Value, tell: &mut impl FnMut(&Map<String, Value>, &NodePath, Role)) {
@@ -42,21 +51,16 @@ fn walk(schema: &Value, at: &NodePath, role: Role, tell: &mut impl FnMut(&Map<St
     let Some(members) = schema.as_object() else { return };
     tell(members, at, role);
     for (name, value) in members {
-        let key = name.as_str();
-        // Nearly every member is no schema.
-        let at = || at.key(name);
-        let role = if [&ONE_PART[..], &LIST_OF_PARTS, &NAMED_PARTS].iter().any(|parts| parts.contains(&key)) {
-            Role::Part
-        } else {
-            Role::Whole
-        };
-        match value {
-            Value::Object(_) if ONE.contains(&key) || ONE_PART.contains(&key) => walk(value, &at(), role, tell),
-            Value::Object(named) if NAMED.contains(&key) || NAMED_PARTS.contains(&key) => {
-                named.iter().for_each(|(name, schema)| walk(schema, &at().key(name), role, tell));
+        let (holds, role) = held(name);
+        match (holds, value) {
+            (Holds::One | Holds::OneOrList, Value::Object(_)) => walk(value, &at.key(name), role, tell),
+            (Holds::List | Holds::OneOrList, Value::Array(list)) => {
+                let at = at.key(name);
+                list.iter().enumerate().for_each(|(nth, schema)| walk(schema, &at.index(nth), role, tell));
             }
-            Value::Array(list) if LIST.contains(&key) || LIST_OF_PARTS.contains(&key) => {
-                list.iter().enumerate().for_each(|(nth, schema)| walk(schema, &at().index(nth), role, tell));
+            (Holds::Named, Value::Object(named)) => {
+                let at = at.key(name);
+                named.iter().for_each(|(name, schema)| walk(schema, &at.key(name), role, tell));
             }
             _ => {}
         }

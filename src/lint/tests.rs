@@ -52,7 +52,7 @@ subscriptions:
 ];
 
 /// The base with some of its files replaced, and others beside them.
-fn project<'a>(files: impl IntoIterator<Item = (&'a str, &'a str)>) -> tempfile::TempDir {
+pub(super) fn project<'a>(files: impl IntoIterator<Item = (&'a str, &'a str)>) -> tempfile::TempDir {
     let directory = tempfile::tempdir().expect("a directory");
     let files: BTreeMap<&str, &str> = BASE.into_iter().chain(files).collect();
     for (name, text) in files {

@@ -25,7 +25,7 @@ pub mod types;
 use std::collections::BTreeSet;
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -152,7 +152,8 @@ impl Engine {
         source: &Source<'_>,
         looked_for: &mut BTreeSet<PathBuf>,
     ) -> Result<Script, Vec<Diagnostic>> {
-        Ok(Script { engine: self.clone(), compiled: self.0.compile(kind, source, looked_for)? })
+        let compiled = self.0.compile(kind, source, looked_for)?;
+        Ok(Script { engine: self.clone(), compiled, emits: OnceLock::new() })
     }
 }
 
@@ -163,6 +164,7 @@ impl Engine {
 pub struct Script {
     engine: Engine,
     compiled: engine::Compiled,
+    emits: OnceLock<BTreeSet<String>>,
 }
 
 impl Script {
@@ -192,8 +194,8 @@ impl Script {
     }
 
     /// Types of events that it names in calls of `emit`. It may emit others: types can be computed, and modules emit too.
-    pub fn emits(&self) -> BTreeSet<String> {
-        emits::literal_types(&self.compiled.ast)
+    pub fn emits(&self) -> &BTreeSet<String> {
+        self.emits.get_or_init(|| emits::literal_types(&self.compiled.ast))
     }
 
     /// What it does wrong with the events that it is given. Spans count as those of compiling do.

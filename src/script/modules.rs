@@ -13,7 +13,7 @@ use super::kept::Pair;
 use super::pool::STACK_BYTES;
 use super::run::{Imports, Run, Subject};
 use super::{Source, check, errors};
-use crate::diagnostic::{Diagnostic, rules};
+use crate::diagnostic::{Diagnostic, did_you_mean, rules};
 use crate::spec::program::Limits;
 
 /// Imports of imports; loading recurses.
@@ -94,7 +94,12 @@ impl<'a> Loader<'a> {
 
     fn import(&mut self, source: &Source<'_>, path: &str, position: Position) -> Result<(), Vec<Diagnostic>> {
         let refuse = |message: String| vec![errors::at(&rules::BAD_IMPORT, source, position, message)];
-        let file = self.find(source.file, path).map_err(refuse)?;
+        let Some(file) = self.find(source.file, path).map_err(refuse)? else {
+            let message = format!("no file `{path}.rhai` beside `{}` or below the project", source.file);
+            let mut absent = errors::at(&rules::BAD_IMPORT, source, position, message);
+            absent.help = self.nearest(source.file, path).map(|meant| format!("did you mean `{meant}`?"));
+            return Err(vec![absent]);
+        };
         if self.chain.contains(&file) {
             let cycle = self.chain.join("` → `");
             return Err(refuse(format!("`{path}` imports itself: `{cycle}` → `{file}`")));
@@ -163,14 +168,13 @@ impl<'a> Loader<'a> {
         })
     }
 
-    /// The file meant by `path` in `importer`, relative to the project.
-    fn find(&mut self, importer: &str, path: &str) -> Result<String, String> {
+    /// The file meant by `path` in `importer`, relative to the project; `None` when there is none.
+    fn find(&mut self, importer: &str, path: &str) -> Result<Option<String>, String> {
         let name = format!("{path}.rhai");
         if path.is_empty() || Path::new(path).is_absolute() {
             return Err(format!("`{path}` is no path below the project"));
         }
-        let beside = Path::new(importer).parent().unwrap_or(Path::new(""));
-        for base in [beside, Path::new("")] {
+        for base in [beside(importer), Path::new("")] {
             let candidate = lexical(&base.join(&name))
                 .ok_or_else(|| format!("`{path}` leaves the project; imports are files below it"))?;
             self.looked_for.insert(candidate.clone());
@@ -179,11 +183,34 @@ impl<'a> Loader<'a> {
                 if !found.starts_with(self.root) {
                     return Err(format!("`{path}` leaves the project; imports are files below it"));
                 }
-                return Ok(candidate.to_string_lossy().replace('\\', "/"));
+                return Ok(Some(candidate.to_string_lossy().replace('\\', "/")));
             }
         }
-        Err(format!("no file `{name}` beside `{importer}` or below the project"))
+        Ok(None)
     }
+
+    /// What a path that leads nowhere is a slip for.
+    fn nearest(&mut self, importer: &str, path: &str) -> Option<String> {
+        let parent = Path::new(path).parent()?;
+        let name = Path::new(path).file_name()?.to_str()?;
+        for base in [beside(importer), Path::new("")] {
+            let Some(directory) = lexical(&base.join(parent)) else { continue };
+            let real = self.root.join(&directory).canonicalize().ok().filter(|real| real.starts_with(self.root));
+            let entries = real.and_then(|real| std::fs::read_dir(real).ok()).into_iter().flatten().flatten();
+            let modules: Vec<String> = entries
+                .filter_map(|entry| entry.file_name().to_str()?.strip_suffix(".rhai").map(str::to_owned))
+                .collect();
+            self.looked_for.insert(directory);
+            if let Some(meant) = did_you_mean(name, modules.iter().map(String::as_str)) {
+                return Some(parent.join(meant).to_string_lossy().replace('\\', "/"));
+            }
+        }
+        None
+    }
+}
+
+fn beside(importer: &str) -> &Path {
+    Path::new(importer).parent().unwrap_or(Path::new(""))
 }
 
 /// `a/./b/../c` as `a/c`; `None` when it climbs out.

@@ -46,7 +46,7 @@ impl Refused {
 }
 
 /// A file's name relative to the project, with `/`, and its text.
-pub type Found = (String, Arc<str>);
+pub type Found = (Arc<str>, Arc<str>);
 
 #[derive(Debug)]
 pub struct Files {
@@ -116,7 +116,7 @@ impl Files {
 
     fn open(&self, path: &Path) -> Result<Found, Refused> {
         let (plain, real) = self.resolve(path)?;
-        Ok((self.name(&plain), text(read_bounded(&real, MAX_BYTES)?)?.into()))
+        Ok((self.name(&plain).into(), text(read_bounded(&real, MAX_BYTES)?)?.into()))
     }
 
     /// What was looked at since this was asked last.
@@ -230,7 +230,7 @@ impl Files {
     pub fn revision(&self) -> String {
         let mut hasher = Sha256::new();
         for (name, text) in &self.sources.0 {
-            for part in [name.as_str(), text] {
+            for part in [&**name, text] {
                 hasher.update((part.len() as u64).to_be_bytes());
                 hasher.update(part.as_bytes());
             }
@@ -355,7 +355,7 @@ mod tests {
             std::os::unix::fs::symlink(outside.path(), directory.path().join("link")).expect("a link");
             assert_eq!(why(&mut files, "link"), "is outside of the project");
         }
-        assert_eq!(files.read(Path::new("a/../a/b")).expect("inside").0, "a/b");
+        assert_eq!(&*files.read(Path::new("a/../a/b")).expect("inside").0, "a/b");
     }
 
     #[cfg(unix)]
@@ -375,10 +375,10 @@ mod tests {
         for (link, target) in [("..data", "..2026"), ("a.yaml", "..data/a.yaml"), ("p", "..data/p")] {
             std::os::unix::fs::symlink(target, directory.path().join(link)).expect("a link");
         }
-        assert_eq!(files.read(Path::new("a.yaml")).expect("read").0, "a.yaml");
+        assert_eq!(&*files.read(Path::new("a.yaml")).expect("read").0, "a.yaml");
         let found = files.below(Path::new("p"), &|_| true).expect("a directory");
         assert_eq!(found, [PathBuf::from("p/b.yaml")]);
-        assert_eq!(files.read(&found[0]).expect("read").0, "p/b.yaml");
+        assert_eq!(&*files.read(&found[0]).expect("read").0, "p/b.yaml");
         let (_directory, mut plain) = project(&[("a.yaml", b"1"), ("p/b.yaml", b"2")]);
         for name in ["a.yaml", "p/b.yaml"] {
             plain.read(Path::new(name)).expect("read");

@@ -70,7 +70,10 @@ pub fn lint(arguments: &LintArgs) -> Result<Exit, Failure> {
         loaded = fix::fix(root, loaded, &load)?;
     }
     report::report(&loaded, arguments.format, root)?;
-    Ok(arguments.judged(&loaded))
+    let exit = arguments.judged(&loaded);
+    // Taking a large project apart takes a while, and the process ends here.
+    std::mem::forget(loaded);
+    Ok(exit)
 }
 
 fn is_set(variable: &str) -> bool {

@@ -13,7 +13,7 @@ use super::super::failure::{Exit, Failure};
 use super::super::print;
 use super::report::{LintFormat, report};
 use super::{LintArgs, is_set};
-use crate::lint::judge;
+use crate::lint::{Seen, judge_again};
 use crate::spec::{self, Cache, Changed};
 
 /// Nothing changes for this long: whoever writes a file in parts, or beside it and renames, is done.
@@ -40,9 +40,9 @@ pub async fn watch(arguments: &LintArgs, root: &Path) -> Result<Exit, Failure> {
     let mut watcher = notify::recommended_watcher(told).map_err(unwatchable)?;
     watcher.watch(&root, RecursiveMode::Recursive).map_err(unwatchable)?;
     let clears = arguments.format == LintFormat::Human && print::stdout_is_terminal();
-    let mut cache = Cache::default();
+    let (mut cache, mut seen) = (Cache::default(), Seen::default());
     loop {
-        let loaded = judge(spec::load_again(&root, &is_set, &mut cache));
+        let loaded = judge_again(spec::load_again(&root, &is_set, &mut cache), &mut seen);
         if clears {
             print::text("\x1b[2J\x1b[3J\x1b[H")?;
         }

@@ -23,7 +23,7 @@ fn frame<'a>(diagnostic: &Diagnostic, sources: &'a Sources) -> Group<'a> {
     let title = level.primary_title(normalize_untrusted_str(&diagnostic.message)).id(diagnostic.rule);
     let mut group = Group::with_title(title);
     if let Some(span) = &diagnostic.span {
-        group = match sources.0.get(&span.file) {
+        group = match sources.0.get(&*span.file) {
             Some(text) => {
                 let mark = AnnotationKind::Primary
                     .span(byte_range(text, span))
@@ -66,7 +66,7 @@ mod tests {
     use crate::diagnostic::rules;
 
     fn sources(text: &str) -> Sources {
-        Sources([("a.yaml".to_owned(), text.into())].into())
+        Sources([("a.yaml".into(), text.into())].into())
     }
 
     fn finding() -> Diagnostic {

@@ -1,8 +1,8 @@
 //! A schema that refuses nothing.
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
-use crate::lint::{Findings, Project};
+use crate::lint::{Flaw, Where};
 
 /// What says something of a schema, and nothing of an event.
 const REMARKS: [&str; 13] = [
@@ -21,16 +21,13 @@ const REMARKS: [&str; 13] = [
     "$anchor",
 ];
 
-pub fn check(project: &Project<'_>, findings: &mut Findings) {
-    for (event, file, schema) in project.newest_schemas() {
-        let remarks =
-            |members: &serde_json::Map<String, Value>| members.keys().all(|key| REMARKS.contains(&key.as_str()));
-        if **schema == Value::Bool(true) || schema.as_object().is_some_and(remarks) {
-            let message = format!("whatever comes as `{}` {} is valid", event.kind, event.newest);
-            let help =
-                format!("say in `{file}` what handlers rely on: `\"type\": \"object\"`, `required` and `properties`");
-            // Not in the schema: JSON has no comments, and it may be meant.
-            findings.add(project.at_event(event), message, help);
-        }
-    }
+pub fn check(schema: &Value) -> Vec<Flaw> {
+    let remarks = |members: &Map<String, Value>| members.keys().all(|key| REMARKS.contains(&key.as_str()));
+    let flaw = || Flaw {
+        at: Where::AtEvent,
+        message: "whatever comes is valid: its schema demands nothing".to_owned(),
+        help: "say what handlers rely on: `\"type\": \"object\"`, `required` and `properties`".to_owned(),
+    };
+    let anything = *schema == Value::Bool(true) || schema.as_object().is_some_and(remarks);
+    anything.then(flaw).into_iter().collect()
 }

@@ -2,20 +2,16 @@
 
 use serde_json::{Map, Value};
 
-use crate::lint::{Findings, Project};
-use crate::spec::locate::NodePath;
+use crate::lint::{Flaw, Where};
+use crate::spec::locate::{NodePath, Target};
 
-pub fn check(project: &Project<'_>, findings: &mut Findings) {
-    for (event, file, schema) in project.newest_schemas() {
-        if let Some(path) = contradiction(schema, NodePath::default()) {
-            let message = format!("no event can be a valid `{}` {}", event.kind, event.newest);
-            findings.add(
-                project.at(file, &path),
-                message,
-                "these demands cannot be met together; take one of them back",
-            );
-        }
-    }
+pub fn check(schema: &Value) -> Vec<Flaw> {
+    let flaw = |path| Flaw {
+        at: Where::InSchema(path, Target::Value),
+        message: "this schema refuses every event".to_owned(),
+        help: "these demands cannot be met together; take one of them back".to_owned(),
+    };
+    contradiction(schema, NodePath::default()).map(flaw).into_iter().collect()
 }
 
 /// Where it shows that nothing matches; `None` also where that is only not sure.

@@ -3,7 +3,8 @@
 use serde_json::Value;
 
 use crate::diagnostic::did_you_mean;
-use crate::lint::{Findings, Project, subschemas};
+use crate::lint::{Flaw, Where, subschemas};
+use crate::spec::locate::Target;
 
 /// Of drafts 7 and 2020-12, in order.
 const KEYWORDS: [&str; 61] = [
@@ -93,25 +94,26 @@ const FORMATS: [&str; 19] = [
 /// Words of OpenAPI, which are remarks here.
 const OTHERS: [&str; 1] = ["example"];
 
-pub fn check(project: &Project<'_>, findings: &mut Findings) {
-    for used in project.schemas_in_use() {
-        subschemas::each(used.schema, &mut |members, at, _| {
-            for key in members
-                .keys()
-                .filter(|key| KEYWORDS.binary_search(&key.as_str()).is_err() && !OTHERS.contains(&key.as_str()))
-            {
-                if let Some(meant) = did_you_mean(key, KEYWORDS).filter(|_| !key.starts_with("x-")) {
-                    let message = format!("JSON Schema has no `{key}`, so it demands nothing");
-                    findings.add(project.at_key(&used.file, &at.key(key)), message, format!("did you mean `{meant}`?"));
-                }
+pub fn check(schema: &Value) -> Vec<Flaw> {
+    let mut found = Vec::new();
+    let mut tell = |path, target, what: &str, word: &str, meant: &str| {
+        let message = format!("JSON Schema has no {what}`{word}`, so it demands nothing");
+        found.push(Flaw { at: Where::InSchema(path, target), message, help: format!("did you mean `{meant}`?") });
+    };
+    subschemas::each(schema, &mut |members, at, _| {
+        let is_known =
+            |key: &str| KEYWORDS.binary_search(&key).is_ok() || OTHERS.contains(&key) || key.starts_with("x-");
+        for key in members.keys().filter(|key| !is_known(key)) {
+            if let Some(meant) = did_you_mean(key, KEYWORDS) {
+                tell(at.key(key), Target::Key(0), "", key, meant);
             }
-            let format = members.get("format").and_then(Value::as_str).filter(|format| !FORMATS.contains(format));
-            if let Some((format, meant)) = format.and_then(|format| Some((format, did_you_mean(format, FORMATS)?))) {
-                let message = format!("JSON Schema has no format `{format}`, so it demands nothing");
-                findings.add(project.at(&used.file, &at.key("format")), message, format!("did you mean `{meant}`?"));
-            }
-        });
-    }
+        }
+        let format = members.get("format").and_then(Value::as_str).filter(|format| !FORMATS.contains(format));
+        if let Some((format, meant)) = format.and_then(|format| Some((format, did_you_mean(format, FORMATS)?))) {
+            tell(at.key("format"), Target::Value, "format ", format, meant);
+        }
+    });
+    found
 }
 
 #[cfg(test)]

@@ -100,7 +100,7 @@ fn leave_out_ends(steps: &mut BTreeMap<Node, Vec<Step>>) {
 /// What a handler emits, and where to.
 fn emitted<'p>(
     pipeline: &'p Pipeline,
-    subscription: &Subscription,
+    subscription: &'p Subscription,
 ) -> impl Iterator<Item = (usize, &'p crate::event::ChannelName)> {
     let types = subscription.handler.emits();
     let emits = pipeline.emits.iter().enumerate().filter(move |(_, emit)| types.contains(&emit.event));

@@ -12,22 +12,19 @@ const KEY: [&str; 3] = ["string", "integer", "number"];
 const NUMBER: [&str; 2] = ["integer", "number"];
 const TIME: [&str; 3] = ["string", "integer", "number"];
 
-pub fn check(project: &Project<'_>, findings: &mut Findings) {
-    for pipeline in &project.program.pipelines {
-        for (nth, subscription) in pipeline.subscriptions.iter().enumerate() {
-            for Asked { path, types, of } in asked(pipeline, subscription) {
-                let Some(("data", members)) = path.0.split_first().map(|(root, members)| (root.as_str(), members))
-                else {
-                    continue;
-                };
-                for (version, schema) in &subscription.versions {
-                    let document = schema.document();
-                    if let Err(why) = find(document, document, members, types) {
-                        let kind = &subscription.event;
-                        let message = format!("a valid `{kind}` {version} {}", why.told(path));
-                        let help = why.help(&project.schema_file(kind, *version));
-                        findings.add(place(project, pipeline, nth, of), message, help);
-                    }
+pub fn check(project: &Project<'_>, pipeline: &Pipeline, findings: &mut Findings) {
+    for (nth, subscription) in pipeline.subscriptions.iter().enumerate() {
+        for Asked { path, types, of } in asked(pipeline, subscription) {
+            let Some(("data", members)) = path.0.split_first().map(|(root, members)| (root.as_str(), members)) else {
+                continue;
+            };
+            for (version, schema) in &subscription.versions {
+                let document = schema.document();
+                if let Err(why) = find(document, document, members, types) {
+                    let kind = &subscription.event;
+                    let message = format!("a valid `{kind}` {version} {}", why.told(path));
+                    let help = why.help(&project.schema_file(kind, *version));
+                    findings.add(place(project, pipeline, nth, of), message, help);
                 }
             }
         }

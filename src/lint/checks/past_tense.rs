@@ -28,7 +28,7 @@ pub fn check(project: &Project<'_>, findings: &mut Findings) {
         if !foreign && is_no_fact(event.kind) {
             let message = format!("`{}` is not named as something that happened", event.kind);
             findings.add(
-                project.at_event(&event),
+                project.at_event(event),
                 message,
                 "events are facts: name it in the past tense, like `OrderCreated`",
             );

@@ -2,20 +2,18 @@
 
 use serde_json::Value;
 
-use crate::lint::{Findings, Project};
+use crate::lint::{Flaw, Where};
 
 /// With these a schema asks for more than what it requires itself.
 const MORE: [&str; 6] = ["$ref", "allOf", "anyOf", "oneOf", "if", "dependentRequired"];
 
-pub fn check(project: &Project<'_>, findings: &mut Findings) {
-    for (event, file, schema) in project.newest_schemas() {
-        if is_thin(schema) {
-            let message = format!("all that `{}` {} must say is ids", event.kind, event.newest);
-            let help = format!("require in `{file}` what those who take it need; else each of them has to ask for it");
-            // Not in the schema: JSON has no comments, and one event may be thin with reason.
-            findings.add(project.at_event(event), message, help);
-        }
-    }
+pub fn check(schema: &Value) -> Vec<Flaw> {
+    let flaw = || Flaw {
+        at: Where::AtEvent,
+        message: "all that its schema demands is ids".to_owned(),
+        help: "require what those who take it need; else each of them has to ask for it".to_owned(),
+    };
+    is_thin(schema).then(flaw).into_iter().collect()
 }
 
 fn is_thin(schema: &Value) -> bool {

@@ -92,6 +92,17 @@ fn a_missing_module_is_a_diagnostic_at_the_import() {
 }
 
 #[test]
+fn a_misspelt_path_is_told_with_what_may_be_meant() {
+    let money = ("pipelines/handlers/lib/money.rhai", "fn f() { 1 }");
+    for (files, meant) in
+        [(vec![money], Some("lib/money")), (vec![("lib/money.rhai", "")], Some("lib/money")), (vec![], None)]
+    {
+        let problems = refused(&files, "import \"lib/mony\" as m;");
+        assert_eq!(problems[0].help, meant.map(|meant| format!("did you mean `{meant}`?")));
+    }
+}
+
+#[test]
 fn a_path_out_of_the_project_is_refused() {
     let outside = project(&[("secret.rhai", "fn f() { 1 }")]);
     let absolute = outside.path().join("secret");

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use rhai::{ASTFlags, Expr, FnCallExpr, Position};
 
-use super::model::{Absent, Atom, Kind, Record, Rest, Type, Why};
+use super::model::{Absent, Atom, Kind, Type, Why};
+use super::record::{Record, Rest};
 use super::scope::{Path, Scope, Step};
 use super::trial::Form;
 use super::walk::{THIS, Walker};

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use rhai::{Expr, FnCallExpr, Position};
 
 use super::express::{Argument, told};
-use super::model::{Atom, Kind, Member, Record, Rest, Slot, Type, Why};
+use super::model::{Atom, Kind, Type, Why};
+use super::record::{Member, Record, Rest, Slot};
 use super::report::{self, Says, listed};
 use super::schema::{Document, Node};
 use super::walk::Walker;

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use rhai::{BinaryExpr, Expr, FnCallExpr, OpAssignment, Position};
 
 use super::chain;
-use super::model::{Atom, Kind, Member, Record, Type};
+use super::model::{Atom, Kind, Type};
+use super::record::{Member, Record};
 use super::scope::Scope;
 use super::trial::Form;
 use super::walk::{THIS, Walker};

@@ -16,6 +16,7 @@ mod express;
 mod loops;
 mod model;
 mod narrow;
+mod record;
 mod report;
 mod schema;
 mod scope;
@@ -27,7 +28,8 @@ use rhai::Position;
 
 use super::engine::{CTX, Compiled, DATA, EVENT, Inner, STATE};
 use super::{Kind, Script};
-use model::{Absent, Member, Place, Record, Rest, Type, Why};
+use model::{Absent, Place, Type, Why};
+use record::{Member, Record, Rest};
 pub use report::{Finding, Says};
 pub use schema::Document;
 use scope::{Path, Scope, Step};

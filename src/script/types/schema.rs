@@ -7,7 +7,8 @@ use std::sync::Arc;
 use rhai::Position;
 use serde_json::{Map, Value};
 
-use super::model::{Absent, Atom, Member, Place, Record, Rest, Slot, Type, Why};
+use super::model::{Absent, Atom, Place, Type, Why};
+use super::record::{Member, Record, Rest, Slot};
 
 /// A schema's file and what is in it.
 #[derive(Debug)]

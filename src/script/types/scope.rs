@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use rhai::Expr;
 
-use super::model::{Atom, Member, Place, Record, Type};
+use super::model::{Atom, Place, Type};
+use super::record::{Member, Record};
 
 #[derive(Clone, Debug)]
 pub(super) struct Variable<'a> {

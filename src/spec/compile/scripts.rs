@@ -18,7 +18,7 @@ use crate::script::{Engine, Kind, Script, Source};
 pub struct Scripts {
     engines: Vec<(Limits, Engine)>,
     /// By file, purpose and engine. Problems are told wherever it is used: once in the end, for they are the same.
-    compiled: HashMap<(String, u8, usize), Compiled>,
+    compiled: HashMap<(Arc<str>, u8, usize), Compiled>,
 }
 
 struct Compiled {
@@ -62,7 +62,7 @@ impl Scripts {
     /// Whatever was made of files that may have changed is made again.
     pub fn forget(&mut self, changed: &Changed) {
         let imports = |compiled: &Compiled| compiled.looked_for.iter().any(|path| changed.concerns(path));
-        self.compiled.retain(|(file, ..), compiled| !changed.concerns(Path::new(file)) && !imports(compiled));
+        self.compiled.retain(|(file, ..), compiled| !changed.concerns(Path::new(&**file)) && !imports(compiled));
     }
 
     /// A script that stands in the pipeline file itself.
