@@ -135,6 +135,42 @@ const TELLING: [&str; 9] = ["emit", "log", "print", "debug", "skip", "reject", "
 /// Those that find out what something is, or whether it is there.
 const ASKING: [&str; 4] = ["contains", "type_of", "to_string", "to_debug"];
 
+/// Those that call a function with the items of an array, and keep it no longer.
+const CALLING: [&str; 13] = [
+    "map",
+    "filter",
+    "for_each",
+    "some",
+    "all",
+    "find",
+    "find_map",
+    "retain",
+    "drain",
+    "reduce",
+    "reduce_rev",
+    "sort",
+    "sort_by",
+];
+
+/// The name of a closure that is written here, and what it captures.
+fn written_here(argument: &Expr) -> Option<(String, Vec<Expr>)> {
+    let name = |argument: &Expr| match argument {
+        Expr::DynamicConstant(value, _) => Some(value.read_lock::<rhai::FnPtr>()?.fn_name().to_owned()),
+        _ => None,
+    };
+    let Expr::Stmt(block) = argument else { return Some((name(argument)?, Vec::new())) };
+    let curry = match block.statements() {
+        [Stmt::Share(_), Stmt::FnCall(call, _)] => call,
+        [Stmt::Share(_), Stmt::Expr(inner)] => match &**inner {
+            Expr::FnCall(call, _) => call,
+            _ => return None,
+        },
+        _ => return None,
+    };
+    let (first, captured) = curry.args.split_first()?;
+    Some((name(first)?, captured.to_vec()))
+}
+
 pub(super) fn is_pure(name: &str) -> bool {
     PURE.contains(&name)
 }
@@ -234,7 +270,7 @@ impl<'a> Walker<'a, '_> {
         at: Position,
     ) -> Type<'a> {
         let name = call.name.as_str();
-        let of: Vec<Argument<'a>> = call.args.iter().map(|argument| self.argument(scope, argument)).collect();
+        let of: Vec<Argument<'a>> = call.args.iter().map(|argument| self.handed(scope, argument, name)).collect();
         let is_held = |atom: &Atom<'a>| matches!(atom, Atom::Map(record) if record.members.contains_key(name));
         let held = receiver.atoms().is_some_and(|atoms| atoms.iter().any(is_held));
         let own = self.own(name, of.len());
@@ -309,6 +345,21 @@ impl<'a> Walker<'a, '_> {
         }
     }
 
+    /// An argument of a method. Closures that only last as long as the call are looked at by themselves.
+    fn handed(&mut self, scope: &mut Scope<'a>, argument: &Expr, method: &str) -> Argument<'a> {
+        if let (Expr::Stmt(block), Some(_)) = (argument, written_here(argument))
+            && CALLING.contains(&method)
+        {
+            for statement in block.statements() {
+                if let Stmt::Share(captured) = statement {
+                    captured.iter().for_each(|(name, _)| scope.share(&name.name));
+                }
+            }
+            return Argument { known: Type::of(Atom::Function), at: argument.start_position() };
+        }
+        self.argument(scope, argument)
+    }
+
     /// Runs a closure that is handed to a method which calls it with the items of an array.
     fn closure(
         &mut self,
@@ -317,10 +368,9 @@ impl<'a> Walker<'a, '_> {
         (method, begins_with_nothing): (&str, bool),
         (receiver, item): (&Type<'a>, &Type<'a>),
     ) -> Option<Type<'a>> {
-        let name = match argument {
-            Expr::DynamicConstant(value, _) => value.read_lock::<rhai::FnPtr>()?.fn_name().to_owned(),
-            _ => return None,
-        };
+        let (name, captured) = written_here(argument)?;
+        let captured: Vec<Type<'a>> = captured.iter().map(|captured| self.express(scope, captured)).collect();
+        let before = captured.len();
         if !receiver.is_only(Kind::Array) || item.is_never() {
             return None;
         }
@@ -329,20 +379,22 @@ impl<'a> Walker<'a, '_> {
             // It is called on the item; the others hand the item over, and its number if they are asked to.
             "for_each" => (Vec::new(), Some(item())),
             "map" | "filter" | "some" | "all" | "find" | "find_map" | "retain" | "drain" => {
-                let one = self.own(&name, 1).is_some();
+                let one = self.own(&name, before + 1).is_some();
                 (if one { vec![item()] } else { vec![item(), Type::int(None)] }, None)
             }
             "reduce" | "reduce_rev" => {
                 // It begins with nothing, unless it is told what to begin with.
                 if begins_with_nothing {
-                    let function = self.own(&name, 2)?;
-                    self.called(scope, (&name, &function), vec![Type::unit(None), item()], None);
+                    let function = self.own(&name, before + 2)?;
+                    let given = captured.iter().cloned().chain([Type::unit(None), item()]).collect();
+                    self.called(scope, (&name, &function), given, None);
                 }
                 (vec![Type::any(), item()], None)
             }
             "sort" | "sort_by" => (vec![item(), item()], None),
             _ => return None,
         };
+        let given: Vec<Type<'a>> = captured.into_iter().chain(given).collect();
         let function = self.own(&name, given.len())?;
         Some(self.called(scope, (&name, &function), given, this))
     }

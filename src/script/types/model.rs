@@ -10,6 +10,9 @@ use super::trial::Made;
 /// Alternatives beyond this many say nothing worth keeping.
 const MAX_MAPS: usize = 8;
 
+/// Arrays and objects within each other; what is deeper may be anything.
+const MAX_DEPTH: u8 = 8;
+
 /// Kinds of values, as the engine tells them apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) enum Kind {
@@ -87,6 +90,8 @@ pub(super) struct Type<'a> {
     pub(super) says: Option<Node<'a>>,
     /// It is what stands in this place of the event, and nothing else.
     pub(super) copy_of: Option<Place>,
+    /// Known arrays and objects within each other.
+    depth: u8,
 }
 
 #[derive(Clone, Debug)]
@@ -155,7 +160,16 @@ impl<'a> Type<'a> {
     }
 
     pub(super) fn of(atom: Atom<'a>) -> Self {
-        Self { atoms: Some(vec![atom]), ..Self::default() }
+        let depth = match &atom {
+            Atom::Array(item) => item.depth.saturating_add(1),
+            Atom::Map(record) => record.depth().saturating_add(1),
+            _ => 0,
+        };
+        // Values can be put into each other without an end.
+        if depth > MAX_DEPTH {
+            return Self::any();
+        }
+        Self { atoms: Some(vec![atom]), depth, ..Self::default() }
     }
 
     pub(super) fn unit(absent: Option<Absent<'a>>) -> Self {
@@ -210,6 +224,10 @@ impl<'a> Type<'a> {
         Self { says, ..self }
     }
 
+    pub(super) fn depth(&self) -> u8 {
+        self.depth
+    }
+
     pub(super) fn is_any(&self) -> bool {
         self.atoms.is_none()
     }
@@ -247,7 +265,7 @@ impl<'a> Type<'a> {
     #[must_use]
     pub(super) fn filtered(&self, keep: impl Fn(&Atom<'a>) -> bool) -> Self {
         let atoms = self.atoms().map(|atoms| atoms.iter().filter(|atom| keep(atom)).cloned().collect());
-        Self { atoms, says: self.says.clone(), copy_of: self.copy_of.clone() }
+        Self { atoms, ..self.clone() }
     }
 
     /// Each of what it may be, made something else.
@@ -280,7 +298,8 @@ impl<'a> Type<'a> {
             return Self::any();
         }
         let copy_of = self.copy_of.filter(|place| other.copy_of.as_ref() == Some(place));
-        Self { atoms: Some(atoms), says: self.says.or(other.says), copy_of }
+        let depth = self.depth.max(other.depth);
+        Self { atoms: Some(atoms), says: self.says.or(other.says), copy_of, depth }
     }
 
     /// Whether all that the other may be is among what this may be; where that is not plain, `false`.

@@ -72,6 +72,15 @@ impl<'a> Record<'a> {
         Type::unit(place.map(|place| Absent { place, why }))
     }
 
+    /// Known objects within each other; what only a schema says does not count.
+    pub(super) fn depth(&self) -> u8 {
+        let of = |member: &Member<'a>| match &member.slot {
+            Slot::Known(known) => known.depth(),
+            Slot::Said(_) => 0,
+        };
+        self.members.values().map(of).max().unwrap_or(0)
+    }
+
     pub(super) fn with(&self, name: &str, member: Member<'a>) -> Self {
         let mut with = self.clone();
         with.members.insert(name.into(), member);

@@ -166,6 +166,21 @@ impl<'a> Walker<'a, '_> {
     }
 }
 
+impl<'a> Walker<'a, '_> {
+    /// Values of an enumeration that come to no case of a `switch`.
+    pub(super) fn without_case(&mut self, known: &Type<'a>, rest: &Type<'a>, at: Position) {
+        let Some(node) = &known.says else { return };
+        let rest = rest.present();
+        if rest.is_never() || !self.calls.is_empty() || !(rest.is_only(Kind::Text) || rest.is_only(Kind::Int)) {
+            return;
+        }
+        let message = format!("there is no case for {}", values(&rest));
+        let diagnostic = self.report.at(&rules::WITHOUT_CASE, at, message);
+        let help = "add one, or `_ => ()` where nothing is to be done";
+        self.report.tell(diagnostic.help(help), Some(Says::new("its values are given in", node)));
+    }
+}
+
 /// The texts it may be, where it is one of some texts.
 fn texts(known: &Type<'_>) -> Option<Vec<Arc<str>>> {
     let mut all = Vec::new();

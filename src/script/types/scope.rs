@@ -105,9 +105,12 @@ impl<'a> Scope<'a> {
 
     /// From here on anything may happen to it.
     pub(super) fn share(&mut self, name: &str) {
+        if self.get(name).is_some_and(|variable| variable.constant) {
+            return;
+        }
         self.assign(name, Type::any());
         if let Some(variable) = self.get_mut(name) {
-            variable.shared = !variable.constant;
+            variable.shared = true;
         }
     }
 

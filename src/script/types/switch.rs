@@ -17,7 +17,7 @@ impl<'a> Walker<'a, '_> {
         scope: &mut Scope<'a>,
         subject: &Expr,
         cases: &SwitchCasesCollection,
-        _at: Position,
+        at: Position,
     ) -> Type<'a> {
         let begun = self.tested.len();
         let known = self.express(scope, subject);
@@ -41,6 +41,9 @@ impl<'a> Walker<'a, '_> {
             met = met.join(inside);
         }
         if cases.def_case.is_none() {
+            if let Some(came) = &came {
+                self.without_case(&known, &came.rest, at);
+            }
             let mut passed = scope.clone();
             if let Some(came) = &came {
                 self.enter(&mut passed, path.as_ref(), Some(&came.rest));

@@ -366,6 +366,61 @@ pub(super) const SCRIPTS: &[(&str, &str)] = &[
         "a label and a loop within a loop",
         "for a in event.data.items { for b in event.data.items { if a.sku == b.sku && a.quantity > b.quantity { state.more = a.sku; } } }",
     ),
+    (
+        "a closure that captures the event",
+        "let first = event.data.items.get(0); let same = event.data.items.filter(|i| i.sku == event.data.order_id); state.n = same.len();",
+    ),
+    (
+        "a closure that captures a variable",
+        "let least = event.data.total_cents; state.n = event.data.items.map(|i| i.quantity + least);",
+    ),
+    (
+        "a closure that changes what it captures",
+        "let n = 0; event.data.items.some(|i| { n += i.quantity; false }); state.n = n + 1;",
+    ),
+    (
+        "a kept closure that captures",
+        "let has = || event.data.note != (); if has.call() { state.n = event.data.note.len(); }",
+    ),
+    ("reduce with a beginning", "state.sum = event.data.items.reduce(|sum, i| sum + i.quantity, 0);"),
+    ("a closure with the number of the item", "state.n = event.data.items.map(|i, n| i.quantity + n);"),
+    ("two ways to the same", "let n = if event.data.note == () { 0 } else { event.data.note.len() }; state.n = n + 1;"),
+    (
+        "what is left by a loop",
+        "let last = (); for item in event.data.items { last = item; } if last != () { state.s = last.sku.len(); }",
+    ),
+    (
+        "what is left by a loop that is left",
+        "let found = (); for item in event.data.items { if item.sku == \"A\" { found = item; break; } } if found != () { state.q = found.quantity + 1; }",
+    ),
+    (
+        "a number that becomes another kind",
+        "let n = 0; for item in event.data.items { n = n + item.quantity / 2.0; } state.n = n.to_string();",
+    ),
+    (
+        "a text or a number",
+        "let x = 0; for item in event.data.items { if item.quantity > 1 { x = item.sku; } } if type_of(x) == \"string\" { state.n = x.len(); } else { state.n = x + 1; }",
+    ),
+    (
+        "an object that grows",
+        "let out = #{ lines: [] }; for item in event.data.items { out.lines.push(#{ sku: item.sku, quantity: item.quantity }); } out.order_id = event.key; out.state = \"open\"; emit(\"OrderTracked\", out);",
+    ),
+    (
+        "the payment as a whole",
+        "let p = event.data.payment; state.p = switch p.kind { \"card\" => p.last4, \"invoice\" => p.due_days.to_string() };",
+    ),
+    (
+        "what is required of a variant",
+        "if event.data.payment.kind != \"card\" { state.d = event.data.payment.due_days - 1; }",
+    ),
+    (
+        "several early ends",
+        "if event.data.note == () { skip(\"a\"); } if event.data.discount_cents == () { skip(\"b\"); } for item in event.data.items { state.n = item.quantity * event.data.discount_cents + event.data.note.len(); }",
+    ),
+    (
+        "an early end within a loop",
+        "for item in event.data.items { if item.tags == () { skip(\"no tags\"); } state.t = item.tags.len(); }",
+    ),
 ];
 
 #[test]

@@ -135,6 +135,22 @@ const SCRIPTS: &[(&str, &[&str])] = &[
         "if event.data.currency == \"GBP\" { }",
         &["SG224 1:27 this is never true: it is `\"EUR\"` or `\"USD\"`, not `\"GBP\"`"],
     ),
+    (
+        "state.q = event.data.items.filter(|i| i.quantty == event.data.total_cents);",
+        &["SG220 1:41 `event.data.items[]` has no `quantty`"],
+    ),
+    (
+        "let n = 0;\nfor item in event.data.items { n += item.sku; n += 1; }\nstate.n = n - 1;",
+        &["SG222 3:13 `-` cannot take a string and an integer"],
+    ),
+    (
+        "let lines = [];\nfor i in event.data.items { lines.push(#{ sku: i.quantity }); }\nemit(\"OrderTracked\", #{ order_id: \"a\", state: \"open\", lines: lines });",
+        &["SG223 2:43 `data.lines[].sku` is an integer, and must be a string"],
+    ),
+    (
+        "switch event.data.status { \"paid\" => { state.p = 1; } \"shipped\" => { state.p = 2; } }",
+        &["SG227 1:1 there is no case for `\"cancelled\"` or `\"created\"`"],
+    ),
 ];
 
 #[test]
@@ -181,4 +197,16 @@ fn a_filter_yields_true_or_false() {
     assert_eq!(told("event.data.priority ?? false"), Vec::<String>::new());
     assert_eq!(told("event.data.order_id"), ["SG222 1:1 a condition must be true or false, not a string"]);
     assert_eq!(told("event.data.priority"), ["SG221 1:12 `event.data.priority` may be absent"]);
+}
+
+#[test]
+fn what_is_put_into_itself_or_never_ends_is_looked_at_within_bounds() {
+    let nested = format!("let a = []; {} state.a = a;", "a = [a, a]; ".repeat(4_000));
+    let objects = format!("let m = #{{}}; {} emit(\"OrderTracked\", m);", "m = #{ a: m, b: m }; ".repeat(4_000));
+    let choices = format!("let n = 0; {} state.n = n;", "if event.data.note == () || n > 1 { n += 1; } ".repeat(2_000));
+    let calls = "fn a(n) { b(n) + b(n) } fn b(n) { c(n) + c(n) } fn c(n) { d(n) + d(n) } fn d(n) { a(n) + d(n) }\nstate.n = a(1);";
+    let loops = "for a in 0..9 { for b in 0..9 { for c in 0..9 { for d in 0..9 { for e in 0..9 { state.n = [state.n]; } } } } }";
+    for text in [&nested, &objects, &choices, calls, loops] {
+        told(text);
+    }
 }
