@@ -100,6 +100,38 @@ fn play() -> Vec<String> {
     wrong
 }
 
+/// The examples of all pages, one after the other in one place, as somebody who watches the files sees them.
+#[test]
+fn what_was_found_before_changes_nothing_that_is_found() {
+    let directory = project([]);
+    let root = directory.path();
+    let (mut cache, mut seen) = (spec::Cache::default(), Seen::default());
+    let mut before: BTreeMap<String, String> = BTreeMap::new();
+    for rule in RULES {
+        let page = fs::read_to_string(source(rule)).expect("a page");
+        let blocks = blocks(&page);
+        for example in blocks.split(|block| block.info.starts_with("text output")) {
+            let own = example.iter().map(|block| block.file().expect("a file"));
+            let files = BASE.into_iter().chain(own).map(|(name, text)| (name.to_owned(), text.to_owned()));
+            let files: BTreeMap<String, String> = files.collect();
+            let mut changed = Vec::new();
+            for name in before.keys().filter(|name| !files.contains_key(*name)) {
+                fs::remove_file(root.join(name)).expect("removed");
+                changed.push(PathBuf::from(name));
+            }
+            for (name, text) in files.iter().filter(|(name, text)| before.get(*name) != Some(text)) {
+                fs::create_dir_all(root.join(name).parent().expect("a parent")).expect("directories");
+                fs::write(root.join(name), text).expect("a file");
+                changed.push(PathBuf::from(name));
+            }
+            cache.forget(root, &spec::Changed::new(changed));
+            let again = judge_again(spec::load_again(root, &|_| false, &mut cache), &mut seen);
+            assert_eq!(shown(&again), shown(&lint(root)), "{}", rule.rule.id);
+            before = files;
+        }
+    }
+}
+
 #[test]
 fn the_project_that_examples_begin_with_has_no_findings() {
     let found = lint(project([]).path());
