@@ -368,7 +368,7 @@ pub(super) const SCRIPTS: &[(&str, &str)] = &[
     ),
     (
         "a closure that captures the event",
-        "let first = event.data.items.get(0); let same = event.data.items.filter(|i| i.sku == event.data.order_id); state.n = same.len();",
+        "let items = event.data.items; let same = items.filter(|i| i.sku == event.data.order_id); state.n = same.len();",
     ),
     (
         "a closure that captures a variable",
