@@ -1,6 +1,6 @@
 //! Calls: of the language, of the host, of the script's own functions.
 
-use std::sync::Arc;
+use std::rc::Rc;
 
 use rhai::{Expr, FnCallExpr, Position, Stmt};
 
@@ -16,7 +16,7 @@ const MAX_DEPTH: usize = 8;
 
 /// A function of the script.
 pub(super) struct Function {
-    pub(super) parameters: Vec<Arc<str>>,
+    pub(super) parameters: Vec<Rc<str>>,
     pub(super) body: Vec<Stmt>,
 }
 
@@ -232,7 +232,7 @@ impl<'a> Walker<'a, '_> {
             if self.examining > 0 {
                 self.examines(&argument.known);
             }
-            let places: Vec<Arc<str>> = argument.known.absences().map(|absent| absent.place.path.clone()).collect();
+            let places: Vec<Rc<str>> = argument.known.absences().map(|absent| absent.place.path.clone()).collect();
             self.tested.extend(places);
             for atom in argument.known.atoms().into_iter().flatten() {
                 if let Atom::Map(record) = atom
@@ -302,7 +302,7 @@ impl<'a> Walker<'a, '_> {
         let is_array = receiver.is_only(Kind::Array);
         match (name, yielded.first()) {
             ("filter", _) if is_array => receiver.clone(),
-            ("map", Some(Some(made))) if is_array => Type::of(Atom::Array(Arc::new(made.clone()))),
+            ("map", Some(Some(made))) if is_array => Type::of(Atom::Array(Rc::new(made.clone()))),
             ("find", _) if is_array => item.or(Type::unit(None)),
             ("get", _) | ("filter" | "map" | "find", _) => Type::any(),
             ("values", _) | ("keys", _) if !receiver.is_only(Kind::Map) => Type::any(),
@@ -323,7 +323,7 @@ impl<'a> Walker<'a, '_> {
         if name != "push" || constant {
             return false;
         }
-        let longer = Type::of(Atom::Array(Arc::new((**item).clone().or(new.known.clone()))));
+        let longer = Type::of(Atom::Array(Rc::new((**item).clone().or(new.known.clone()))));
         if path.steps.is_empty() {
             scope.assign(&path.root, longer)
         } else {
@@ -400,9 +400,9 @@ impl<'a> Walker<'a, '_> {
     }
 
     /// A function of the script by its name and number of parameters.
-    fn own(&mut self, name: &str, arity: usize) -> Option<Arc<Function>> {
+    fn own(&mut self, name: &str, arity: usize) -> Option<Rc<Function>> {
         let script = self.script;
-        let find = || walk::function(&script.ast, name, arity).map(Arc::new);
+        let find = || walk::function(&script.ast, name, arity).map(Rc::new);
         self.functions.entry((name.to_owned(), arity)).or_insert_with(find).clone()
     }
 

@@ -1,6 +1,6 @@
 //! `event.data.items[0].price`: what each step finds.
 
-use std::sync::Arc;
+use std::rc::Rc;
 
 use rhai::{ASTFlags, Expr, FnCallExpr, Position};
 
@@ -75,7 +75,7 @@ pub(super) fn blamed(expression: &Expr) -> Position {
 }
 
 /// The variable that a chain begins with.
-pub(super) fn root(chain: &Expr) -> Option<Arc<str>> {
+pub(super) fn root(chain: &Expr) -> Option<Rc<str>> {
     match chain {
         Expr::Dot(..) | Expr::Index(..) => root(flattened(chain).0),
         Expr::Variable(variable, ..) if variable.2.path.is_empty() => Some(variable.1.as_str().into()),
@@ -116,7 +116,7 @@ impl<'a> Walker<'a, '_> {
     }
 
     /// `object.contains("name")`.
-    pub(super) fn contains(&self, test: &Expr) -> Option<(Path, Arc<str>)> {
+    pub(super) fn contains(&self, test: &Expr) -> Option<(Path, Rc<str>)> {
         let (base, hops) = flattened(test);
         let (last, before) = hops.split_last()?;
         let Link::Call(call, _) = &last.link else { return None };
@@ -328,7 +328,7 @@ impl<'a> Walker<'a, '_> {
     }
 
     /// A name that is not described where one is that is nearly the same.
-    fn almost(&mut self, record: &Arc<Record<'a>>, name: &str, here: Position) {
+    fn almost(&mut self, record: &Rc<Record<'a>>, name: &str, here: Position) {
         if matches!(record.rest, Rest::Unknown) && !record.members.contains_key(name) && record.says.is_some() {
             self.almost_member(record, name, here);
         }

@@ -1,6 +1,6 @@
 //! What is emitted, and what an upcaster leaves, against the schema that it must match.
 
-use std::sync::Arc;
+use std::rc::Rc;
 
 use rhai::{Expr, FnCallExpr, Position};
 
@@ -25,7 +25,7 @@ struct Refusal<'a> {
     says: Node<'a>,
     what: &'static str,
     /// The place of the event that is why.
-    because: Option<Arc<str>>,
+    because: Option<Rc<str>>,
 }
 
 impl<'a> Walker<'a, '_> {
@@ -146,17 +146,17 @@ fn refused<'a>(
     }
 }
 
-fn maps<'a>(atoms: &[Atom<'a>]) -> Vec<Arc<Record<'a>>> {
+fn maps<'a>(atoms: &[Atom<'a>]) -> Vec<Rc<Record<'a>>> {
     let maps = atoms.iter().filter_map(|atom| match atom {
-        Atom::Map(record) => Some(Arc::clone(record)),
+        Atom::Map(record) => Some(Rc::clone(record)),
         _ => None,
     });
     maps.collect()
 }
 
 /// The one of several objects that is meant: those that a constant rules out aside.
-fn alone<'a>(given: &Record<'a>, wanted: &[Arc<Record<'a>>]) -> Option<Arc<Record<'a>>> {
-    let is_ruled_out = |wanted: &&Arc<Record<'a>>| {
+fn alone<'a>(given: &Record<'a>, wanted: &[Rc<Record<'a>>]) -> Option<Rc<Record<'a>>> {
+    let is_ruled_out = |wanted: &&Rc<Record<'a>>| {
         wanted.members.iter().any(|(name, member)| {
             let said = member.slot.resolved(None);
             let is_constant = matches!(said.atoms(), Some([Atom::Text(Some(texts))]) if texts.len() == 1);
@@ -167,10 +167,10 @@ fn alone<'a>(given: &Record<'a>, wanted: &[Arc<Record<'a>>]) -> Option<Arc<Recor
         })
     };
     if let [one] = wanted {
-        return Some(Arc::clone(one));
+        return Some(Rc::clone(one));
     }
     let mut left = wanted.iter().filter(|wanted| !is_ruled_out(wanted));
-    left.next().filter(|_| left.next().is_none()).map(Arc::clone)
+    left.next().filter(|_| left.next().is_none()).map(Rc::clone)
 }
 
 fn members<'a>(
@@ -184,7 +184,8 @@ fn members<'a>(
     for (member, slot) in &wanted.members {
         let Some(own) = given.members.get(member) else {
             let unknown = matches!(given.rest, Rest::Unknown | Rest::Said(_) | Rest::Known(_));
-            if !slot.optional && !(unknown && given.says.is_none()) {
+            let may_have_it = unknown && given.says.is_none();
+            if !(slot.optional || may_have_it) {
                 let message = format!("`{name}` lacks `{member}`");
                 let (help, what) = (None, "it is `required` in");
                 let says = says.clone();

@@ -1,7 +1,7 @@
 //! Expressions: what they yield, and what they ask of their parts.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::rc::Rc;
 
 use rhai::{BinaryExpr, Expr, FnCallExpr, OpAssignment, Position};
 
@@ -44,7 +44,7 @@ impl<'a> Walker<'a, '_> {
             }
             Expr::Array(items, _) => {
                 let items = items.iter().map(|item| self.express(scope, item)).collect::<Vec<_>>();
-                Type::of(Atom::Array(Arc::new(items.into_iter().fold(Type::never(), Type::or))))
+                Type::of(Atom::Array(Rc::new(items.into_iter().fold(Type::never(), Type::or))))
             }
             Expr::Map(members, _) => {
                 let mut record = Record::default();
@@ -124,7 +124,7 @@ impl<'a> Walker<'a, '_> {
 
     /// A test of whether it is there.
     pub(super) fn tests(&mut self, known: &Type<'a>) {
-        let places: Vec<Arc<str>> = known.absences().map(|absent| absent.place.path.clone()).collect();
+        let places: Vec<Rc<str>> = known.absences().map(|absent| absent.place.path.clone()).collect();
         if self.examining > 0 {
             self.examined.extend(places);
         } else {
@@ -134,7 +134,7 @@ impl<'a> Walker<'a, '_> {
 
     /// It is handed to what is not followed: whether it is there, or what is in it, may be known from here on.
     pub(super) fn examines(&mut self, known: &Type<'a>) {
-        let places: Vec<Arc<str>> = known.absences().map(|absent| absent.place.path.clone()).collect();
+        let places: Vec<Rc<str>> = known.absences().map(|absent| absent.place.path.clone()).collect();
         self.examined.extend(places);
         for atom in known.atoms().into_iter().flatten() {
             if let Atom::Map(record) = atom

@@ -1,7 +1,7 @@
 //! What is known of a value: which kinds it may be of, what may be in it, and where that is said.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::rc::Rc;
 
 use super::record::{Record, Rest};
 use super::schema::Node;
@@ -99,12 +99,12 @@ pub(super) enum Atom<'a> {
     Unit(Option<Absent<'a>>),
     Bool(Option<bool>),
     /// `None`: any; otherwise one of these.
-    Int(Option<Arc<BTreeSet<i64>>>),
+    Int(Option<Rc<BTreeSet<i64>>>),
     Float,
-    Text(Option<Arc<BTreeSet<Arc<str>>>>),
+    Text(Option<Rc<BTreeSet<Rc<str>>>>),
     Char,
-    Array(Arc<Type<'a>>),
-    Map(Arc<Record<'a>>),
+    Array(Rc<Type<'a>>),
+    Map(Rc<Record<'a>>),
     Function,
 }
 
@@ -128,7 +128,7 @@ pub(super) enum Why<'a> {
 /// Where in an event: `event.data.items[].note`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Place {
-    pub(super) path: Arc<str>,
+    pub(super) path: Rc<str>,
     /// There is one value in this place, so what is found out about one copy holds for all.
     pub(super) unique: bool,
 }
@@ -181,15 +181,15 @@ impl<'a> Type<'a> {
     }
 
     pub(super) fn text(text: Option<&str>) -> Self {
-        Self::of(Atom::Text(text.map(|text| Arc::new(BTreeSet::from([text.into()])))))
+        Self::of(Atom::Text(text.map(|text| Rc::new(BTreeSet::from([text.into()])))))
     }
 
     pub(super) fn int(int: Option<i64>) -> Self {
-        Self::of(Atom::Int(int.map(|int| Arc::new(BTreeSet::from([int])))))
+        Self::of(Atom::Int(int.map(|int| Rc::new(BTreeSet::from([int])))))
     }
 
     pub(super) fn map(record: Record<'a>) -> Self {
-        Self::of(Atom::Map(Arc::new(record)))
+        Self::of(Atom::Map(Rc::new(record)))
     }
 
     pub(super) fn of_kind(kind: Kind) -> Self {
@@ -200,7 +200,7 @@ impl<'a> Type<'a> {
             Kind::Float => Self::of(Atom::Float),
             Kind::Text => Self::text(None),
             Kind::Char => Self::of(Atom::Char),
-            Kind::Array => Self::of(Atom::Array(Arc::new(Self::any()))),
+            Kind::Array => Self::of(Atom::Array(Rc::new(Self::any()))),
             Kind::Map => Self::map(Record { rest: Rest::Unknown, ..Record::default() }),
             Kind::Function => Self::of(Atom::Function),
         }
@@ -339,7 +339,7 @@ impl<'a> Atom<'a> {
             (Self::Int(a), Self::Int(b)) => within(b.as_ref(), a.as_ref()),
             (Self::Text(a), Self::Text(b)) => within(b.as_ref(), a.as_ref()),
             (Self::Array(a), Self::Array(b)) => a.covers(b),
-            (Self::Map(a), Self::Map(b)) => Arc::ptr_eq(a, b) || a.covers(b),
+            (Self::Map(a), Self::Map(b)) => Rc::ptr_eq(a, b) || a.covers(b),
             _ => self.kind() == other.kind(),
         }
     }
@@ -358,9 +358,9 @@ impl<'a> Atom<'a> {
                 (Self::Bool(a), Self::Bool(b)) => Some(Self::Bool(if a == b { *a } else { None })),
                 (Self::Int(a), Self::Int(b)) => Some(Self::Int(both(a.as_ref(), b.as_ref()))),
                 (Self::Text(a), Self::Text(b)) => Some(Self::Text(both(a.as_ref(), b.as_ref()))),
-                (Self::Array(a), Self::Array(b)) => Some(Self::Array(Arc::new((**a).clone().or((**b).clone())))),
-                (Self::Map(a), Self::Map(b)) if Arc::ptr_eq(a, b) => Some(known.clone()),
-                (Self::Map(a), Self::Map(b)) => a.merged(b).map(|merged| Self::Map(Arc::new(merged))),
+                (Self::Array(a), Self::Array(b)) => Some(Self::Array(Rc::new((**a).clone().or((**b).clone())))),
+                (Self::Map(a), Self::Map(b)) if Rc::ptr_eq(a, b) => Some(known.clone()),
+                (Self::Map(a), Self::Map(b)) => a.merged(b).map(|merged| Self::Map(Rc::new(merged))),
                 (Self::Float, Self::Float) | (Self::Char, Self::Char) | (Self::Function, Self::Function) => {
                     Some(known.clone())
                 }
@@ -375,11 +375,11 @@ impl<'a> Atom<'a> {
     }
 }
 
-fn within<T: Ord>(few: Option<&Arc<BTreeSet<T>>>, many: Option<&Arc<BTreeSet<T>>>) -> bool {
+fn within<T: Ord>(few: Option<&Rc<BTreeSet<T>>>, many: Option<&Rc<BTreeSet<T>>>) -> bool {
     many.is_none_or(|many| few.is_some_and(|few| few.is_subset(many)))
 }
 
-fn both<T: Ord + Clone>(a: Option<&Arc<BTreeSet<T>>>, b: Option<&Arc<BTreeSet<T>>>) -> Option<Arc<BTreeSet<T>>> {
+fn both<T: Ord + Clone>(a: Option<&Rc<BTreeSet<T>>>, b: Option<&Rc<BTreeSet<T>>>) -> Option<Rc<BTreeSet<T>>> {
     let (a, b) = (a?, b?);
-    Some(if b.is_subset(a) { Arc::clone(a) } else { Arc::new(a.union(b).cloned().collect()) })
+    Some(if b.is_subset(a) { Rc::clone(a) } else { Rc::new(a.union(b).cloned().collect()) })
 }

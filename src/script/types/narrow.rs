@@ -1,7 +1,7 @@
 //! What a test tells of the values in it, once its answer is known.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::rc::Rc;
 
 use rhai::{Expr, FnCallExpr};
 
@@ -252,9 +252,9 @@ pub(super) fn equals<'a>(known: &Type<'a>, other: &Type<'a>) -> Type<'a> {
 }
 
 /// `None`: any.
-type Values<T> = Option<Arc<BTreeSet<T>>>;
+type Values<T> = Option<Rc<BTreeSet<T>>>;
 
-fn atom_texts(atom: &Atom<'_>) -> Values<Arc<str>> {
+fn atom_texts(atom: &Atom<'_>) -> Values<Rc<str>> {
     match atom {
         Atom::Text(texts) => texts.clone(),
         _ => None,
@@ -273,9 +273,9 @@ fn common<T: Ord + Clone>(one: Values<T>, others: impl Iterator<Item = Values<T>
         .map(|values| values.map(|values| (*values).clone()))
         .try_fold(BTreeSet::new(), |all, values| Some(&all | &values?));
     match (one, others) {
-        (Some(one), Some(others)) => Some(Arc::new(&*one & &others)),
+        (Some(one), Some(others)) => Some(Rc::new(&*one & &others)),
         (Some(one), None) => Some(one),
-        (None, others) => others.map(Arc::new),
+        (None, others) => others.map(Rc::new),
     }
 }
 
@@ -302,10 +302,10 @@ fn without<'a>(known: &Type<'a>, value: &Atom<'a>) -> Type<'a> {
 }
 
 fn less<'a, T: Ord + Clone>(
-    values: &Arc<BTreeSet<T>>,
+    values: &Rc<BTreeSet<T>>,
     gone: &BTreeSet<T>,
     make: impl Fn(Values<T>) -> Atom<'a>,
 ) -> Type<'a> {
     let left = &**values - gone;
-    if left.is_empty() { Type::never() } else { Type::of(make(Some(Arc::new(left)))) }
+    if left.is_empty() { Type::never() } else { Type::of(make(Some(Rc::new(left)))) }
 }

@@ -1,7 +1,7 @@
 //! Objects: their members, and what is known of those without a name.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::rc::Rc;
 
 use rhai::Position;
 
@@ -11,7 +11,7 @@ use super::schema::Node;
 /// An object: from a schema, or made by the script.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Record<'a> {
-    pub(super) members: BTreeMap<Arc<str>, Member<'a>>,
+    pub(super) members: BTreeMap<Rc<str>, Member<'a>>,
     pub(super) rest: Rest<'a>,
     /// Where it is in the event, if it is of one.
     pub(super) place: Option<Place>,
@@ -95,7 +95,7 @@ impl<'a> Record<'a> {
             }
             _ => false,
         };
-        let covers = |(name, own): (&Arc<str>, &Member<'a>)| {
+        let covers = |(name, own): (&Rc<str>, &Member<'a>)| {
             other.members.get(name).is_some_and(|member| {
                 let same = match (&own.slot, &member.slot) {
                     (Slot::Said(a), Slot::Said(b)) => a.is(b),

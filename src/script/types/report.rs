@@ -1,6 +1,6 @@
 //! What is told, and where the schema says so.
 
-use std::sync::Arc;
+use std::rc::Rc;
 
 use rhai::Position;
 
@@ -111,7 +111,7 @@ impl<'a> Walker<'a, '_> {
         self.report.tell(diagnostic, says);
     }
 
-    pub(super) fn unknown_member(&mut self, record: &Arc<Record<'a>>, name: &str, at: Position) {
+    pub(super) fn unknown_member(&mut self, record: &Rc<Record<'a>>, name: &str, at: Position) {
         let names = || record.members.keys().map(|name| &**name);
         // A function that is called with several kinds of objects may try one name after another.
         if !self.calls.is_empty() && surely_meant(name, names()).is_none() {
@@ -129,7 +129,7 @@ impl<'a> Walker<'a, '_> {
         self.report.tell(diagnostic, says);
     }
 
-    pub(super) fn almost_member(&mut self, record: &Arc<Record<'a>>, name: &str, at: Position) {
+    pub(super) fn almost_member(&mut self, record: &Rc<Record<'a>>, name: &str, at: Position) {
         let names = || record.members.keys().map(|name| &**name);
         let Some(meant) = surely_meant(name, names()) else { return };
         let of = record.place.as_ref().map_or_else(|| "this".to_owned(), |place| format!("`{}`", place.path));
@@ -182,7 +182,7 @@ impl<'a> Walker<'a, '_> {
 }
 
 /// The texts it may be, where it is one of some texts.
-fn texts(known: &Type<'_>) -> Option<Vec<Arc<str>>> {
+fn texts(known: &Type<'_>) -> Option<Vec<Rc<str>>> {
     let mut all = Vec::new();
     for atom in known.atoms()? {
         match atom {

@@ -2,7 +2,7 @@
 
 use std::cell::OnceCell;
 use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::rc::Rc;
 
 use rhai::Position;
 use serde_json::{Map, Value};
@@ -26,7 +26,7 @@ pub(super) struct Node<'a> {
     pub(super) document: &'a Document<'a>,
     schema: &'a Value,
     /// JSON pointer to it.
-    pub(super) at: Arc<str>,
+    pub(super) at: Rc<str>,
 }
 
 /// References and alternatives within each other; more are taken for a circle.
@@ -177,7 +177,7 @@ impl<'a> Node<'a> {
                 let item = schema.get("items").filter(|items| items.is_object());
                 let place = place.map(Place::item);
                 let item = item.map(|items| self.step(items, &["items"]).read_within(place.as_ref(), left));
-                Type::of(Atom::Array(Arc::new(item.unwrap_or_default())))
+                Type::of(Atom::Array(Rc::new(item.unwrap_or_default())))
             }
             "object" => Type::map(self.record(schema, place)),
             _ => Type::any(),

@@ -1,7 +1,7 @@
 //! What is known of variables at one point of a script.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::rc::Rc;
 
 use rhai::Expr;
 
@@ -10,13 +10,13 @@ use super::record::{Member, Record};
 
 #[derive(Clone, Debug)]
 pub(super) struct Variable<'a> {
-    pub(super) name: Arc<str>,
+    pub(super) name: Rc<str>,
     pub(super) known: Type<'a>,
     pub(super) constant: bool,
     /// A closure has it too and may change it at any time.
     pub(super) shared: bool,
     /// The test whose answer it holds, while that still is the answer.
-    test: Option<Arc<Expr>>,
+    test: Option<Rc<Expr>>,
 }
 
 /// What was found out of an item of an array: `items[0]`, `items[i]`.
@@ -24,7 +24,7 @@ pub(super) struct Variable<'a> {
 struct Fact<'a> {
     key: String,
     /// Variables it is about.
-    of: Vec<Arc<str>>,
+    of: Vec<Rc<str>>,
     known: Type<'a>,
 }
 
@@ -33,7 +33,7 @@ pub(super) struct Scope<'a> {
     variables: Vec<Variable<'a>>,
     facts: Vec<Fact<'a>>,
     /// Places of the event that have something in them.
-    present: BTreeSet<Arc<str>>,
+    present: BTreeSet<Rc<str>>,
     /// Nothing comes here.
     pub(super) dead: bool,
 }
@@ -41,15 +41,15 @@ pub(super) struct Scope<'a> {
 /// One step from a value into it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Step {
-    Member(Arc<str>),
+    Member(Rc<str>),
     /// An item, with the index as it is written, and the variable that it is.
-    Item(String, Option<Arc<str>>),
+    Item(String, Option<Rc<str>>),
 }
 
 /// A variable, and the way into it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Path {
-    pub(super) root: Arc<str>,
+    pub(super) root: Rc<str>,
     pub(super) steps: Vec<Step>,
 }
 
@@ -116,7 +116,7 @@ impl<'a> Scope<'a> {
 
     /// Everything that is not constant may be anything.
     pub(super) fn widen_all(&mut self) {
-        let names: Vec<Arc<str>> = self.variables.iter().filter(|v| !v.constant).map(|v| v.name.clone()).collect();
+        let names: Vec<Rc<str>> = self.variables.iter().filter(|v| !v.constant).map(|v| v.name.clone()).collect();
         names.iter().for_each(|name| self.assign(name, Type::any()));
     }
 
@@ -133,7 +133,7 @@ impl<'a> Scope<'a> {
         }
     }
 
-    pub(super) fn test(&self, name: &str) -> Option<Arc<Expr>> {
+    pub(super) fn test(&self, name: &str) -> Option<Rc<Expr>> {
         self.get(name)?.test.clone()
     }
 
@@ -142,7 +142,7 @@ impl<'a> Scope<'a> {
         if !mentions(test, name)
             && let Some(variable) = self.get_mut(name)
         {
-            variable.test = Some(Arc::new(test.clone()));
+            variable.test = Some(Rc::new(test.clone()));
         }
     }
 
@@ -183,7 +183,7 @@ impl<'a> Scope<'a> {
     pub(super) fn write(&mut self, path: &Path, known: Type<'a>, at: rhai::Position) {
         let Some(variable) = self.get(&path.root) else { return };
         let before = variable.known.clone();
-        let members: Option<Vec<&Arc<str>>> = path
+        let members: Option<Vec<&Rc<str>>> = path
             .steps
             .iter()
             .map(|step| match step {
@@ -242,7 +242,7 @@ impl<'a> Scope<'a> {
         }
         let variables = self.variables.into_iter().zip(other.variables).map(|(a, b)| {
             let test = match (a.test, b.test) {
-                (Some(a), Some(b)) if Arc::ptr_eq(&a, &b) => Some(a),
+                (Some(a), Some(b)) if Rc::ptr_eq(&a, &b) => Some(a),
                 _ => None,
             };
             let (constant, shared) = (a.constant && b.constant, a.shared || b.shared);
@@ -288,7 +288,7 @@ fn refined<'a>(known: &Type<'a>, steps: &[Step], make: &dyn Fn(&Type<'a>) -> Typ
     })
 }
 
-fn written<'a>(known: &Type<'a>, members: &[&Arc<str>], value: &Type<'a>, at: rhai::Position) -> Type<'a> {
+fn written<'a>(known: &Type<'a>, members: &[&Rc<str>], value: &Type<'a>, at: rhai::Position) -> Type<'a> {
     let [name, rest @ ..] = members else { return value.clone() };
     known.each(|atom| {
         let Atom::Map(record) = atom else { return Type::any() };

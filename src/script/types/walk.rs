@@ -1,7 +1,7 @@
 //! Statements, in the order in which they run.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::Arc;
+use std::rc::Rc;
 
 use rhai::{AST, ASTFlags, ASTNode, Expr, FlowControl, Position, Stmt};
 
@@ -26,7 +26,7 @@ pub(super) struct Walker<'a, 's> {
     pub(super) script: &'s Compiled,
     pub(super) given: &'s Given<'a>,
     pub(super) report: Report<'s>,
-    pub(super) functions: HashMap<(String, usize), Option<Arc<Function>>>,
+    pub(super) functions: HashMap<(String, usize), Option<Rc<Function>>>,
     /// Functions being called, from the script down.
     pub(super) calls: Vec<(String, usize)>,
     /// What `return` yields in the innermost of them.
@@ -40,9 +40,9 @@ pub(super) struct Walker<'a, 's> {
     /// Above 0 within a condition.
     pub(super) deciding: u32,
     /// Places that tests were about, in order.
-    pub(super) tested: Vec<Arc<str>>,
+    pub(super) tested: Vec<Rc<str>>,
     /// Places of which nothing is told any more.
-    pub(super) examined: HashSet<Arc<str>>,
+    pub(super) examined: HashSet<Rc<str>>,
 }
 
 impl<'a, 's> Walker<'a, 's> {
@@ -274,7 +274,7 @@ impl<'a, 's> Walker<'a, 's> {
 /// The body of a function of a script.
 pub(super) fn function(ast: &AST, name: &str, arity: usize) -> Option<Function> {
     let found = ast.iter_functions().find(|function| function.name == name && function.params.len() == arity)?;
-    let parameters = found.params.iter().map(|name| Arc::from(*name)).collect();
+    let parameters = found.params.iter().map(|name| Rc::from(*name)).collect();
     let mut alone = ast.clone_functions_only();
     alone.retain_functions(|_, _, other, parameters| other == name && parameters == arity);
     let mut body = Vec::new();
