@@ -72,6 +72,13 @@ rules! {
     UNBOUNDED_SWITCH   "SG208" Error   "a `switch` over what may hold functions"
     BAD_IMPORT         "SG209" Error   "an import that fails"
     FOLDED_SCRIPT      "SG210" Error   "a script whose lines are joined by YAML"
+    UNKNOWN_PROPERTY   "SG220" Error   "a property that no event has"
+    MAY_BE_ABSENT      "SG221" Warning "a value that may be absent, used as if it were there"
+    WRONG_TYPE         "SG222" Error   "an operation on values that it cannot take"
+    REFUSED_DATA       "SG223" Error   "data that its schema refuses"
+    NEVER_EQUAL        "SG224" Warning "a comparison of what is never equal"
+    WITHOUT_CASE       "SG227" Info    "a `switch` without a case for some values"
+    UNDECLARED         "SG228" Error   "an emission that is not declared"
 
     NO_CONNECTION      "SG301" Error   "a channel without the connection it needs"
     UNPUBLISHABLE      "SG302" Error   "a channel that cannot be published to"

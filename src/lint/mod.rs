@@ -12,6 +12,7 @@
 
 mod allows;
 mod checks;
+mod handlers;
 mod levels;
 mod project;
 mod seen;
@@ -47,6 +48,8 @@ enum Check {
     /// On a pipeline with its own file and schemas, and nothing else.
     Pipeline(fn(&Project<'_>, &Pipeline, &mut Findings)),
     Schema(fn(&Value) -> Vec<Flaw>),
+    /// The type checker finds it, together with all others of this kind.
+    Types,
 }
 
 /// Every rule, by id.
@@ -98,6 +101,13 @@ pub static RULES: &[Rule] = &[
     found(rules::UNBOUNDED_SWITCH, include_str!("pages/SG208.md")),
     found(rules::BAD_IMPORT, include_str!("pages/SG209.md")),
     found(rules::FOLDED_SCRIPT, include_str!("pages/SG210.md")),
+    typed(rules::UNKNOWN_PROPERTY, include_str!("pages/SG220.md")),
+    typed(rules::MAY_BE_ABSENT, include_str!("pages/SG221.md")),
+    typed(rules::WRONG_TYPE, include_str!("pages/SG222.md")),
+    typed(rules::REFUSED_DATA, include_str!("pages/SG223.md")),
+    typed(rules::NEVER_EQUAL, include_str!("pages/SG224.md")),
+    typed(rules::WITHOUT_CASE, include_str!("pages/SG227.md")),
+    typed(rules::UNDECLARED, include_str!("pages/SG228.md")),
     // Flow.
     found(rules::NO_CONNECTION, include_str!("pages/SG301.md")),
     found(rules::UNPUBLISHABLE, include_str!("pages/SG302.md")),
@@ -141,6 +151,10 @@ const fn pipeline(rule: rules::Rule, text: &'static str, check: fn(&Project<'_>,
 
 const fn schema(rule: rules::Rule, text: &'static str, check: fn(&Value) -> Vec<Flaw>) -> Rule {
     Rule { rule, text, check: Check::Schema(check) }
+}
+
+const fn typed(rule: rules::Rule, text: &'static str) -> Rule {
+    Rule { rule, text, check: Check::Types }
 }
 
 impl Rule {

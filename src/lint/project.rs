@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::diagnostic::{Sources, Span};
+use crate::diagnostic::{Diagnostic, Sources, Span};
 use crate::event::ChannelName;
 use crate::schema::Schema;
 use crate::spec::locate::{NodePath, Target};
@@ -57,6 +57,11 @@ impl<'a> Project<'a> {
 
     pub fn place(&self, file: &str, path: &NodePath, target: Target) -> Span {
         spec::place(self.sources, file, path, target)
+    }
+
+    /// A finding in a text within a file, where it stands in that file.
+    pub fn within(&self, file: &str, path: &NodePath, text: &str, found: Diagnostic) -> Diagnostic {
+        spec::within(self.sources, file, path, text, found)
     }
 
     /// Where a setting of a pipeline is said: in its own file, else under `defaults`.

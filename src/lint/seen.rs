@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::project::{Project, Used};
-use super::{Check, Findings, RULES, Rule};
+use super::{Check, Findings, RULES, Rule, handlers};
 use crate::diagnostic::{Diagnostic, rules};
 use crate::schema::Schema;
 use crate::spec::locate::{NodePath, Target};
@@ -52,7 +52,12 @@ impl Seen {
             }
         }
         for pipeline in &project.program.pipelines {
-            found.extend_from_slice(self.pipelines.of(pipeline, || findings(project, pipeline)));
+            // A script that several pipelines share is told of once.
+            for finding in self.pipelines.of(pipeline, || findings(project, pipeline)) {
+                if !found.contains(finding) {
+                    found.push(finding.clone());
+                }
+            }
         }
         // Pipelines first: they hold schemas.
         self.pipelines.forget_the_gone();
@@ -80,6 +85,7 @@ fn findings(project: &Project<'_>, pipeline: &Pipeline) -> Vec<Diagnostic> {
             found.append(&mut findings.found);
         }
     }
+    found.append(&mut handlers::check(project, pipeline));
     found
 }
 

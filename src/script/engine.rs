@@ -13,6 +13,7 @@ use rhai::{AST, Dynamic, OptimizationLevel, Scope};
 use super::modules::{Loader, Prepared};
 use super::reads::Reads;
 use super::run::{Imports, Run};
+use super::types::trial::Trials;
 use super::{Kind, Source, check, errors, host, natives, number, text};
 use crate::diagnostic::Diagnostic;
 use crate::spec::program::Limits;
@@ -31,6 +32,8 @@ pub(super) struct Inner {
     root: PathBuf,
     /// What scripts may call.
     functions: check::Functions,
+    /// What the type checker found out about this engine.
+    pub(super) trials: Trials,
 }
 
 /// Names in scope.
@@ -46,6 +49,7 @@ pub(super) struct Compiled {
     pub(super) reads: Reads,
     pub(super) imports: Arc<Imports>,
     pub(super) file: Arc<str>,
+    pub(super) text: Arc<str>,
     pub(super) line_offset: usize,
 }
 
@@ -53,7 +57,7 @@ impl Inner {
     pub(super) fn new(limits: Limits, root: &std::path::Path) -> Self {
         let root = root.canonicalize().unwrap_or_else(|_| root.to_owned());
         let rhai = build(&limits);
-        Self { functions: check::Functions::of(&rhai), rhai, limits, root }
+        Self { functions: check::Functions::of(&rhai), rhai, limits, root, trials: Trials::default() }
     }
 
     pub(super) fn compile(
@@ -84,6 +88,7 @@ impl Inner {
             ast,
             imports: Arc::new(loader.into_imports()),
             file: source.file.into(),
+            text: source.text.into(),
             line_offset: source.line_offset,
         })
     }

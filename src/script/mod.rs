@@ -20,6 +20,7 @@ pub mod pool;
 mod reads;
 mod run;
 mod text;
+pub mod types;
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -195,6 +196,20 @@ impl Script {
     /// Types of events that it names in calls of `emit`. It may emit others: types can be computed, and modules emit too.
     pub fn emits(&self) -> &BTreeSet<String> {
         self.emits.get_or_init(|| emits::literal_types(&self.compiled.ast))
+    }
+
+    /// What it does wrong with the events that it is given. Spans count as those of compiling do.
+    pub fn check<'a>(&self, given: &types::Given<'a>) -> Vec<types::Finding> {
+        types::check(&self.engine.0, &self.compiled, given)
+    }
+
+    /// The file that it is in, or that it is written within.
+    pub fn file(&self) -> &str {
+        &self.compiled.file
+    }
+
+    pub fn text(&self) -> &str {
+        &self.compiled.text
     }
 
     /// Its last statement: where to look when what it leaves is wrong.

@@ -30,6 +30,7 @@ use std::sync::Arc;
 
 use crate::diagnostic::{Diagnostic, Level, Sources, Span, has_errors, rules, sort};
 pub use cache::{Cache, Changed};
+use compile::placed::Placed;
 use compile::{Compiled, Environment, Wanted};
 use files::Files;
 pub use json_schema::{FileKind, json_schema};
@@ -125,6 +126,13 @@ pub fn place(sources: &Sources, file: &str, path: &NodePath, target: Target) -> 
 /// Whether a file that was read has such a node.
 pub fn has(sources: &Sources, file: &str, path: &NodePath) -> bool {
     locate::find(&text(sources, file), &path.0, Target::Value).is_some()
+}
+
+/// What was found in a text that a file holds at `path`, where it stands in that file.
+pub fn within(sources: &Sources, file: &str, path: &NodePath, text: &str, found: Diagnostic) -> Diagnostic {
+    let whole = self::text(sources, file);
+    let at = locate::span(file, &whole, path, Target::Value);
+    Placed::new(&whole, at, text).moved(found)
 }
 
 fn text(sources: &Sources, file: &str) -> String {

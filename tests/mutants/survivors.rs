@@ -26,8 +26,9 @@ pub const CLASSES: &[Class] = &[
     },
     Class {
         name: "a handler and a schema contradict each other",
-        why: "the type checker of handlers will tell, which is to come",
-        count: 11,
+        why: "no valid event goes wrong by it as far as the type checker can follow: a state may hold anything, and an open \
+              schema leaves room for what it does not describe",
+        count: 4,
         holds: |edit| edit.file.starts_with("schemas/") || is_against_schema(edit),
     },
     Class {

@@ -6,7 +6,7 @@ mod envelope;
 mod figures;
 mod limits;
 mod pipeline;
-mod placed;
+pub(super) mod placed;
 mod project;
 mod reliability;
 mod reorder;

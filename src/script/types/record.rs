@@ -1,0 +1,179 @@
+//! Objects: their members, and what is known of those without a name.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
+
+use rhai::Position;
+
+use super::model::{Absent, Place, Type, Why};
+use super::schema::Node;
+
+/// An object: from a schema, or made by the script.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Record<'a> {
+    pub(super) members: BTreeMap<Rc<str>, Member<'a>>,
+    pub(super) rest: Rest<'a>,
+    /// Where it is in the event, if it is of one.
+    pub(super) place: Option<Place>,
+    pub(super) says: Option<Node<'a>>,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Member<'a> {
+    pub(super) slot: Slot<'a>,
+    /// It need not be there.
+    pub(super) optional: bool,
+    /// Where the script gives it.
+    pub(super) at: Position,
+}
+
+/// A type, or a schema that becomes one when somebody asks: schemas can be recursive.
+#[derive(Clone, Debug)]
+pub(super) enum Slot<'a> {
+    Known(Type<'a>),
+    Said(Node<'a>),
+}
+
+/// Members without a name.
+#[derive(Clone, Debug, Default)]
+pub(super) enum Rest<'a> {
+    /// There are none.
+    #[default]
+    Nothing,
+    /// Of this schema.
+    Said(Node<'a>),
+    /// Of this type: headers.
+    Known(Type<'a>),
+    Unknown,
+}
+
+impl<'a> Record<'a> {
+    /// What reading a member yields; `None`: there can be no such member.
+    pub(super) fn read(&self, name: &str) -> Option<Type<'a>> {
+        let place = self.place.as_ref().map(|place| place.member(name));
+        if let Some(member) = self.members.get(name) {
+            let found = member.slot.resolved(place.as_ref());
+            // What the script has put there is no copy of what the event has.
+            let copy_of = place.clone().filter(|place| place.unique && member.at.is_none());
+            let mut found = if member.optional { found.or(self.absent(place)) } else { found };
+            found.copy_of = copy_of;
+            return Some(found);
+        }
+        match &self.rest {
+            Rest::Nothing => None,
+            Rest::Unknown => Some(Type::any()),
+            Rest::Said(node) => Some(node.read(place.as_ref()).or(self.absent(place))),
+            Rest::Known(known) => Some(known.clone().or(self.absent(place))),
+        }
+    }
+
+    fn absent(&self, place: Option<Place>) -> Type<'a> {
+        let why = self.says.clone().map_or(Why::Envelope, Why::Optional);
+        Type::unit(place.map(|place| Absent { place, why }))
+    }
+
+    /// Known objects within each other; what only a schema says does not count.
+    pub(super) fn depth(&self) -> u8 {
+        let of = |member: &Member<'a>| match &member.slot {
+            Slot::Known(known) => known.depth(),
+            Slot::Said(_) => 0,
+        };
+        self.members.values().map(of).max().unwrap_or(0)
+    }
+
+    pub(super) fn with(&self, name: &str, member: Member<'a>) -> Self {
+        let mut with = self.clone();
+        with.members.insert(name.into(), member);
+        with
+    }
+
+    pub(super) fn covers(&self, other: &Self) -> bool {
+        let same_schema = match (&self.says, &other.says) {
+            (Some(a), Some(b)) => a.is(b),
+            (None, None) => {
+                matches!((&self.rest, &other.rest), (Rest::Nothing, Rest::Nothing) | (Rest::Unknown, Rest::Unknown))
+            }
+            _ => false,
+        };
+        let covers = |(name, own): (&Rc<str>, &Member<'a>)| {
+            other.members.get(name).is_some_and(|member| {
+                let same = match (&own.slot, &member.slot) {
+                    (Slot::Said(a), Slot::Said(b)) => a.is(b),
+                    (Slot::Known(a), Slot::Known(b)) => a.covers(b),
+                    _ => false,
+                };
+                same && (own.optional || !member.optional)
+            })
+        };
+        same_schema
+            && self.place == other.place
+            && self.members.len() == other.members.len()
+            && self.members.iter().all(covers)
+    }
+
+    /// Both at once, where they are two views of one.
+    pub(super) fn merged(&self, other: &Self) -> Option<Self> {
+        let same_origin = match (&self.says, &other.says) {
+            (Some(a), Some(b)) => a.is(b) && self.place == other.place,
+            (None, None) => {
+                self.place == other.place
+                    && matches!(
+                        (&self.rest, &other.rest),
+                        (Rest::Nothing, Rest::Nothing) | (Rest::Unknown, Rest::Unknown)
+                    )
+            }
+            _ => false,
+        };
+        if !same_origin {
+            return None;
+        }
+        let mut merged = self.clone();
+        for name in self.members.keys().chain(other.members.keys()).cloned().collect::<BTreeSet<_>>() {
+            let member = match (self.members.get(&name), other.members.get(&name)) {
+                (Some(a), Some(b)) => a.joined(b, self.place.as_ref().map(|place| place.member(&name)).as_ref()),
+                (Some(_), None) | (None, Some(_)) if self.says.is_none() && matches!(self.rest, Rest::Unknown) => {
+                    merged.members.remove(&name);
+                    continue;
+                }
+                (Some(one), None) | (None, Some(one)) if self.says.is_none() => {
+                    Member { optional: true, ..one.clone() }
+                }
+                (Some(one), None) | (None, Some(one)) => {
+                    let known = one.slot.resolved(None);
+                    let otherwise = if self.members.contains_key(&name) { other } else { self }.read(&name);
+                    let slot = Slot::Known(known.or(otherwise.unwrap_or_else(|| Type::unit(None))));
+                    Member { slot, optional: false, at: one.at }
+                }
+                (None, None) => continue,
+            };
+            merged.members.insert(name, member);
+        }
+        Some(merged)
+    }
+}
+
+impl<'a> Member<'a> {
+    pub(super) fn known(known: Type<'a>, at: Position) -> Self {
+        Self { slot: Slot::Known(known), optional: false, at }
+    }
+
+    fn joined(&self, other: &Self, place: Option<&Place>) -> Self {
+        let at = if self.at.is_none() { other.at } else { self.at };
+        let optional = self.optional || other.optional;
+        if let (Slot::Said(a), Slot::Said(b)) = (&self.slot, &other.slot)
+            && a.is(b)
+        {
+            return Self { slot: self.slot.clone(), optional, at };
+        }
+        Self { slot: Slot::Known(self.slot.resolved(place).or(other.slot.resolved(place))), optional, at }
+    }
+}
+
+impl<'a> Slot<'a> {
+    pub(super) fn resolved(&self, place: Option<&Place>) -> Type<'a> {
+        match self {
+            Self::Known(known) => known.clone(),
+            Self::Said(node) => node.read(place),
+        }
+    }
+}

@@ -1,0 +1,231 @@
+//! What is told, and where the schema says so.
+
+use std::rc::Rc;
+
+use rhai::Position;
+
+use super::super::engine::Compiled;
+use super::super::{Source, errors};
+use super::express::{Argument, told};
+use super::model::{Absent, Atom, Kind, Type, Why};
+use super::narrow::equals;
+use super::record::Record;
+use super::schema::Node;
+use super::walk::Walker;
+use crate::diagnostic::rules::{self, Rule};
+use crate::diagnostic::{Diagnostic, Level, did_you_mean, surely_meant};
+
+/// Names listed in a help.
+const MAX_NAMES: usize = 8;
+
+/// Something that goes wrong, or can never be.
+#[derive(Clone, Debug)]
+pub struct Finding {
+    pub diagnostic: Diagnostic,
+    pub says: Option<Says>,
+}
+
+/// Where a schema says so.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Says {
+    /// What it says; the place follows.
+    pub what: String,
+    /// Relative to the project.
+    pub file: String,
+    /// JSON pointer.
+    pub pointer: String,
+}
+
+impl Says {
+    pub(super) fn new(what: &str, node: &Node<'_>) -> Self {
+        Self { what: what.to_owned(), file: node.document.file.clone(), pointer: node.at.to_string() }
+    }
+}
+
+pub(super) struct Report<'s> {
+    script: &'s Compiled,
+    found: Vec<Finding>,
+    /// Above 0: somebody only looks.
+    pub(super) silent: u32,
+    /// Above 0 within `try`.
+    pub(super) caught: u32,
+}
+
+impl<'s> Report<'s> {
+    pub(super) fn new(script: &'s Compiled) -> Self {
+        Self { script, found: Vec::new(), silent: 0, caught: 0 }
+    }
+
+    pub(super) fn findings(mut self) -> Vec<Finding> {
+        self.found.sort_by(|a, b| a.diagnostic.span.cmp(&b.diagnostic.span));
+        self.found
+    }
+
+    /// An empty diagnostic at a place of the script.
+    pub(super) fn at(&self, rule: &Rule, at: Position, message: String) -> Diagnostic {
+        let Compiled { file, text, line_offset, .. } = self.script;
+        errors::at(rule, &Source { file, text, line_offset: *line_offset }, at, message)
+    }
+
+    pub(super) fn tell(&mut self, diagnostic: Diagnostic, says: Option<Says>) {
+        let new =
+            |known: &Finding| known.diagnostic.rule != diagnostic.rule || known.diagnostic.span != diagnostic.span;
+        if self.silent == 0 && diagnostic.span.is_some() && self.found.iter().all(new) {
+            self.found.push(Finding { diagnostic, says });
+        }
+    }
+}
+
+impl<'a> Walker<'a, '_> {
+    /// Whether the script has looked at it before, in a way that is not followed.
+    pub(super) fn is_examined(&self, path: &str) -> bool {
+        let above = path.match_indices('.').any(|(at, _)| self.examined.contains(&path[..=at]));
+        above || self.examined.contains(path)
+    }
+
+    pub(super) fn may_be_absent(&mut self, absent: &Absent<'a>, at: Position, why: &str) {
+        let path = &absent.place.path;
+        if self.report.caught > 0 || self.is_examined(path) {
+            return;
+        }
+        let (how, says) = match &absent.why {
+            Why::Optional(node) => ("absent", Some(Says::new("it is not `required` in", node))),
+            Why::Null(node) => ("null", Some(Says::new("null is allowed by", node))),
+            Why::Envelope => ("absent", None),
+        };
+        let help = if absent.place.unique {
+            format!("give it a default with `??`, or check it first: `if {path} != () {{ … }}`")
+        } else {
+            "give it a default with `??`, or check first that it is not `()`".to_owned()
+        };
+        let diagnostic = self.report.at(&rules::MAY_BE_ABSENT, at, format!("`{path}` may be {how}"));
+        self.report.tell(diagnostic.label(why).help(help), says);
+    }
+
+    pub(super) fn wrong_type(&mut self, at: Position, message: String, of: &Type<'a>) {
+        if self.report.caught > 0 {
+            return;
+        }
+        let says = of.says.as_ref().map(|node| Says::new("its type is given in", node));
+        let diagnostic = self.report.at(&rules::WRONG_TYPE, at, message);
+        self.report.tell(diagnostic, says);
+    }
+
+    pub(super) fn unknown_member(&mut self, record: &Rc<Record<'a>>, name: &str, at: Position) {
+        let names = || record.members.keys().map(|name| &**name);
+        // A function that is called with several kinds of objects may try one name after another.
+        if !self.calls.is_empty() && surely_meant(name, names()).is_none() {
+            return;
+        }
+        let of = record.place.as_ref().map_or_else(|| "this".to_owned(), |place| format!("`{}`", place.path));
+        let diagnostic = self.report.at(&rules::UNKNOWN_PROPERTY, at, format!("{of} has no `{name}`"));
+        let help = match did_you_mean(name, names()) {
+            Some(meant) => format!("did you mean `{meant}`?"),
+            None if record.members.is_empty() => "it has nothing at all".to_owned(),
+            None => format!("it has {}", listed(names().map(|name| format!("`{name}`")))),
+        };
+        let diagnostic = diagnostic.help(help).meant(name, surely_meant(name, names()));
+        let says = record.says.as_ref().map(|node| Says::new("it is described in", node));
+        self.report.tell(diagnostic, says);
+    }
+
+    pub(super) fn almost_member(&mut self, record: &Rc<Record<'a>>, name: &str, at: Position) {
+        let names = || record.members.keys().map(|name| &**name);
+        let Some(meant) = surely_meant(name, names()) else { return };
+        let of = record.place.as_ref().map_or_else(|| "this".to_owned(), |place| format!("`{}`", place.path));
+        let message = format!("{of} has no `{name}` that its schema knows of");
+        let mut diagnostic = self.report.at(&rules::UNKNOWN_PROPERTY, at, message);
+        diagnostic.level = Level::Warning;
+        let diagnostic = diagnostic.help(format!("did you mean `{meant}`?")).meant(name, Some(meant));
+        let says = record.says.as_ref().map(|node| Says::new("it is described in", node));
+        self.report.tell(diagnostic, says);
+    }
+
+    /// `==` or `!=` of two values that are never equal.
+    pub(super) fn compared(&mut self, a: &Argument<'a>, b: &Argument<'a>, operator: &str, at: Position) {
+        let unsure = |known: &Type<'a>| known.is_any() || known.is_never() || known.is_only(Kind::Unit);
+        // A function may be called with what one of its tests is not about.
+        if unsure(&a.known) || unsure(&b.known) || !self.calls.is_empty() || !equals(&a.known, &b.known).is_never() {
+            return;
+        }
+        let (said, other) = if a.known.says.is_some() { (a, b) } else { (b, a) };
+        let Some(node) = &said.known.says else { return };
+        let answer = if operator == "==" { "never" } else { "always" };
+        let message = format!("this is {answer} true: it is {}, not {}", values(&said.known), values(&other.known));
+        let place = if other.known.says.is_none() && !other.at.is_none() { other.at } else { at };
+        let mut diagnostic = self.report.at(&rules::NEVER_EQUAL, place, message);
+        if let (Some(allowed), Some(written)) = (texts(&said.known), texts(&other.known))
+            && let [written] = written.as_slice()
+            && let Some(meant) = did_you_mean(written, allowed.iter().map(|text| &**text))
+        {
+            let surely = surely_meant(written, allowed.iter().map(|text| &**text));
+            diagnostic = diagnostic.help(format!("did you mean `\"{meant}\"`?")).meant(written, surely);
+        }
+        let says = Says::new("its values are given in", node);
+        self.report.tell(diagnostic, Some(says));
+    }
+}
+
+impl<'a> Walker<'a, '_> {
+    /// Values of an enumeration that come to no case of a `switch`.
+    pub(super) fn without_case(&mut self, known: &Type<'a>, rest: &Type<'a>, at: Position) {
+        let Some(node) = &known.says else { return };
+        let rest = rest.present();
+        if rest.is_never() || !self.calls.is_empty() || !(rest.is_only(Kind::Text) || rest.is_only(Kind::Int)) {
+            return;
+        }
+        let message = format!("there is no case for {}", values(&rest));
+        let diagnostic = self.report.at(&rules::WITHOUT_CASE, at, message);
+        let help = "add one, or `_ => ()` where nothing is to be done";
+        self.report.tell(diagnostic.help(help), Some(Says::new("its values are given in", node)));
+    }
+}
+
+/// The texts it may be, where it is one of some texts.
+fn texts(known: &Type<'_>) -> Option<Vec<Rc<str>>> {
+    let mut all = Vec::new();
+    for atom in known.atoms()? {
+        match atom {
+            Atom::Text(Some(texts)) => all.extend(texts.iter().cloned()),
+            Atom::Unit(_) => {}
+            _ => return None,
+        }
+    }
+    Some(all)
+}
+
+/// Values, or kinds, in words.
+pub(super) fn values(known: &Type<'_>) -> String {
+    match texts(known) {
+        Some(texts) if !texts.is_empty() => {
+            let texts = texts.iter().map(|text| format!("`\"{}\"`", text.escape_debug()));
+            or(texts)
+        }
+        _ => match known.atoms() {
+            Some([Atom::Int(Some(ints))]) => or(ints.iter().map(|int| format!("`{int}`"))),
+            Some([Atom::Bool(Some(value))]) => format!("`{value}`"),
+            _ => told(known),
+        },
+    }
+}
+
+fn or(words: impl Iterator<Item = String>) -> String {
+    let words: Vec<String> = words.collect();
+    match words.split_last() {
+        Some((last, before)) if !before.is_empty() && words.len() <= MAX_NAMES => {
+            format!("{} or {last}", before.join(", "))
+        }
+        Some((last, [])) => last.clone(),
+        _ => listed(words.into_iter()),
+    }
+}
+
+/// The first of them, and how many more there are.
+pub(super) fn listed(words: impl Iterator<Item = String>) -> String {
+    let words: Vec<String> = words.collect();
+    let shown = words[..words.len().min(MAX_NAMES)].join(", ");
+    match words.len().saturating_sub(MAX_NAMES) {
+        0 => shown,
+        more => format!("{shown} and {more} more"),
+    }
+}

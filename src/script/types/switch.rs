@@ -1,0 +1,156 @@
+//! `switch`: which values come to which case.
+
+use rhai::{Expr, Position, Stmt, SwitchCasesCollection};
+
+use super::loops;
+use super::model::{Atom, Kind, Type};
+use super::narrow::equals;
+use super::scope::{Path, Scope, Step};
+use super::walk::Walker;
+
+/// Values that are told apart.
+const MAX_VALUES: usize = 256;
+
+impl<'a> Walker<'a, '_> {
+    pub(super) fn switch(
+        &mut self,
+        scope: &mut Scope<'a>,
+        subject: &Expr,
+        cases: &SwitchCasesCollection,
+        at: Position,
+    ) -> Type<'a> {
+        let begun = self.tested.len();
+        let known = self.express(scope, subject);
+        let places: Vec<_> = known.absences().map(|absent| absent.place.path.clone()).collect();
+        self.tested.extend(places);
+        let path = self.path(subject);
+        let came = if cases.ranges.is_empty() { self.came(&known, cases) } else { None };
+        let (mut met, mut value) = (Scope::nowhere(), Type::never());
+        for (nth, case) in cases.expressions.iter().enumerate() {
+            let mut inside = scope.clone();
+            let of = came.as_ref().map(|came| if cases.def_case == Some(nth) { &came.rest } else { &came.cases[nth] });
+            self.enter(&mut inside, path.as_ref(), of);
+            if inside.dead {
+                continue;
+            }
+            if !matches!(case.lhs, Expr::BoolConstant(true, _)) {
+                self.condition(&mut inside, &case.lhs);
+                self.narrow(&mut inside, &case.lhs, true);
+            }
+            value = value.or(self.express(&mut inside, &case.rhs));
+            met = met.join(inside);
+        }
+        if cases.def_case.is_none() {
+            if let Some(came) = &came {
+                self.without_case(&known, &came.rest, at);
+            }
+            let mut passed = scope.clone();
+            if let Some(came) = &came {
+                self.enter(&mut passed, path.as_ref(), Some(&came.rest));
+            }
+            if !passed.dead {
+                value = value.or(Type::unit(None));
+            }
+            met = met.join(passed);
+        }
+        let changes = |expression: &Expr| loops::assigned(&[], Some(expression)).is_none_or(|names| !names.is_empty());
+        if came.is_none() || cases.expressions.iter().any(|case| changes(&case.rhs)) {
+            self.forget_since(begun);
+        }
+        scope.becomes(met);
+        value
+    }
+
+    /// What is known of the value in a case.
+    fn enter(&mut self, scope: &mut Scope<'a>, path: Option<&Path>, of: Option<&Type<'a>>) {
+        let Some(path) = path else { return };
+        if let Some(of) = of {
+            let of = of.clone();
+            scope.dead |= of.is_never();
+            return self.refine_path(scope, path, &|known| equals(known, &of));
+        }
+        // It is not known which values these are, and so not which of several objects this is.
+        if let Some((Step::Member(_), before)) = path.steps.split_last() {
+            let holder = Path { root: path.root.clone(), steps: before.to_vec() };
+            let held = self.at_path(scope, &holder);
+            let maps = held.atoms().into_iter().flatten().filter(|atom| atom.kind() == Kind::Map).count();
+            if maps > 1 {
+                self.refine_path(scope, &holder, &|_| Type::any());
+            }
+        }
+    }
+
+    /// Which of the values that it may have come to which case.
+    fn came(&self, known: &Type<'a>, cases: &SwitchCasesCollection) -> Option<Came<'a>> {
+        let mut came = Came { cases: vec![Type::never(); cases.expressions.len()], rest: Type::never() };
+        for value in values(known)? {
+            let hash = self.engine.trials.hash(&self.engine.rhai, &literal(&value)?)?;
+            let mut taken = false;
+            for nth in cases.cases.get(&hash).into_iter().flat_map(|list| list.blocks.iter()) {
+                if taken {
+                    break;
+                }
+                let case = came.cases.get_mut(*nth)?;
+                *case = std::mem::replace(case, Type::never()).or(value.clone());
+                taken = matches!(cases.expressions.get(*nth)?.lhs, Expr::BoolConstant(true, _));
+            }
+            if !taken {
+                came.rest = std::mem::replace(&mut came.rest, Type::never()).or(value);
+            }
+        }
+        Some(came)
+    }
+}
+
+struct Came<'a> {
+    /// By case.
+    cases: Vec<Type<'a>>,
+    /// To the default, or to none.
+    rest: Type<'a>,
+}
+
+/// Each value that it may have, if they can be counted.
+fn values<'a>(known: &Type<'a>) -> Option<Vec<Type<'a>>> {
+    let mut all = Vec::new();
+    for atom in known.atoms()? {
+        match atom {
+            Atom::Text(Some(texts)) => all.extend(texts.iter().map(|text| Type::text(Some(text)))),
+            Atom::Int(Some(ints)) => all.extend(ints.iter().map(|int| Type::int(Some(*int)))),
+            Atom::Bool(None) => all.extend([true, false].map(|value| Type::of(Atom::Bool(Some(value))))),
+            Atom::Bool(_) | Atom::Unit(_) => all.push(Type::of(atom.clone())),
+            _ => return None,
+        }
+    }
+    (all.len() <= MAX_VALUES).then_some(all)
+}
+
+/// How a script writes it, where that is plain.
+fn literal(value: &Type<'_>) -> Option<String> {
+    Some(match value.atoms()? {
+        [Atom::Text(Some(texts))] => {
+            let text = texts.first()?;
+            let plain = text.chars().all(|c| c.is_alphanumeric() || " _-.:/@+#,".contains(c));
+            plain.then(|| format!("\"{text}\""))?
+        }
+        [Atom::Int(Some(ints))] => ints.first()?.to_string(),
+        [Atom::Bool(Some(value))] => value.to_string(),
+        [Atom::Unit(_)] => "()".to_owned(),
+        _ => return None,
+    })
+}
+
+/// The hash by which the engine finds the case of a value: it is the only one of a `switch` with one case.
+pub(super) fn hash(engine: &rhai::Engine, literal: &str) -> Option<u64> {
+    let ast = engine.compile(format!("switch 0 {{ {literal} => 0 }}")).ok()?;
+    match ast.statements() {
+        [Stmt::Switch(parts, _)] => parts.1.cases.keys().next().copied(),
+        [Stmt::Expr(inner)] => match &**inner {
+            Expr::Stmt(block) => match block.statements() {
+                [Stmt::Switch(parts, _)] => parts.1.cases.keys().next().copied(),
+                _ => None,
+            },
+            _ => None,
+        },
+        _ => None,
+    }
+}

@@ -1,0 +1,288 @@
+//! Statements, in the order in which they run.
+
+use std::collections::{HashMap, HashSet};
+use std::rc::Rc;
+
+use rhai::{AST, ASTFlags, ASTNode, Expr, FlowControl, Position, Stmt};
+
+use super::super::Kind as Purpose;
+use super::super::engine::{Compiled, DATA, Inner};
+use super::Given;
+use super::calls::Function;
+use super::loops::{Loop, Order, changes, widen};
+use super::model::{Kind, Type};
+use super::narrow::is_test;
+use super::report::{Finding, Report};
+use super::scope::Scope;
+
+/// Expressions looked at in all, calls within calls included. A script of some hundred lines has some thousand.
+const WORK: usize = 30_000;
+
+/// The name of what a function is called on, which no variable can have.
+pub(super) const THIS: &str = "this";
+
+pub(super) struct Walker<'a, 's> {
+    pub(super) engine: &'s Inner,
+    pub(super) script: &'s Compiled,
+    pub(super) given: &'s Given<'a>,
+    pub(super) report: Report<'s>,
+    pub(super) functions: HashMap<(String, usize), Option<Rc<Function>>>,
+    /// Functions being called, from the script down.
+    pub(super) calls: Vec<(String, usize)>,
+    /// What `return` yields in the innermost of them.
+    pub(super) returns: Type<'a>,
+    left: usize,
+    /// Loops around this, from the outside in.
+    pub(super) loops: Vec<Loop<'a>>,
+    /// Above 0 where a value decides something that is not followed: whoever looks at a place here may know later whether
+    /// there is something.
+    pub(super) examining: u32,
+    /// Above 0 within a condition.
+    pub(super) deciding: u32,
+    /// Places that tests were about, in order.
+    pub(super) tested: Vec<Rc<str>>,
+    /// Places of which nothing is told any more.
+    pub(super) examined: HashSet<Rc<str>>,
+}
+
+impl<'a, 's> Walker<'a, 's> {
+    pub(super) fn new(engine: &'s Inner, script: &'s Compiled, given: &'s Given<'a>) -> Self {
+        Self {
+            engine,
+            script,
+            given,
+            report: Report::new(script),
+            functions: HashMap::new(),
+            calls: Vec::new(),
+            returns: Type::never(),
+            left: WORK,
+            loops: Vec::new(),
+            examining: 0,
+            deciding: 0,
+            tested: Vec::new(),
+            examined: HashSet::new(),
+        }
+    }
+
+    /// What a filter that was passed tells.
+    pub(super) fn assume(&mut self, scope: &mut Scope<'a>, filter: &Compiled) {
+        for statement in filter.ast.statements() {
+            if let Stmt::Expr(test) = statement {
+                self.silently(|walker| {
+                    walker.condition(&mut scope.clone(), test);
+                });
+                self.narrow(scope, test, true);
+            }
+        }
+        scope.dead = false;
+    }
+
+    pub(super) fn run(&mut self, scope: &mut Scope<'a>) {
+        let value = self.statements(scope, self.script.ast.statements());
+        match self.script.kind {
+            Purpose::Filter if !scope.dead => match self.script.ast.statements() {
+                [.., Stmt::Expr(test)] => self.wants_boolean_of(&value, test),
+                _ => self.wants_boolean(&value, self.end()),
+            },
+            Purpose::Upcaster if !scope.dead => self.leaves_data(scope),
+            _ => {}
+        }
+    }
+
+    pub(super) fn findings(self) -> Vec<Finding> {
+        self.report.findings()
+    }
+
+    pub(super) fn end(&self) -> Position {
+        match self.script.ast.statements().last() {
+            Some(Stmt::Assignment(parts)) => parts.1.lhs.start_position(),
+            Some(last) => last.position(),
+            None => Position::NONE,
+        }
+    }
+
+    /// Looks without telling.
+    pub(super) fn silently<T>(&mut self, look: impl FnOnce(&mut Self) -> T) -> T {
+        self.report.silent += 1;
+        let (tested, examined) = (self.tested.len(), self.examining);
+        let seen = look(self);
+        self.report.silent -= 1;
+        self.tested.truncate(tested);
+        self.examining = examined;
+        seen
+    }
+
+    /// One more thing to look at; whether that is still allowed.
+    pub(super) fn works(&mut self) -> bool {
+        match self.left {
+            0 => return false,
+            // What is known from here on may be out of date.
+            1 => self.report.silent += 1,
+            _ => {}
+        }
+        self.left -= 1;
+        self.left > 0
+    }
+
+    pub(super) fn block(&mut self, scope: &mut Scope<'a>, statements: &[Stmt]) -> Type<'a> {
+        let variables = scope.len();
+        let value = self.statements(scope, statements);
+        scope.leave(variables);
+        value
+    }
+
+    /// The value of the last.
+    pub(super) fn statements(&mut self, scope: &mut Scope<'a>, statements: &[Stmt]) -> Type<'a> {
+        let mut value = Type::unit(None);
+        for statement in statements {
+            if scope.dead {
+                return Type::never();
+            }
+            value = self.statement(scope, statement);
+        }
+        if scope.dead { Type::never() } else { value }
+    }
+
+    fn statement(&mut self, scope: &mut Scope<'a>, statement: &Stmt) -> Type<'a> {
+        if !self.works() {
+            scope.widen_all();
+            return Type::any();
+        }
+        match statement {
+            Stmt::If(parts, _) => return self.choice(scope, parts),
+            Stmt::Switch(parts, at) => return self.switch(scope, &parts.0, &parts.1, *at),
+            Stmt::While(parts, _) => self.repeated(scope, parts, Order::TestFirst),
+            Stmt::Do(parts, flags, _) => {
+                self.repeated(scope, parts, Order::TestLast { until: flags.intersects(ASTFlags::NEGATED) });
+            }
+            Stmt::For(parts, _) => self.each_of(scope, (&parts.0.name, parts.1.as_ref().map(|c| &*c.name)), &parts.2),
+            Stmt::Var(parts, flags, _) => {
+                let known = self.kept(scope, &parts.1);
+                scope.declare(&parts.0.name, known, flags.intersects(ASTFlags::CONSTANT));
+                scope.answers(&parts.0.name, &parts.1);
+            }
+            Stmt::Assignment(parts) => self.assignment(scope, &parts.0, &parts.1),
+            Stmt::FnCall(call, at) => return self.call(scope, call, *at),
+            Stmt::Block(block) => return self.block(scope, block.statements()),
+            Stmt::TryCatch(parts, _) => self.attempt(scope, parts),
+            Stmt::Expr(expression) => return self.express(scope, expression),
+            Stmt::BreakLoop(value, flags, _) => {
+                if let Some(value) = value {
+                    self.express(scope, value);
+                }
+                self.leaves_loop(scope, flags.intersects(ASTFlags::BREAK));
+            }
+            Stmt::Return(value, flags, _) => {
+                let value = value.as_ref().map_or_else(|| Type::unit(None), |value| self.express(scope, value));
+                if !flags.intersects(ASTFlags::BREAK) {
+                    self.returned(scope, value);
+                }
+                scope.dead = true;
+            }
+            Stmt::Share(captured) => captured.iter().for_each(|(name, _)| scope.share(&name.name)),
+            _ => {}
+        }
+        Type::unit(None)
+    }
+
+    fn returned(&mut self, scope: &Scope<'a>, value: Type<'a>) {
+        if self.calls.is_empty() && self.script.kind == Purpose::Upcaster && !scope.dead {
+            self.leaves_data(scope);
+        }
+        self.returns = std::mem::take(&mut self.returns).or(value);
+    }
+
+    /// What an upcaster leaves is checked where it says so, else at its end.
+    fn leaves_data(&mut self, scope: &Scope<'a>) {
+        if let (Some(becomes), Some(data)) = (self.given.becomes, scope.get(DATA)) {
+            let (data, at) = (data.known.clone(), self.end());
+            self.must_match(&data, becomes, at);
+        }
+    }
+
+    /// What is found out here may decide something later, in a way that is not followed.
+    pub(super) fn examined<T>(&mut self, look: impl FnOnce(&mut Self) -> T) -> T {
+        self.examining += 1;
+        let seen = look(self);
+        self.examining -= 1;
+        seen
+    }
+
+    /// The value of a variable. A test is followed to where its answer is asked for; whatever else is found out is not.
+    pub(super) fn kept(&mut self, scope: &mut Scope<'a>, value: &Expr) -> Type<'a> {
+        if !is_test(value) {
+            return self.examined(|walker| walker.express(scope, value));
+        }
+        self.deciding += 1;
+        let known = self.express(scope, value);
+        self.deciding -= 1;
+        known
+    }
+
+    fn choice(&mut self, scope: &mut Scope<'a>, parts: &FlowControl) -> Type<'a> {
+        let begun = self.tested.len();
+        self.condition(scope, &parts.expr);
+        let (mut then, mut otherwise) = (scope.clone(), scope.clone());
+        self.narrow(&mut then, &parts.expr, true);
+        self.narrow(&mut otherwise, &parts.expr, false);
+        let value = if then.dead { Type::never() } else { self.block(&mut then, parts.body.statements()) };
+        let other = if otherwise.dead { Type::never() } else { self.block(&mut otherwise, parts.branch.statements()) };
+        let both = !then.dead && !otherwise.dead;
+        if both && changes(parts.body.statements(), parts.branch.statements()) {
+            self.forget_since(begun);
+        }
+        *scope = then.join(otherwise);
+        value.or(other)
+    }
+
+    /// What was assigned on one way tells which way was taken: later tests of it are tests of these places.
+    pub(super) fn forget_since(&mut self, begun: usize) {
+        self.examined.extend(self.tested.drain(begun.min(self.tested.len())..));
+    }
+
+    /// What goes wrong within `try` is caught, so nothing is told of it.
+    fn attempt(&mut self, scope: &mut Scope<'a>, parts: &FlowControl) {
+        let begun = self.tested.len();
+        let mut tried = scope.clone();
+        self.report.caught += 1;
+        self.block(&mut tried, parts.body.statements());
+        self.report.caught -= 1;
+        widen(scope, &[parts.body.statements()], None);
+        let variables = scope.len();
+        if let Expr::Variable(error, ..) = &parts.expr {
+            scope.declare(&error.1, Type::any(), false);
+        }
+        self.block(scope, parts.branch.statements());
+        scope.leave(variables);
+        *scope = tried.join(std::mem::take(scope));
+        self.forget_since(begun);
+    }
+
+    /// A condition, and that it is one.
+    pub(super) fn condition(&mut self, scope: &mut Scope<'a>, test: &Expr) {
+        self.deciding += 1;
+        let known = self.express(scope, test);
+        self.deciding -= 1;
+        if known.may_be(Kind::Bool) {
+            self.wants_boolean_of(&known, test);
+        } else {
+            self.wants_boolean(&known, test.start_position());
+        }
+    }
+}
+
+/// The body of a function of a script.
+pub(super) fn function(ast: &AST, name: &str, arity: usize) -> Option<Function> {
+    let found = ast.iter_functions().find(|function| function.name == name && function.params.len() == arity)?;
+    let parameters = found.params.iter().map(|name| Rc::from(*name)).collect();
+    let mut alone = ast.clone_functions_only();
+    alone.retain_functions(|_, _, other, parameters| other == name && parameters == arity);
+    let mut body = Vec::new();
+    alone.walk(&mut |path| {
+        if let [ASTNode::Stmt(statement)] = path {
+            body.push((*statement).clone());
+        }
+        true
+    });
+    Some(Function { parameters, body })
+}
