@@ -194,7 +194,7 @@ if state.status != () && state.status != \"new\" {{
 }}
 state.order_id = event.data.order_id;
 state.total_cents = event.data.amount_cents;
-state.lines = event.data.lines.filter(|line| line.count > {}).map(|line| #{{ sku: line.sku, count: line.count }});
+state.lines = (event.data.lines ?? []).filter(|line| line.count > {}).map(|line| #{{ sku: line.sku, count: line.count }});
 state.status = \"new\";
 state.kind = {n};
 ",

@@ -100,7 +100,7 @@ fn placed(project: &Project<'_>, pipeline: &Pipeline, script: &Script, base: &No
     if let Some(Says { what, file, pointer }) = says {
         let said = format!("{what} `{file}:{}`", project.at(&file, &NodePath::from_pointer(&pointer)).line);
         diagnostic.help = Some(match diagnostic.help {
-            Some(help) => format!("{help}; {said}"),
+            Some(help) => format!("{help} ({said})"),
             None => said,
         });
     }

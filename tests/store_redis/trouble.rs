@@ -130,9 +130,14 @@ async fn a_dropped_commit_is_carried_out_and_the_next_one_tells() {
     send(&store, commit(1, vec![done(2)])).await.unwrap();
 }
 
+/// Writes to its file before it answers: with `everysec` a slow disk delays that, and the end of the process loses it.
+fn durable() -> RedisServer {
+    RedisServer::with_args(&["--appendfsync", "always"])
+}
+
 #[tokio::test]
 async fn a_restarted_server_is_a_lost_tail_until_the_store_is_opened_again() {
-    let mut server = RedisServer::start();
+    let mut server = durable();
     let store = store(server.port);
     let first = store.open(WRITER).await.unwrap();
     send(&store, commit(0, vec![done(1)])).await.unwrap();
@@ -174,7 +179,7 @@ async fn an_emptied_server_takes_no_position_of_what_it_does_not_know() {
 
 #[tokio::test]
 async fn a_server_that_lost_commits_tells_their_writer() {
-    let mut server = RedisServer::start();
+    let mut server = durable();
     let one = store(server.port);
     one.open(WRITER).await.unwrap();
     send(&one, commit(0, vec![done(1)])).await.unwrap();

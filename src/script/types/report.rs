@@ -136,7 +136,8 @@ impl<'a> Walker<'a, '_> {
         let message = format!("{of} has no `{name}` that its schema knows of");
         let mut diagnostic = self.report.at(&rules::UNKNOWN_PROPERTY, at, message);
         diagnostic.level = Level::Warning;
-        let diagnostic = diagnostic.help(format!("did you mean `{meant}`?")).meant(name, Some(meant));
+        // An open schema may just not tell of it: that is for a person to say.
+        let diagnostic = diagnostic.help(format!("did you mean `{meant}`?"));
         let says = record.says.as_ref().map(|node| Says::new("it is described in", node));
         self.report.tell(diagnostic, says);
     }

@@ -77,7 +77,7 @@ const HARMLESS: [&str; 41] = [
     "discriminator",
 ];
 
-/// These make an object of what has no `type`.
+/// These make an object of the data of an event without a `type`: its key is read from it.
 const OF_OBJECTS: [&str; 4] = ["properties", "required", "additionalProperties", "patternProperties"];
 
 impl<'a> Document<'a> {
@@ -93,6 +93,10 @@ impl<'a> Document<'a> {
 impl<'a> Node<'a> {
     pub(super) fn is(&self, other: &Self) -> bool {
         std::ptr::eq(self.schema, other.schema)
+    }
+
+    fn is_root(&self) -> bool {
+        self.at.is_empty()
     }
 
     pub(super) fn step(&self, schema: &'a Value, keys: &[&str]) -> Self {
@@ -129,7 +133,8 @@ impl<'a> Node<'a> {
         let types: Vec<&str> = match schema.get("type") {
             Some(Value::String(one)) => vec![one],
             Some(Value::Array(several)) => several.iter().filter_map(Value::as_str).collect(),
-            _ if OF_OBJECTS.iter().any(|key| schema.contains_key(*key)) => vec!["object"],
+            // Anywhere else what is no object may stand there, too: these keywords say nothing of it.
+            _ if self.is_root() && OF_OBJECTS.iter().any(|key| schema.contains_key(*key)) => vec!["object"],
             _ => return Type::any(),
         };
         let each = types.iter().map(|name| self.of_type(name, schema, place, left));

@@ -435,6 +435,15 @@ fn nothing_is_told_of_scripts_that_do_nothing_wrong() {
     assert!(wrong.is_empty(), "{} of {}\n{}", wrong.len(), SCRIPTS.len(), wrong.join("\n"));
 }
 
+/// Without a `type` the members of an object say nothing of what is none.
+#[test]
+fn what_need_not_be_an_object_may_be_anything() {
+    let inner = json!({ "properties": { "name": { "type": "string" } } });
+    let schema = json!({ "type": "object", "required": ["by"], "properties": { "by": inner } });
+    let text = "state.nobody = event.data.by == \"nobody\"; if type_of(event.data.by) == \"string\" { skip(\"x\"); }";
+    assert_eq!(told_of(Kind::Handler, text, &schema), [""; 0]);
+}
+
 #[test]
 fn nothing_is_told_where_a_schema_says_nothing() {
     let text = "state.a = event.data.x.y + 1; if event.data.z { state.z = event.data.z - 1; }";
