@@ -1,7 +1,7 @@
 //! Where chance comes from. A run has one seed, and every purpose a luck of its own made from it: leaving a step or
 //! a mishap out does not reshuffle the rest, so that what is left still fails.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -35,25 +35,31 @@ pub struct Mishap {
     pub nth: u64,
 }
 
+/// Mishaps that are chosen; each with the number its call had when luck brought it, for what goes wrong hangs on that.
+pub type Chosen = BTreeMap<Mishap, u64>;
+
 /// All mishaps of a run.
 #[derive(Default)]
 pub struct Mishaps {
     /// Beside these none happens; `None`: all that luck brings.
-    only: Option<BTreeSet<Mishap>>,
+    only: Option<Chosen>,
     over: AtomicBool,
     met: Mutex<BTreeSet<Mishap>>,
 }
 
 impl Mishaps {
-    pub fn new(only: Option<BTreeSet<Mishap>>) -> Self {
+    pub fn new(only: Option<Chosen>) -> Self {
         Self { only, ..Self::default() }
     }
 
     /// Whether it happens, so often in a thousand; with a number to choose how.
     pub fn strike(&self, mishap: Mishap, in_a_thousand: u64) -> Option<u64> {
-        let luck = mishap.process.of(mishap.call as u64 + 1).of(mishap.nth);
-        let spared = self.only.as_ref().is_some_and(|only| !only.contains(&mishap));
-        if luck.below(1_000) >= in_a_thousand || spared || self.over.load(Relaxed) {
+        let nth = match &self.only {
+            Some(only) => *only.get(&mishap)?,
+            None => mishap.nth,
+        };
+        let luck = mishap.process.of(mishap.call as u64 + 1).of(nth);
+        if luck.below(1_000) >= in_a_thousand || self.over.load(Relaxed) {
             return None;
         }
         self.met().insert(mishap);

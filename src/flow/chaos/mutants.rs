@@ -12,9 +12,9 @@ use crate::mutant::{self, Mutant};
 /// Seeds a mutant may survive before it counts as missed.
 const SEEDS: u64 = 2_000;
 
-/// The first script that shows a mutant. Each seed is played under the next plan.
-fn script_that_shows(mutant: Mutant, plans: &[Plan]) -> Option<(Script, String)> {
-    (0..SEEDS).find_map(|seed| {
+/// The scripts that show a mutant. Each seed is played under the next plan.
+fn scripts_that_show(mutant: Mutant, plans: &[Plan]) -> impl Iterator<Item = (Script, String)> {
+    (0..SEEDS).filter_map(move |seed| {
         let plan = &plans[usize::try_from(seed).expect("few") % plans.len()];
         let script = Script::of(plan, seed);
         let broken = mutant::with(Some(mutant), || play(&script, false)).result.err()?;
@@ -24,7 +24,9 @@ fn script_that_shows(mutant: Mutant, plans: &[Plan]) -> Option<(Script, String)>
 
 fn caught(mutant: Mutant) {
     let all: Vec<Plan> = plans().into_iter().map(|(_, plan)| plan).collect();
-    let Some((script, broken)) = script_that_shows(mutant, &all) else { panic!("{mutant:?} survived {SEEDS} seeds") };
+    let Some((script, broken)) = scripts_that_show(mutant, &all).next() else {
+        panic!("{mutant:?} survived {SEEDS} seeds")
+    };
     // Shown by `--nocapture`: that the right thing broke is for a person to see.
     println!("{mutant:?} is caught by seed {} of {:?}: {broken}", script.seed, script.plan.trouble);
 }
@@ -33,18 +35,22 @@ fn caught(mutant: Mutant) {
 fn a_run_that_fails_is_shortened_to_what_a_person_can_read() {
     for mutant in [Mutant::NoBatchDedupe, Mutant::ParkInMemory, Mutant::NoRecovery, Mutant::ClearByRange] {
         let plan = Plan { events: 12, ..Plan::of(&[Trouble::Crash, Trouble::PublishFaults]) };
-        let (script, _) = script_that_shows(mutant, &[plan]).expect("a failure");
-        mutant::with(Some(mutant), || {
-            let failure = Failure::shrunk(&script).expect("it fails again");
-            let lines = failure.trace();
-            println!("{mutant:?}, seed {}:\n  {}", script.seed, lines.join("\n  "));
-            // A mishap befalls the nth call of its process: an event that only makes up the number stays too.
-            assert!(lines.len() <= 40, "{mutant:?}: {} lines", lines.len());
-            for fed in failure.script.fed() {
-                let told = lines.iter().filter(|line| line.contains(&format!("e{} ", fed.n))).count();
-                assert!(told > 1, "{mutant:?}: nothing is told of e{}", fed.n);
-            }
-        });
+        // A mishap befalls the nth call of its process: events that only make up the number stay, more of them in one run
+        // than in another.
+        let mut shortest = usize::MAX;
+        for (script, _) in scripts_that_show(mutant, &[plan]).take(8) {
+            mutant::with(Some(mutant), || {
+                let failure = Failure::shrunk(&script).expect("it fails again");
+                let lines = failure.trace();
+                println!("{mutant:?}, seed {}:\n  {}", script.seed, lines.join("\n  "));
+                shortest = shortest.min(lines.len());
+                for fed in failure.script.fed() {
+                    let told = lines.iter().filter(|line| line.contains(&format!("e{} ", fed.n))).count();
+                    assert!(told > 1, "{mutant:?}: nothing is told of e{}", fed.n);
+                }
+            });
+        }
+        assert!(shortest <= 24, "{mutant:?}: {shortest} lines");
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use super::luck::{Luck, Mishap};
+use super::luck::{Chosen, Luck};
 use super::plan::{Plan, Trouble};
 use super::workload::Fed;
 use crate::clock::SeededEntropy;
@@ -15,7 +15,7 @@ pub struct Script {
     pub events: Vec<Fed>,
     pub steps: Vec<Step>,
     /// Beside these no call goes wrong; `None`: whatever luck brings.
-    pub mishaps: Option<BTreeSet<Mishap>>,
+    pub mishaps: Option<Chosen>,
 }
 
 /// Runners have places; whoever takes over from a dead one takes its place. Each brings its own luck.

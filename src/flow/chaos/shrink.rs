@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use super::luck::Mishap;
+use super::luck::{Chosen, Mishap};
 use super::rig::{Played, play};
 use super::script::{Script, Step};
 
@@ -24,7 +24,7 @@ impl Failure {
         let mut failure = Self { script: script.clone(), why: String::new(), patience: PATIENCE };
         // From here on nothing goes wrong but what went wrong.
         let Played { met, .. } = play(script, false);
-        if !failure.still(|script| script.mishaps = Some(met.iter().copied().collect())) {
+        if !failure.still(|script| script.mishaps = Some(met.iter().map(|met| (*met, met.nth)).collect())) {
             return None;
         }
         loop {
@@ -32,6 +32,7 @@ impl Failure {
             failure.without_events();
             failure.without_steps();
             failure.without_mishaps();
+            failure.with_earlier_mishaps();
             if failure.size() == before || failure.patience == 0 {
                 return Some(failure);
             }
@@ -39,7 +40,7 @@ impl Failure {
     }
 
     fn size(&self) -> (usize, usize) {
-        (self.script.steps.len(), self.script.mishaps.as_ref().map_or(0, BTreeSet::len))
+        (self.script.steps.len(), self.script.mishaps.as_ref().map_or(0, Chosen::len))
     }
 
     /// Whether it still fails when it is changed; then the change stays.
@@ -56,8 +57,7 @@ impl Failure {
     }
 
     fn without_events(&mut self) {
-        let events: BTreeSet<usize> = self.script.steps.iter().filter_map(fed).collect();
-        self.minimize(events.into_iter().collect(), |script, kept| {
+        self.minimize(self.events().into_iter().collect(), |script, kept| {
             script.steps.retain(|step| fed(step).is_none_or(|index| kept.contains(&index)));
         });
     }
@@ -70,8 +70,32 @@ impl Failure {
     }
 
     fn without_mishaps(&mut self) {
-        let mishaps: Vec<Mishap> = self.script.mishaps.iter().flatten().copied().collect();
+        let mishaps: Vec<(Mishap, u64)> = self.chosen().into_iter().collect();
         self.minimize(mishaps, |script, kept| script.mishaps = Some(kept.iter().copied().collect()));
+    }
+
+    /// A mishap befalls the nth call of its process. Events that only make up the number go when it befalls an earlier one.
+    fn with_earlier_mishaps(&mut self) {
+        for index in self.events() {
+            for at in 0..self.chosen().len() {
+                let earlier = moved(&self.chosen(), at);
+                let left_out = |script: &mut Script| {
+                    script.steps.retain(|step| fed(step) != Some(index));
+                    script.mishaps = Some(earlier);
+                };
+                if self.still(left_out) {
+                    break;
+                }
+            }
+        }
+    }
+
+    fn events(&self) -> BTreeSet<usize> {
+        self.script.steps.iter().filter_map(fed).collect()
+    }
+
+    fn chosen(&self) -> Chosen {
+        self.script.mishaps.clone().unwrap_or_default()
     }
 
     /// Leaves out halves, then quarters, down to single ones.
@@ -98,6 +122,19 @@ impl Failure {
         lines.push(self.why.clone());
         lines
     }
+}
+
+/// The mishap at this place and those of the same kind of call after it, each one call earlier.
+fn moved(chosen: &Chosen, at: usize) -> Chosen {
+    let Some(first) = chosen.keys().nth(at) else { return chosen.clone() };
+    let same = |mishap: &Mishap| (mishap.process, mishap.call) == (first.process, first.call);
+    chosen
+        .iter()
+        .map(|(mishap, luck)| match same(mishap) && mishap.nth >= first.nth {
+            true => (Mishap { nth: mishap.nth.saturating_sub(1), ..*mishap }, *luck),
+            false => (*mishap, *luck),
+        })
+        .collect()
 }
 
 fn fed(step: &Step) -> Option<usize> {

@@ -20,73 +20,7 @@ pub(super) struct Function {
     pub(super) body: Vec<Stmt>,
 }
 
-/// Functions of the language that leave what they are called on as it is.
-const PURE: [&str; 62] = [
-    "len",
-    "is_empty",
-    "contains",
-    "starts_with",
-    "ends_with",
-    "index_of",
-    "sub_string",
-    "to_string",
-    "to_debug",
-    "to_upper",
-    "to_lower",
-    "split",
-    "split_rev",
-    "chars",
-    "bytes",
-    "keys",
-    "values",
-    "filter",
-    "map",
-    "some",
-    "all",
-    "find",
-    "find_map",
-    "for_each",
-    "reduce",
-    "reduce_rev",
-    "get",
-    "to_int",
-    "to_float",
-    "to_json",
-    "parse_json",
-    "abs",
-    "sign",
-    "floor",
-    "ceiling",
-    "round",
-    "int",
-    "fraction",
-    "sqrt",
-    "min",
-    "max",
-    "parse_int",
-    "parse_float",
-    "to_hex",
-    "to_binary",
-    "to_octal",
-    "type_of",
-    "is_odd",
-    "is_even",
-    "is_zero",
-    "is_nan",
-    "extract",
-    "to_chars",
-    "emit",
-    "log",
-    "print",
-    "debug",
-    "uuid",
-    "skip",
-    "reject",
-    "retry",
-    "wait_for",
-];
-
-/// Those whose result is always of the kind that it was when it was tried.
+/// Functions that leave what they are called on as it is, and whose result is always of the kind that it was when it was tried.
 const TRUSTED: [&str; 36] = [
     "len",
     "is_empty",
@@ -126,11 +60,33 @@ const TRUSTED: [&str; 36] = [
     "some",
 ];
 
+/// Others that leave it as it is.
+const HARMLESS: [&str; 18] = [
+    "split_rev",
+    "chars",
+    "bytes",
+    "map",
+    "all",
+    "find",
+    "find_map",
+    "for_each",
+    "reduce",
+    "reduce_rev",
+    "get",
+    "parse_json",
+    "parse_int",
+    "parse_float",
+    "is_nan",
+    "extract",
+    "to_chars",
+    "uuid",
+];
+
 /// Those that end the script.
 const ENDING: [&str; 4] = ["skip", "reject", "retry", "wait_for"];
 
-/// Those that do something with what they are given, and find nothing out.
-const TELLING: [&str; 9] = ["emit", "log", "print", "debug", "skip", "reject", "retry", "wait_for", "to_string"];
+/// Others that do something with what they are given, and find nothing out.
+const TELLING: [&str; 4] = ["emit", "log", "print", "debug"];
 
 /// Those that find out what something is, or whether it is there.
 const ASKING: [&str; 4] = ["contains", "type_of", "to_string", "to_debug"];
@@ -172,7 +128,12 @@ fn written_here(argument: &Expr) -> Option<(String, Vec<Expr>)> {
 }
 
 pub(super) fn is_pure(name: &str) -> bool {
-    PURE.contains(&name)
+    TRUSTED.contains(&name) || HARMLESS.contains(&name) || tells(name)
+}
+
+/// Does something with what it is given, and finds nothing out.
+fn tells(name: &str) -> bool {
+    ENDING.contains(&name) || TELLING.contains(&name)
 }
 
 impl<'a> Walker<'a, '_> {
@@ -207,7 +168,7 @@ impl<'a> Walker<'a, '_> {
         }
         if ASKING.contains(&name) {
             self.asks(&arguments);
-        } else if !TELLING.contains(&name) {
+        } else if !tells(name) {
             self.looks_into(&arguments);
         }
         // Of a variable as its first argument the function may change it.
@@ -219,7 +180,7 @@ impl<'a> Walker<'a, '_> {
             scope.assign(&root, Type::any());
         }
         let result = self.native(name, &arguments, at);
-        if ENDING.contains(&name) && self.own(name, arguments.len()).is_none() {
+        if ENDING.contains(&name) {
             scope.dead = true;
             return Type::never();
         }

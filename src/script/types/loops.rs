@@ -1,13 +1,15 @@
 //! Loops: what holds before each round, whatever round it is.
 
 use std::collections::BTreeSet;
+use std::rc::Rc;
 
 use rhai::{ASTNode, Expr, FlowControl, Stmt};
 
 use super::calls::is_pure;
+use super::chain::root;
 use super::model::Type;
 use super::scope::Scope;
-use super::walk::{THIS, Walker};
+use super::walk::Walker;
 
 /// Rounds after which what still changes may be anything.
 const MAX_ROUNDS: usize = 3;
@@ -126,7 +128,7 @@ impl<'a> Walker<'a, '_> {
         let Some(names) = assigned(all, test).filter(|_| self.loops.len() < MAX_DEPTH) else {
             return widen(scope, all, test);
         };
-        let names: Vec<String> = names.into_iter().filter(|name| scope.get(name).is_some()).collect();
+        let names: Vec<Rc<str>> = names.into_iter().filter(|name| scope.get(name).is_some()).collect();
         if names.is_empty() {
             return;
         }
@@ -140,7 +142,7 @@ impl<'a> Walker<'a, '_> {
                 return;
             }
             let met = begins.clone().join(ended);
-            let holds = |name: &String| match (begins.get(name), met.get(name)) {
+            let holds = |name: &Rc<str>| match (begins.get(name), met.get(name)) {
                 (Some(before), Some(after)) => before.known.covers(&after.known),
                 _ => false,
             };
@@ -155,27 +157,14 @@ impl<'a> Walker<'a, '_> {
     }
 }
 
-/// The variable that a chain begins with.
-fn root(chain: &Expr) -> Option<String> {
-    let mut base = chain;
-    while let Expr::Dot(parts, ..) | Expr::Index(parts, ..) = base {
-        base = &parts.lhs;
-    }
-    match base {
-        Expr::Variable(variable, ..) => Some(variable.1.to_string()),
-        Expr::ThisPtr(_) => Some(THIS.to_owned()),
-        _ => None,
-    }
-}
-
 /// Variables that statements may change, or nothing if all may be.
-pub(super) fn assigned(all: &[&[Stmt]], test: Option<&Expr>) -> Option<BTreeSet<String>> {
+pub(super) fn assigned(all: &[&[Stmt]], test: Option<&Expr>) -> Option<BTreeSet<Rc<str>>> {
     let (mut names, mut lends) = (BTreeSet::new(), false);
     let mut see = |path: &[ASTNode<'_>]| {
         match path.last() {
             Some(ASTNode::Stmt(Stmt::Assignment(parts))) => names.extend(root(&parts.1.lhs)),
             Some(ASTNode::Stmt(Stmt::Share(captured))) => {
-                names.extend(captured.iter().map(|(name, _)| name.name.to_string()));
+                names.extend(captured.iter().map(|(name, _)| Rc::from(name.name.as_str())));
             }
             Some(ASTNode::Expr(chain @ (Expr::Dot(parts, ..) | Expr::Index(parts, ..)))) => {
                 let mut changes = false;

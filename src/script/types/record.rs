@@ -87,7 +87,8 @@ impl<'a> Record<'a> {
         with
     }
 
-    pub(super) fn covers(&self, other: &Self) -> bool {
+    /// Both are of one schema in one place, or both the script's own.
+    fn has_origin_of(&self, other: &Self) -> bool {
         let same_schema = match (&self.says, &other.says) {
             (Some(a), Some(b)) => a.is(b),
             (None, None) => {
@@ -95,6 +96,10 @@ impl<'a> Record<'a> {
             }
             _ => false,
         };
+        same_schema && self.place == other.place
+    }
+
+    pub(super) fn covers(&self, other: &Self) -> bool {
         let covers = |(name, own): (&Rc<str>, &Member<'a>)| {
             other.members.get(name).is_some_and(|member| {
                 let same = match (&own.slot, &member.slot) {
@@ -105,26 +110,12 @@ impl<'a> Record<'a> {
                 same && (own.optional || !member.optional)
             })
         };
-        same_schema
-            && self.place == other.place
-            && self.members.len() == other.members.len()
-            && self.members.iter().all(covers)
+        self.has_origin_of(other) && self.members.len() == other.members.len() && self.members.iter().all(covers)
     }
 
     /// Both at once, where they are two views of one.
     pub(super) fn merged(&self, other: &Self) -> Option<Self> {
-        let same_origin = match (&self.says, &other.says) {
-            (Some(a), Some(b)) => a.is(b) && self.place == other.place,
-            (None, None) => {
-                self.place == other.place
-                    && matches!(
-                        (&self.rest, &other.rest),
-                        (Rest::Nothing, Rest::Nothing) | (Rest::Unknown, Rest::Unknown)
-                    )
-            }
-            _ => false,
-        };
-        if !same_origin {
+        if !self.has_origin_of(other) {
             return None;
         }
         let mut merged = self.clone();
