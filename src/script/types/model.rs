@@ -41,19 +41,22 @@ impl Kind {
     ];
 
     /// What `type_of` says.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Unit => "()",
+            Self::Bool => "bool",
+            Self::Int => "i64",
+            Self::Float => "f64",
+            Self::Text => "string",
+            Self::Char => "char",
+            Self::Array => "array",
+            Self::Map => "map",
+            Self::Function => "Fn",
+        }
+    }
+
     pub(super) fn named(name: &str) -> Option<Self> {
-        Some(match name {
-            "()" => Self::Unit,
-            "bool" => Self::Bool,
-            "i64" => Self::Int,
-            "f64" => Self::Float,
-            "string" => Self::Text,
-            "char" => Self::Char,
-            "array" => Self::Array,
-            "map" => Self::Map,
-            "Fn" => Self::Function,
-            _ => return None,
-        })
+        Self::ALL.into_iter().find(|kind| kind.name() == name)
     }
 
     /// In messages.

@@ -93,7 +93,7 @@ impl<'a> Walker<'a, '_> {
     }
 
     /// What an expression is, without a word about it.
-    fn known(&mut self, scope: &Scope<'a>, expression: &Expr) -> Type<'a> {
+    pub(super) fn known(&mut self, scope: &Scope<'a>, expression: &Expr) -> Type<'a> {
         self.silently(|walker| walker.express(&mut scope.clone(), expression))
     }
 
@@ -203,7 +203,7 @@ impl<'a> Walker<'a, '_> {
 }
 
 /// What `type_of(x)`, or `x.type_of()`, asks of.
-fn type_asked(expression: &Expr) -> Option<&Expr> {
+pub(super) fn type_asked(expression: &Expr) -> Option<&Expr> {
     match expression {
         Expr::FnCall(call, _) if call.name == "type_of" && call.args.len() == 1 => call.args.first(),
         _ => None,

@@ -4,7 +4,7 @@ use rhai::{Expr, Position, Stmt, SwitchCasesCollection};
 
 use super::loops;
 use super::model::{Atom, Kind, Type};
-use super::narrow::equals;
+use super::narrow::{equals, type_asked};
 use super::scope::{Path, Scope, Step};
 use super::walk::Walker;
 
@@ -23,13 +23,15 @@ impl<'a> Walker<'a, '_> {
         let known = self.express(scope, subject);
         let places: Vec<_> = known.absences().map(|absent| absent.place.path.clone()).collect();
         self.tested.extend(places);
-        let path = self.path(subject);
+        let asked = type_asked(subject);
+        let known = asked.map_or(known, |of| kinds_of(&self.known(scope, of)));
+        let by = By { of: asked.unwrap_or(subject), kind: asked.is_some() };
         let came = if cases.ranges.is_empty() { self.came(&known, cases) } else { None };
         let (mut met, mut value) = (Scope::nowhere(), Type::never());
         for (nth, case) in cases.expressions.iter().enumerate() {
             let mut inside = scope.clone();
             let of = came.as_ref().map(|came| if cases.def_case == Some(nth) { &came.rest } else { &came.cases[nth] });
-            self.enter(&mut inside, path.as_ref(), of);
+            self.enter(&mut inside, &by, of);
             if inside.dead {
                 continue;
             }
@@ -46,7 +48,7 @@ impl<'a> Walker<'a, '_> {
             }
             let mut passed = scope.clone();
             if let Some(came) = &came {
-                self.enter(&mut passed, path.as_ref(), Some(&came.rest));
+                self.enter(&mut passed, &by, Some(&came.rest));
             }
             if !passed.dead {
                 value = value.or(Type::unit(None));
@@ -62,13 +64,19 @@ impl<'a> Walker<'a, '_> {
     }
 
     /// What is known of the value in a case.
-    fn enter(&mut self, scope: &mut Scope<'a>, path: Option<&Path>, of: Option<&Type<'a>>) {
-        let Some(path) = path else { return };
+    fn enter(&mut self, scope: &mut Scope<'a>, by: &By<'_>, of: Option<&Type<'a>>) {
         if let Some(of) = of {
-            let of = of.clone();
             scope.dead |= of.is_never();
-            return self.refine_path(scope, path, &|known| equals(known, &of));
+            let nothing = if by.kind { kind_named(of, Kind::Unit) } else { of.may_be(Kind::Unit) };
+            if !nothing {
+                self.narrow_present(scope, by.of);
+            }
+            return self.refine(scope, by.of, &|known| match by.kind {
+                true => known.filtered(|atom| kind_named(of, atom.kind())),
+                false => equals(known, of),
+            });
         }
+        let Some(path) = self.path(by.of).filter(|_| !by.kind) else { return };
         // It is not known which values these are, and so not which of several objects this is.
         if let Some((Step::Member(_), before)) = path.steps.split_last() {
             let holder = Path { root: path.root.clone(), steps: before.to_vec() };
@@ -102,11 +110,27 @@ impl<'a> Walker<'a, '_> {
     }
 }
 
+/// What a `switch` is about: a value, or what kind of value it is.
+struct By<'e> {
+    of: &'e Expr,
+    kind: bool,
+}
+
 struct Came<'a> {
     /// By case.
     cases: Vec<Type<'a>>,
     /// To the default, or to none.
     rest: Type<'a>,
+}
+
+/// What `type_of` may say.
+fn kinds_of<'a>(known: &Type<'a>) -> Type<'a> {
+    let Some(kinds) = known.kinds() else { return Type::text(None) };
+    kinds.into_iter().map(|kind| Type::text(Some(kind.name()))).fold(Type::never(), Type::or)
+}
+
+fn kind_named(names: &Type<'_>, kind: Kind) -> bool {
+    matches!(names.atoms(), Some([Atom::Text(Some(texts))]) if texts.contains(kind.name()))
 }
 
 /// Each value that it may have, if they can be counted.
@@ -129,7 +153,7 @@ fn literal(value: &Type<'_>) -> Option<String> {
     Some(match value.atoms()? {
         [Atom::Text(Some(texts))] => {
             let text = texts.first()?;
-            let plain = text.chars().all(|c| c.is_alphanumeric() || " _-.:/@+#,".contains(c));
+            let plain = text.chars().all(|c| c.is_alphanumeric() || " _-.:/@+#,()".contains(c));
             plain.then(|| format!("\"{text}\""))?
         }
         [Atom::Int(Some(ints))] => ints.first()?.to_string(),

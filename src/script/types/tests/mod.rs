@@ -1,6 +1,8 @@
 //! What is told of scripts over a realistic schema, and what is not.
 
 mod correct;
+mod corpus;
+mod events;
 mod runs;
 mod wrong;
 
@@ -9,102 +11,11 @@ use serde_json::{Value, json};
 use super::*;
 use crate::script::{Engine, Kind, Source};
 use crate::spec::program::Limits;
+use corpus::Corpus;
 
 /// Closed, with something of everything.
-pub(super) fn order() -> Value {
-    json!({
-        "type": "object",
-        "additionalProperties": false,
-        "required": ["order_id", "status", "total_cents", "items", "customer", "payment", "weight"],
-        "properties": {
-            "order_id": { "type": "string" },
-            "status": { "enum": ["created", "paid", "shipped", "cancelled"] },
-            "total_cents": { "type": "integer" },
-            "weight": { "type": "number" },
-            "discount_cents": { "type": "integer" },
-            "note": { "type": ["string", "null"] },
-            "priority": { "type": "boolean" },
-            "currency": { "enum": ["EUR", "USD"] },
-            "customer": {
-                "type": "object",
-                "additionalProperties": false,
-                "required": ["id", "name"],
-                "properties": {
-                    "id": { "type": "string" },
-                    "name": { "type": "string" },
-                    "email": { "type": "string", "format": "email" },
-                    "address": { "$ref": "#/$defs/address" }
-                }
-            },
-            "items": {
-                "type": "array",
-                "items": {
-                    "type": "object",
-                    "additionalProperties": false,
-                    "required": ["sku", "quantity", "price_cents"],
-                    "properties": {
-                        "sku": { "type": "string" },
-                        "quantity": { "type": "integer", "minimum": 1 },
-                        "price_cents": { "type": "integer" },
-                        "note": { "type": "string" },
-                        "tags": { "type": "array", "items": { "type": "string" } }
-                    }
-                }
-            },
-            "payment": {
-                "oneOf": [
-                    {
-                        "type": "object", "additionalProperties": false, "required": ["kind", "last4"],
-                        "properties": { "kind": { "const": "card" }, "last4": { "type": "string" } }
-                    },
-                    {
-                        "type": "object", "additionalProperties": false, "required": ["kind", "due_days"],
-                        "properties": { "kind": { "const": "invoice" }, "due_days": { "type": "integer" } }
-                    }
-                ]
-            },
-            "category": { "$ref": "#/$defs/category" },
-            "attributes": { "type": "object", "additionalProperties": { "type": "string" } },
-            "meta": {}
-        },
-        "$defs": {
-            "address": {
-                "type": "object",
-                "additionalProperties": false,
-                "required": ["city"],
-                "properties": { "city": { "type": "string" }, "street": { "type": "string" } }
-            },
-            "category": {
-                "type": "object",
-                "additionalProperties": false,
-                "required": ["name"],
-                "properties": { "name": { "type": "string" }, "parent": { "$ref": "#/$defs/category" } }
-            }
-        }
-    })
-}
-
-/// What may be emitted.
-pub(super) fn tracked() -> Value {
-    json!({
-        "type": "object",
-        "additionalProperties": false,
-        "required": ["order_id", "state"],
-        "properties": {
-            "order_id": { "type": "string" },
-            "state": { "enum": ["open", "done"] },
-            "note": { "type": "string" },
-            "amount_cents": { "type": "integer" },
-            "lines": {
-                "type": "array",
-                "items": {
-                    "type": "object",
-                    "required": ["sku"],
-                    "properties": { "sku": { "type": "string" }, "quantity": { "type": "integer" } }
-                }
-            }
-        }
-    })
+fn order() -> Value {
+    Corpus::read("order").data
 }
 
 /// Rule, place and message of each finding in a handler of orders.
@@ -117,23 +28,8 @@ fn told_of(kind: Kind, text: &str, schema: &Value) -> Vec<String> {
     let engine = Engine::new(Limits::default(), root.path());
     let script = engine.compile(kind, &Source { file: "h.rhai", text, line_offset: 0 });
     let script = script.unwrap_or_else(|problems| panic!("{problems:#?}\n{text}"));
-    shown(&check_with(&script, schema))
-}
-
-fn check_with(script: &Script, schema: &Value) -> Vec<Finding> {
-    let tracked = tracked();
-    let data = Document::new("schemas/OrderPlaced/1.json".to_owned(), schema);
-    let emitted = Document::new("schemas/OrderTracked/1.json".to_owned(), &tracked);
-    let key = ["data".to_owned(), "order_id".to_owned()];
-    script.check(&Given {
-        event: "OrderPlaced",
-        version: 1,
-        data: &data,
-        present: vec![&key],
-        filter: None,
-        emits: vec![Emits { event: "OrderTracked", version: 1, data: &emitted }],
-        becomes: (script.compiled.kind == Kind::Upcaster).then_some(&emitted),
-    })
+    let corpus = Corpus { data: schema.clone(), ..Corpus::read("order") };
+    shown(&corpus.check(&script))
 }
 
 fn shown(findings: &[Finding]) -> Vec<String> {
