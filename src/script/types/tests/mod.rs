@@ -3,6 +3,7 @@
 mod correct;
 mod corpus;
 mod events;
+mod mutants;
 mod runs;
 mod wrong;
 
