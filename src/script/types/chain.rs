@@ -181,12 +181,12 @@ impl<'a> Walker<'a, '_> {
         };
         if let Link::Index(index) = last.link {
             let of = self.express(scope, index);
-            if !matches!(index, Expr::StringConstant(..)) {
+            if !(matches!(index, Expr::StringConstant(..)) && holder.is_only(Kind::Map)) {
                 self.indexed(&holder, &of, None, index.start_position(), at);
             }
         }
         let fits = holder.atoms().is_none_or(|atoms| atoms.iter().any(|atom| atom.kind() != Kind::Unit));
-        if let Some(absent) = holder.absences().next().filter(|_| fits).cloned() {
+        if let Some(absent) = holder.absences().next().filter(|_| fits) {
             self.may_be_absent(&absent, at, "`()` has no members to write to");
         }
     }
@@ -263,7 +263,13 @@ impl<'a> Walker<'a, '_> {
             };
             kinds.is_empty() || kinds.iter().any(works)
         });
-        if let Some(absent) = known.absences().next().cloned() {
+        let by_nothing = |atom: &Atom<'a>| {
+            let trials = &self.engine.trials;
+            trials.result(&self.engine.rhai, Form::Index, "[", &[atom.kind(), Kind::Unit]).is_some()
+        };
+        if let Some(absent) = index.absences().next().filter(|_| known.filtered(by_nothing).is_never()) {
+            self.may_be_absent(&absent, here, "there are no items by `()`");
+        } else if let Some(absent) = known.absences().next() {
             self.may_be_absent(&absent, before, "`()` has no items");
         } else if good.is_never() && !known.is_never() && !known.is_only(Kind::Unit) && !index.is_only(Kind::Unit) {
             let message = format!("{} has no items by {}", super::express::told(known), super::express::told(index));
@@ -303,25 +309,30 @@ impl<'a> Walker<'a, '_> {
                 }
             }
         }
-        if let Some(absent) = known.absences().next().cloned() {
+        if let Some(absent) = known.absences().next() {
             self.may_be_absent(&absent, before, &format!("`()` has no `{name}`"));
         }
         if found.is_never() && !known.is_never() {
             match lacking.first() {
                 // An object that the script wrote itself may get it in ways that are not followed.
                 Some(record) if super::is_own(record) => return Type::unit(None),
+                Some(record) if record.is_kept() => {
+                    self.never_written(record, name, here);
+                    return record.place.as_ref().map_or_else(Type::any, |place| Type::unset(place.member(name)));
+                }
                 Some(record) => self.unknown_member(record, name, here),
                 None if known.absences().next().is_none() && !bad.is_empty() => {
                     let message = format!("{} has no `{name}`", super::express::told(known));
                     self.wrong_type(here, message, known);
+                    return Type::never();
                 }
-                None => {}
+                None => return Type::never(),
             }
             return Type::any();
         }
         for record in lacking {
             let absent = record.place.as_ref().zip(record.says.clone());
-            let absent = absent.map(|(place, says)| Absent { place: place.member(name), why: Why::Optional(says) });
+            let absent = absent.map(|(place, says)| Absent::new(place.member(name), Why::Optional(says)));
             found = found.or(Type::unit(absent));
         }
         found

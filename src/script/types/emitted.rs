@@ -120,7 +120,7 @@ fn refused<'a>(
         refusals.push(Refusal { some, message, help: None, at, says, what, because });
     };
     if good == 0 {
-        let because = known.absences().next().map(|absent| absent.place.path.clone());
+        let because = known.absences().next().filter(|absent| !absent.sure).map(|absent| absent.place.path);
         return refuse(false, format!("`{name}` is {}, and must be {}", told(known), told(&wanted)), because);
     }
     if let Some(absent) = known.absences().next().filter(|_| !wanted.may_be(Kind::Unit)) {
@@ -188,7 +188,7 @@ fn members<'a>(
             if !(slot.optional || may_have_it) {
                 let message = format!("`{name}` lacks `{member}`");
                 let (help, what) = (None, "it is `required` in");
-                let says = says.clone();
+                let (says, at) = (says.clone(), given.at.unwrap_or(at));
                 refusals.push(Refusal { some: unknown, message, help, at, says, what, because: None });
             }
             continue;

@@ -46,8 +46,8 @@ impl<'a> Walker<'a, '_> {
                 let items = items.iter().map(|item| self.express(scope, item)).collect::<Vec<_>>();
                 Type::of(Atom::Array(Rc::new(items.into_iter().fold(Type::never(), Type::or))))
             }
-            Expr::Map(members, _) => {
-                let mut record = Record::default();
+            Expr::Map(members, at) => {
+                let mut record = Record { at: Some(*at).filter(|_| !members.0.is_empty()), ..Record::default() };
                 for (name, value) in &members.0 {
                     let known = self.express(scope, value);
                     record.members.insert(name.name.as_str().into(), Member::known(known, name.pos));
@@ -108,6 +108,7 @@ impl<'a> Walker<'a, '_> {
             self.tests(&known);
         }
         for part in rest {
+            let may_lack = known.may_be(Kind::Unit);
             let mut otherwise = scope.clone();
             let other = self.express(&mut otherwise, part);
             if otherwise.dead {
@@ -117,7 +118,9 @@ impl<'a> Walker<'a, '_> {
                 let before = std::mem::take(scope);
                 *scope = before.join(otherwise);
             }
-            known = known.present().or(other);
+            if may_lack {
+                known = known.present().or(other);
+            }
         }
         known
     }
@@ -147,7 +150,7 @@ impl<'a> Walker<'a, '_> {
     }
 
     pub(super) fn wants_boolean_of(&mut self, known: &Type<'a>, test: &Expr) {
-        if let Some(absent) = known.absences().next().filter(|_| known.may_be(Kind::Bool) && !known.is_any()).cloned() {
+        if let Some(absent) = known.absences().next().filter(|_| known.may_be(Kind::Bool) && !known.is_any()) {
             self.may_be_absent(&absent, chain::blamed(test), "a condition must be true or false, not `()`");
             return;
         }
@@ -156,7 +159,7 @@ impl<'a> Walker<'a, '_> {
 
     pub(super) fn wants_boolean(&mut self, known: &Type<'a>, at: Position) {
         if !known.is_never() && !known.may_be(Kind::Bool) && known.atoms().is_some() {
-            if let Some(absent) = known.absences().next().cloned() {
+            if let Some(absent) = known.absences().next() {
                 return self.may_be_absent(&absent, at, "a condition must be true or false, not `()`");
             }
             if !known.is_only(Kind::Unit) {
@@ -173,7 +176,7 @@ impl<'a> Walker<'a, '_> {
         let fits = |atom: &Atom<'a>| matches!(atom.kind(), Kind::Array | Kind::Text);
         let Some(atoms) = known.atoms() else { return Type::any() };
         let good = atoms.iter().filter(|atom| fits(atom)).count();
-        if let Some(absent) = known.absences().next().cloned() {
+        if let Some(absent) = known.absences().next() {
             self.may_be_absent(&absent, chain::blamed(over), "`for` needs an array, not `()`");
         } else if good == 0 && !atoms.is_empty() && !known.is_only(Kind::Unit) {
             self.wrong_type(over.start_position(), format!("`for` cannot run over {}", told(known)), known);
@@ -191,9 +194,7 @@ impl<'a> Walker<'a, '_> {
         let name = call.name.as_str();
         if COMPARISONS.contains(&name) {
             arguments.iter().for_each(|argument| self.tests(&argument.known));
-            if let [a, b] = arguments.as_slice()
-                && (name == "==" || name == "!=")
-            {
+            if let [a, b] = arguments.as_slice() {
                 self.compared(a, b, name, at);
             }
             return Type::boolean();
@@ -233,25 +234,45 @@ impl<'a> Walker<'a, '_> {
                 good.push(combination);
             }
         }
+        let mut may_lack = false;
         for (nth, argument) in arguments.iter().enumerate() {
             let works = good.iter().any(|combination| combination[nth] == Kind::Unit);
-            if let Some(absent) = argument.known.absences().next().filter(|_| !works).cloned() {
+            if let Some(absent) = argument.known.absences().next().filter(|_| !works && !may_lack) {
                 self.may_be_absent(&absent, argument.at, &format!("`{name}` cannot take `()`"));
-                return Type::any();
+                may_lack = true;
             }
         }
-        if good.is_empty() && !any {
-            let kinds: Vec<String> = arguments.iter().map(|argument| told(&argument.known)).collect();
+        let fails = good.is_empty() && (!any || !self.takes_others(form, name, arguments));
+        if fails && !may_lack {
+            let known = arguments.iter().filter(|argument| !argument.known.is_any());
+            let kinds: Vec<String> = known.map(|argument| told(&argument.known)).collect();
             let of = arguments.iter().find(|argument| argument.known.says.is_some()).or(arguments.first());
             if let Some(of) = of {
                 let message = format!("`{name}` cannot take {}", kinds.join(" and "));
                 self.wrong_type(at, message, &of.known.clone());
             }
         }
-        if any || good.is_empty() {
+        if fails {
+            // It fails, and nothing comes of it.
+            return Type::never();
+        }
+        if any {
             return Type::any();
         }
         results.into_iter().map(Type::of_made).fold(Type::never(), Type::or)
+    }
+
+    /// Whether what may be anything may be something of which no [`Kind`] tells, and that works.
+    fn takes_others(&self, form: Form, name: &str, arguments: &[Argument<'a>]) -> bool {
+        let kinds: Option<Vec<Option<Kind>>> = arguments
+            .iter()
+            .map(|argument| match argument.known.atoms() {
+                None => Some(None),
+                Some([atom]) => Some(Some(atom.kind())),
+                Some(_) => None,
+            })
+            .collect();
+        kinds.is_none_or(|kinds| self.engine.trials.takes_others(&self.engine.rhai, form, name, &kinds))
     }
 
     pub(super) fn assignment(&mut self, scope: &mut Scope<'a>, by: &OpAssignment, parts: &BinaryExpr) {
@@ -264,7 +285,14 @@ impl<'a> Walker<'a, '_> {
         }
         let known = match by.get_op_assignment_info() {
             Some((_, _, _, syntax, ..)) => {
+                self.updating = true;
                 let before = self.argument(scope, lhs);
+                self.updating = false;
+                // It fails here, so nothing is kept of it.
+                if self.leaves.is_some() && before.known.is_only(Kind::Unit) {
+                    scope.dead = true;
+                    return;
+                }
                 self.fits(Form::Assign, syntax, &[before, value], by.position())
             }
             None => {

@@ -20,8 +20,10 @@ mod record;
 mod report;
 mod schema;
 mod scope;
+mod state;
 mod switch;
 pub(super) mod trial;
+mod units;
 mod walk;
 
 use rhai::Position;
@@ -32,10 +34,12 @@ use model::{Absent, Place, Type, Why};
 use record::{Member, Record, Rest};
 pub use report::{Finding, Says};
 pub use schema::Document;
-use scope::{Path, Scope, Step};
+use scope::Scope;
+pub use state::State;
 use walk::Walker;
 
 /// What a script is given, and what becomes of what it leaves.
+#[derive(Clone)]
 pub struct Given<'a> {
     pub event: &'a str,
     /// The version it sees.
@@ -45,12 +49,14 @@ pub struct Given<'a> {
     pub present: Vec<&'a [String]>,
     /// Only events for which this is true come.
     pub filter: Option<&'a Script>,
+    pub state: State<'a>,
     pub emits: Vec<Emits<'a>>,
     /// What an upcaster's data must match.
     pub becomes: Option<&'a Document<'a>>,
 }
 
 /// A declared emission.
+#[derive(Clone)]
 pub struct Emits<'a> {
     pub event: &'a str,
     pub version: u32,
@@ -58,19 +64,8 @@ pub struct Emits<'a> {
 }
 
 pub(super) fn check<'a>(engine: &Inner, script: &Compiled, given: &Given<'a>) -> Vec<Finding> {
-    let mut scope = given.scope(script.kind);
     let mut walker = Walker::new(engine, script, given);
-    for path in &given.present {
-        let path =
-            Path { root: EVENT.into(), steps: path.iter().map(|name| Step::Member(name.as_str().into())).collect() };
-        if let Some(event) = scope.get(EVENT).map(|variable| variable.known.clone()) {
-            scope.refine(&path, &event, &Type::present);
-        }
-    }
-    if let Some(filter) = given.filter {
-        walker.assume(&mut scope, &filter.compiled);
-    }
-    walker.run(&mut scope);
+    walker.walk();
     walker.findings()
 }
 
@@ -84,7 +79,7 @@ impl<'a> Given<'a> {
             Kind::Upcaster => scope.declare(DATA, data, false),
             Kind::Handler | Kind::Filter => {
                 scope.declare(CTX, context(), true);
-                scope.declare(STATE, Type::of_kind(model::Kind::Map), false);
+                scope.declare(STATE, self.state.known(), false);
             }
         }
         scope
@@ -92,7 +87,7 @@ impl<'a> Given<'a> {
 
     fn event(&self, data: Type<'a>, kind: Kind) -> Type<'a> {
         let root = Place::root(EVENT);
-        let may_lack = |name: &str| Type::unit(Some(Absent { place: root.member(name), why: Why::Envelope }));
+        let may_lack = |name: &str| Type::unit(Some(Absent::new(root.member(name), Why::Envelope)));
         let key = if kind == Kind::Upcaster { may_lack("key") } else { Type::text(None) };
         let headers =
             Record { rest: Rest::Known(Type::text(None)), place: Some(root.member("headers")), ..Record::default() };

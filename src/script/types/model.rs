@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::rc::Rc;
 
+use super::super::engine::STATE;
 use super::record::{Record, Rest};
 use super::schema::Node;
 use super::trial::Made;
@@ -116,6 +117,14 @@ pub(super) enum Atom<'a> {
 pub(super) struct Absent<'a> {
     pub(super) place: Place,
     pub(super) why: Why<'a>,
+    /// There is nothing else that it could be.
+    pub(super) sure: bool,
+}
+
+impl<'a> Absent<'a> {
+    pub(super) fn new(place: Place, why: Why<'a>) -> Self {
+        Self { place, why, sure: false }
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -126,6 +135,8 @@ pub(super) enum Why<'a> {
     Null(Node<'a>),
     /// Events need not have it, whatever their schema.
     Envelope,
+    /// It is empty at first, and what is put there may be nothing.
+    Unset,
 }
 
 /// Where in an event: `event.data.items[].note`.
@@ -145,6 +156,11 @@ impl Place {
         let plain = name.chars().all(|c| c.is_alphanumeric() || c == '_');
         let path = if plain { format!("{}.{name}", self.path) } else { format!("{}[{name:?}]", self.path) };
         Self { path: path.into(), unique: self.unique }
+    }
+
+    /// It is in the state.
+    pub(super) fn is_kept(&self) -> bool {
+        self.path.split(['.', '[']).next() == Some(STATE)
     }
 
     pub(super) fn item(&self) -> Self {
@@ -177,6 +193,11 @@ impl<'a> Type<'a> {
 
     pub(super) fn unit(absent: Option<Absent<'a>>) -> Self {
         Self::of(Atom::Unit(absent))
+    }
+
+    /// Of a place in the state that need not have been written.
+    pub(super) fn unset(place: Place) -> Self {
+        Self::unit(Some(Absent::new(place, Why::Unset)))
     }
 
     pub(super) fn boolean() -> Self {
@@ -257,9 +278,10 @@ impl<'a> Type<'a> {
     }
 
     /// The places of an event that are why it may be `()`.
-    pub(super) fn absences(&self) -> impl Iterator<Item = &Absent<'a>> {
-        self.atoms().into_iter().flatten().filter_map(|atom| match atom {
-            Atom::Unit(absent) => absent.as_ref(),
+    pub(super) fn absences(&self) -> impl Iterator<Item = Absent<'a>> {
+        let sure = self.is_only(Kind::Unit);
+        self.atoms().into_iter().flatten().filter_map(move |atom| match atom {
+            Atom::Unit(absent) => Some(Absent { sure, ..absent.clone()? }),
             _ => None,
         })
     }
@@ -309,6 +331,13 @@ impl<'a> Type<'a> {
     pub(super) fn covers(&self, other: &Self) -> bool {
         let (Some(own), Some(others)) = (self.atoms(), other.atoms()) else { return self.is_any() };
         others.iter().all(|atom| own.iter().any(|own| own.covers(atom)))
+    }
+
+    /// Whether none of what this may be can be compared with any of what the other may be.
+    pub(super) fn is_beside(&self, other: &Self) -> bool {
+        let (Some(own), Some(others)) = (self.atoms(), other.atoms()) else { return false };
+        let alike = |atom: &Atom<'a>| others.iter().any(|other| other.kind().family() == atom.kind().family());
+        !own.is_empty() && !others.is_empty() && !own.iter().any(alike)
     }
 
     /// What an item of it is, as far as it is an array.

@@ -70,6 +70,7 @@ impl<'a> Walker<'a, '_> {
             // `()` is neither more nor less than anything else.
             ("<" | "<=" | ">" | ">=", [a, b]) if answer => {
                 let (of_a, of_b) = (self.known(scope, a), self.known(scope, b));
+                scope.dead |= of_a.is_beside(&of_b);
                 if !of_b.may_be(Kind::Unit) {
                     self.narrow_present(scope, a);
                 }
@@ -141,6 +142,7 @@ impl<'a> Walker<'a, '_> {
                 continue;
             }
             if equal {
+                scope.dead |= !of.is_never() && !other.is_never() && equals(of, other).is_never();
                 if !other.may_be(Kind::Unit) {
                     self.narrow_present(scope, one);
                 }

@@ -16,6 +16,8 @@ pub(super) struct Record<'a> {
     /// Where it is in the event, if it is of one.
     pub(super) place: Option<Place>,
     pub(super) says: Option<Node<'a>>,
+    /// Where the script writes it, with some of its members.
+    pub(super) at: Option<Position>,
 }
 
 #[derive(Clone, Debug)]
@@ -68,8 +70,19 @@ impl<'a> Record<'a> {
     }
 
     fn absent(&self, place: Option<Place>) -> Type<'a> {
-        let why = self.says.clone().map_or(Why::Envelope, Why::Optional);
-        Type::unit(place.map(|place| Absent { place, why }))
+        Type::unit(place.map(|place| {
+            let why = match &self.says {
+                Some(says) => Why::Optional(says.clone()),
+                None if place.is_kept() => Why::Unset,
+                None => Why::Envelope,
+            };
+            Absent::new(place, why)
+        }))
+    }
+
+    /// It is the state, or within it, and no schema says what there is.
+    pub(super) fn is_kept(&self) -> bool {
+        self.says.is_none() && self.place.as_ref().is_some_and(Place::is_kept)
     }
 
     /// Known objects within each other; what only a schema says does not count.
@@ -85,6 +98,16 @@ impl<'a> Record<'a> {
         let mut with = self.clone();
         with.members.insert(name.into(), member);
         with
+    }
+
+    /// After a member was removed. Another handler may put it into the state again.
+    pub(super) fn without(&self, name: &str) -> Self {
+        let mut without = self.clone();
+        match without.members.get_mut(name) {
+            Some(member) if self.is_kept() => member.optional = true,
+            _ => drop(without.members.remove(name)),
+        }
+        without
     }
 
     /// Both are of one schema in one place, or both the script's own.

@@ -4,13 +4,13 @@ use std::rc::Rc;
 
 use rhai::Position;
 
-use super::super::engine::Compiled;
-use super::super::{Source, errors};
+use super::super::errors;
 use super::express::{Argument, told};
 use super::model::{Absent, Atom, Kind, Type, Why};
 use super::narrow::equals;
 use super::record::Record;
 use super::schema::Node;
+use super::units::Unit;
 use super::walk::Walker;
 use crate::diagnostic::rules::{self, Rule};
 use crate::diagnostic::{Diagnostic, Level, did_you_mean, surely_meant};
@@ -43,7 +43,8 @@ impl Says {
 }
 
 pub(super) struct Report<'s> {
-    script: &'s Compiled,
+    /// The file that is looked at.
+    pub(super) unit: Unit<'s>,
     found: Vec<Finding>,
     /// Above 0: somebody only looks.
     pub(super) silent: u32,
@@ -52,8 +53,8 @@ pub(super) struct Report<'s> {
 }
 
 impl<'s> Report<'s> {
-    pub(super) fn new(script: &'s Compiled) -> Self {
-        Self { script, found: Vec::new(), silent: 0, caught: 0 }
+    pub(super) fn new(unit: Unit<'s>) -> Self {
+        Self { unit, found: Vec::new(), silent: 0, caught: 0 }
     }
 
     pub(super) fn findings(mut self) -> Vec<Finding> {
@@ -63,11 +64,14 @@ impl<'s> Report<'s> {
 
     /// An empty diagnostic at a place of the script.
     pub(super) fn at(&self, rule: &Rule, at: Position, message: String) -> Diagnostic {
-        let Compiled { file, text, line_offset, .. } = self.script;
-        errors::at(rule, &Source { file, text, line_offset: *line_offset }, at, message)
+        errors::at(rule, &self.unit.source, at, message)
     }
 
-    pub(super) fn tell(&mut self, diagnostic: Diagnostic, says: Option<Says>) {
+    pub(super) fn tell(&mut self, mut diagnostic: Diagnostic, says: Option<Says>) {
+        if self.unit.imported {
+            // What is wrong for one may be right for another.
+            diagnostic.fix = None;
+        }
         let new =
             |known: &Finding| known.diagnostic.rule != diagnostic.rule || known.diagnostic.span != diagnostic.span;
         if self.silent == 0 && diagnostic.span.is_some() && self.found.iter().all(new) {
@@ -85,15 +89,17 @@ impl<'a> Walker<'a, '_> {
 
     pub(super) fn may_be_absent(&mut self, absent: &Absent<'a>, at: Position, why: &str) {
         let path = &absent.place.path;
-        if self.report.caught > 0 || self.is_examined(path) {
+        if self.report.caught > 0 || (!absent.sure && self.is_examined(path)) {
             return;
         }
         let (how, says) = match &absent.why {
             Why::Optional(node) => ("absent", Some(Says::new("it is not `required` in", node))),
             Why::Null(node) => ("null", Some(Says::new("null is allowed by", node))),
-            Why::Envelope => ("absent", None),
+            Why::Envelope | Why::Unset => ("absent", None),
         };
-        let help = if absent.place.unique {
+        let help = if let Why::Unset = absent.why {
+            "the first event of a key finds an empty state: give it a default with `??`".to_owned()
+        } else if absent.place.unique {
             format!("give it a default with `??`, or check it first: `if {path} != () {{ … }}`")
         } else {
             "give it a default with `??`, or check first that it is not `()`".to_owned()
@@ -129,6 +135,23 @@ impl<'a> Walker<'a, '_> {
         self.report.tell(diagnostic, says);
     }
 
+    /// Something of the state that no handler of the pipeline leaves there.
+    pub(super) fn never_written(&mut self, record: &Rc<Record<'a>>, name: &str, at: Position) {
+        let (Some(place), false) = (&record.place, self.updating) else { return };
+        if self.report.caught > 0 || self.is_examined(&format!("{}.", place.path)) {
+            return;
+        }
+        let names = || record.members.keys().map(|name| &**name);
+        let message = format!("nothing in this pipeline writes `{}`", place.member(name).path);
+        let help = match did_you_mean(name, names()) {
+            Some(meant) => format!("did you mean `{meant}`?"),
+            None if record.members.is_empty() => "nothing is ever put there".to_owned(),
+            None => format!("its handlers write {}", listed(names().map(|name| format!("`{name}`")))),
+        };
+        let diagnostic = self.report.at(&rules::UNWRITTEN, at, message);
+        self.report.tell(diagnostic.help(help), None);
+    }
+
     pub(super) fn almost_member(&mut self, record: &Rc<Record<'a>>, name: &str, at: Position) {
         let names = || record.members.keys().map(|name| &**name);
         let Some(meant) = surely_meant(name, names()) else { return };
@@ -142,16 +165,20 @@ impl<'a> Walker<'a, '_> {
         self.report.tell(diagnostic, says);
     }
 
-    /// `==` or `!=` of two values that are never equal.
+    /// A comparison of two values that are never equal, or of which neither comes before the other.
     pub(super) fn compared(&mut self, a: &Argument<'a>, b: &Argument<'a>, operator: &str, at: Position) {
         let unsure = |known: &Type<'a>| known.is_any() || known.is_never() || known.is_only(Kind::Unit);
         // A function may be called with what one of its tests is not about.
-        if unsure(&a.known) || unsure(&b.known) || !self.calls.is_empty() || !equals(&a.known, &b.known).is_never() {
+        let never = match operator {
+            "==" | "!=" => equals(&a.known, &b.known).is_never(),
+            _ => a.known.present().is_beside(&b.known.present()),
+        };
+        if unsure(&a.known) || unsure(&b.known) || !self.calls.is_empty() || !never {
             return;
         }
         let (said, other) = if a.known.says.is_some() { (a, b) } else { (b, a) };
         let Some(node) = &said.known.says else { return };
-        let answer = if operator == "==" { "never" } else { "always" };
+        let answer = if operator == "!=" { "always" } else { "never" };
         let message = format!("this is {answer} true: it is {}, not {}", values(&said.known), values(&other.known));
         let place = if other.known.says.is_none() && !other.at.is_none() { other.at } else { at };
         let mut diagnostic = self.report.at(&rules::NEVER_EQUAL, place, message);

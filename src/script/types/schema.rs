@@ -190,7 +190,7 @@ impl<'a> Node<'a> {
     }
 
     fn null(&self, place: Option<&Place>) -> Type<'a> {
-        Type::unit(place.map(|place| Absent { place: place.clone(), why: Why::Null(self.clone()) }))
+        Type::unit(place.map(|place| Absent::new(place.clone(), Why::Null(self.clone()))))
     }
 
     fn record(&self, schema: &'a Map<String, Value>, place: Option<&Place>) -> Record<'a> {

@@ -8,6 +8,7 @@ use std::sync::{Mutex, PoisonError};
 
 use rhai::{Array, Dynamic, EvalAltResult, FnPtr, Map, Scope};
 
+use super::super::number;
 use super::model::Kind;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -40,6 +41,8 @@ pub(super) enum Made {
 #[derive(Default)]
 pub(in crate::script) struct Trials {
     results: Mutex<HashMap<Key, Option<Made>>>,
+    /// With a value of none of our kinds in the place of `None`.
+    others: Mutex<HashMap<(Form, String, Vec<Option<Kind>>), bool>>,
     /// Of literals, as `switch` sees them.
     hashes: Mutex<HashMap<String, Option<u64>>>,
 }
@@ -52,7 +55,27 @@ impl Trials {
         if let Some(known) = lock().get(&key) {
             return *known;
         }
-        let found = attempt(engine, form, name, kinds);
+        let found = attempt(engine, form, name, kinds.iter().map(|kind| sample(*kind)).collect());
+        lock().insert(key, found);
+        found
+    }
+
+    /// Whether the engine can do it with a value of none of our kinds in the one place of `None`. Where there are several,
+    /// that is not tried, and `true`.
+    pub(super) fn takes_others(&self, engine: &rhai::Engine, form: Form, name: &str, kinds: &[Option<Kind>]) -> bool {
+        if kinds.iter().filter(|kind| kind.is_none()).count() != 1 {
+            return true;
+        }
+        let key = (form, name.to_owned(), kinds.to_vec());
+        let lock = || self.others.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = lock().get(&key) {
+            return *known;
+        }
+        let works = |other: Dynamic| {
+            let values = kinds.iter().map(|kind| kind.map_or_else(|| other.clone(), sample));
+            attempt(engine, form, name, values.collect()).is_some()
+        };
+        let found = others().into_iter().any(works);
         lock().insert(key, found);
         found
     }
@@ -65,16 +88,17 @@ impl Trials {
 
 const NAMES: [&str; 8] = ["a", "b", "c", "d", "e", "f", "g", "h"];
 
-fn attempt(engine: &rhai::Engine, form: Form, name: &str, kinds: &[Kind]) -> Option<Made> {
+fn attempt(engine: &rhai::Engine, form: Form, name: &str, values: Vec<Dynamic>) -> Option<Made> {
+    let many = values.len().min(NAMES.len());
     let mut scope = Scope::new();
-    for (name, kind) in NAMES.iter().zip(kinds) {
-        scope.push_dynamic(*name, sample(*kind));
+    for (name, value) in NAMES.iter().zip(values) {
+        scope.push_dynamic(*name, value);
     }
     let text = match form {
         Form::Operator => format!("a {name} b"),
         Form::Prefix => format!("{name}a"),
         Form::Assign => format!("a {name} b; a"),
-        Form::Call => format!("{name}({})", NAMES[..kinds.len().min(NAMES.len())].join(", ")),
+        Form::Call => format!("{name}({})", NAMES[..many].join(", ")),
         Form::Property => format!("a.{name}"),
         Form::Index => "a[b]".to_owned(),
     };
@@ -94,6 +118,16 @@ fn attempt(engine: &rhai::Engine, form: Form, name: &str, kinds: &[Kind]) -> Opt
             _ => Some(Made::Other),
         },
     }
+}
+
+/// Values of the types that scripts meet beside those of [`Kind`].
+fn others() -> [Dynamic; 4] {
+    [
+        Dynamic::from_blob(vec![1]),
+        Dynamic::from(0..1_i64),
+        Dynamic::from(0..=1_i64),
+        number::to_dynamic(&u64::MAX.into()),
+    ]
 }
 
 fn sample(kind: Kind) -> Dynamic {

@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use crate::diagnostic::Diagnostic;
 use crate::schema::Schema;
-use crate::script::types::{Document, Emits, Finding, Given};
+use crate::script::types::{Document, Emits, Finding, Given, State};
 use crate::script::{Engine, Kind, Script, Source};
 use crate::spec::program::Limits;
 
@@ -76,20 +76,23 @@ impl Corpus {
         }
     }
 
+    /// What is told of a handler that is alone in its pipeline.
     pub(super) fn check(&self, script: &Script) -> Vec<Finding> {
         let (emitted, of_emitted) = &self.emits;
         let data = Document::new(format!("schemas/{}/1.json", self.event), &self.data);
         let of_emitted = Document::new(format!("schemas/{emitted}/1.json"), of_emitted);
         let key = ["data".to_owned(), self.key.clone()];
-        script.check(&Given {
+        let given = Given {
             event: &self.event,
             version: 1,
             data: &data,
             present: vec![&key],
             filter: None,
+            state: State::default(),
             emits: vec![Emits { event: emitted, version: 1, data: &of_emitted }],
-            becomes: (script.compiled.kind == Kind::Upcaster).then_some(&of_emitted),
-        })
+            becomes: None,
+        };
+        script.check(&Given { state: State::left_by(&[(script, &given)]), ..given })
     }
 
     /// What accepts an emission.

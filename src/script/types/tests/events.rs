@@ -8,7 +8,7 @@ use crate::schema::Schema;
 use crate::script::{Context, ErrorClass, Outcome, Place, Script, ScriptError};
 
 /// Objects within each other that have more than what they must have.
-const DEPTH: usize = 4;
+const DEPTH: usize = 6;
 
 /// A sequence of numbers that looks random and is the same each time.
 struct Numbers(u64);
@@ -60,8 +60,8 @@ fn sample(root: &Value, schema: &Value, numbers: &mut Numbers, depth: usize) -> 
             let least = bound("minimum").unwrap_or(0);
             json!(least + numbers.below(bound("maximum").unwrap_or(200) + 1 - least))
         }
-        "number" if numbers.flip() => json!(numbers.below(40)),
-        "number" => json!(0.5 + f64::from(u32::try_from(numbers.below(40)).expect("small"))),
+        "number" if numbers.flip() => json!(numbers.below(60)),
+        "number" => json!(0.5 + f64::from(u32::try_from(numbers.below(60)).expect("small"))),
         "string" => text(schema["format"].as_str(), numbers),
         "array" => {
             let least = bound("minItems").unwrap_or(0);
@@ -144,7 +144,9 @@ pub(super) enum Became {
 }
 
 pub(super) fn handled(script: &Script, event: &Event, state: Option<&Value>, accepts: &Schema) -> Became {
-    let context = Context { attempt: 1, time: Millis(1_767_323_045_000), pipeline: "orders".into() };
+    // Some come again.
+    let attempt = if event.time.is_some() { 1 } else { 2 };
+    let context = Context { attempt, time: Millis(1_767_323_045_000), pipeline: "orders".into() };
     let key = Key::new("o1").expect("a key");
     match script.handle(event, &key, state, &context) {
         Ok(Outcome::Done { emitted, state }) => {

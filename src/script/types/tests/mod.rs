@@ -1,11 +1,15 @@
-//! What is told of scripts over a realistic schema, and what is not.
+//! What is told of scripts over realistic schemas, and what is not.
 
 mod correct;
 mod corpus;
 mod events;
+mod modules;
 mod mutants;
 mod runs;
+mod state;
 mod wrong;
+
+use std::sync::LazyLock;
 
 use serde_json::{Value, json};
 
@@ -14,9 +18,17 @@ use crate::script::{Engine, Kind, Source};
 use crate::spec::program::Limits;
 use corpus::Corpus;
 
+/// Where the key of an order is.
+static KEY: LazyLock<[String; 2]> = LazyLock::new(|| ["data".to_owned(), "order_id".to_owned()]);
+
 /// Closed, with something of everything.
 fn order() -> Value {
     Corpus::read("order").data
+}
+
+/// What may be emitted.
+fn tracked() -> Value {
+    Corpus::read("order").emits.1
 }
 
 /// Rule, place and message of each finding in a handler of orders.
@@ -29,8 +41,28 @@ fn told_of(kind: Kind, text: &str, schema: &Value) -> Vec<String> {
     let engine = Engine::new(Limits::default(), root.path());
     let script = engine.compile(kind, &Source { file: "h.rhai", text, line_offset: 0 });
     let script = script.unwrap_or_else(|problems| panic!("{problems:#?}\n{text}"));
-    let corpus = Corpus { data: schema.clone(), ..Corpus::read("order") };
-    shown(&corpus.check(&script))
+    shown(&check_with(&script, schema))
+}
+
+fn check_with(script: &Script, schema: &Value) -> Vec<Finding> {
+    let tracked = tracked();
+    let data = Document::new("schemas/OrderPlaced/1.json".to_owned(), schema);
+    let emitted = Document::new("schemas/OrderTracked/1.json".to_owned(), &tracked);
+    let becomes = (script.compiled.kind == Kind::Upcaster).then_some(&emitted);
+    script.check(&Given { becomes, ..given(&data, &emitted) })
+}
+
+fn given<'a>(data: &'a Document<'a>, emitted: &'a Document<'a>) -> Given<'a> {
+    Given {
+        event: "OrderPlaced",
+        version: 1,
+        data,
+        present: vec![&*KEY],
+        filter: None,
+        state: State::default(),
+        emits: vec![Emits { event: "OrderTracked", version: 1, data: emitted }],
+        becomes: None,
+    }
 }
 
 fn shown(findings: &[Finding]) -> Vec<String> {

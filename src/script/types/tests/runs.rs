@@ -10,13 +10,13 @@ use super::events::{Became, events, handled};
 const EVENTS: usize = 1_000;
 
 /// Events of one key, one after the other: each finds the state that the one before has left.
-const OF_ONE_KEY: usize = 10;
+pub(super) const OF_ONE_KEY: usize = 10;
 
 /// Threads that try them: no test should take them all.
 const THREADS: usize = 2;
 
 /// Handlers that end with an error on purpose, or rely on what no schema says.
-const ON_PURPOSE: [&str; 4] =
+pub(super) const ON_PURPOSE: [&str; 4] =
     ["an early throw", "an emission of a computed type", "an emission of the state", "something unknown"];
 
 fn wrong(corpus: &Corpus, name: &str, text: &str, events: &[crate::event::Event]) -> Option<String> {
