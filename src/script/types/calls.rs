@@ -164,7 +164,7 @@ impl<'a, 's> Walker<'a, 's> {
             return Type::any();
         }
         match name {
-            "emit" => self.emitted(call, &arguments, at),
+            "emit" => self.emitted(scope, call, &arguments, at),
             "uuid" => return Type::text(None),
             "throw" => scope.dead = true,
             _ => {}

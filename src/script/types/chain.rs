@@ -200,6 +200,8 @@ impl<'a> Walker<'a, '_> {
             if hop.safe && !known.is_any() {
                 ended = ended.or(known.filtered(|atom| atom.kind() == Kind::Unit));
                 self.tests(&known);
+                // What comes after is only looked at where there is something.
+                scope.stretch = scope.stretch.filter(|_| !known.may_be(Kind::Unit));
                 known = known.present();
             }
             if known.is_never() {
@@ -269,6 +271,15 @@ impl<'a> Walker<'a, '_> {
         };
         if let Some(absent) = index.absences().next().filter(|_| known.filtered(by_nothing).is_never()) {
             self.may_be_absent(&absent, here, "there are no items by `()`");
+        } else if let Some(astray) = index.astray(|index| {
+            let works = |atom: &Atom<'a>| {
+                let trials = &self.engine.trials;
+                trials.result(&self.engine.rhai, Form::Index, "[", &[atom.kind(), index.kind()]).is_some()
+            };
+            !known.filtered(works).is_never()
+        }) {
+            let told = super::express::told;
+            self.sometimes_wrong(here, format!("{} has no items by {}", told(known), told(&astray)), known);
         } else if let Some(absent) = known.absences().next() {
             self.may_be_absent(&absent, before, "`()` has no items");
         } else if good.is_never() && !known.is_never() && !known.is_only(Kind::Unit) && !index.is_only(Kind::Unit) {
@@ -311,6 +322,9 @@ impl<'a> Walker<'a, '_> {
         }
         if let Some(absent) = known.absences().next() {
             self.may_be_absent(&absent, before, &format!("`()` has no `{name}`"));
+        }
+        if let Some(astray) = known.astray(|atom| !bad.contains(&atom.kind())).filter(|_| !found.is_never()) {
+            self.sometimes_wrong(here, format!("{} has no `{name}`", super::express::told(&astray)), &astray);
         }
         if found.is_never() && !known.is_never() {
             match lacking.first() {

@@ -9,6 +9,7 @@ use super::model::{Atom, Kind, Type, Why};
 use super::record::{Member, Record, Rest, Slot};
 use super::report::{self, Says, listed};
 use super::schema::{Document, Node};
+use super::scope::Scope;
 use super::walk::Walker;
 use crate::diagnostic::{Level, did_you_mean, rules, surely_meant};
 
@@ -29,7 +30,7 @@ struct Refusal<'a> {
 }
 
 impl<'a> Walker<'a, '_> {
-    pub(super) fn emitted(&mut self, call: &FnCallExpr, arguments: &[Argument<'a>], at: Position) {
+    pub(super) fn emitted(&mut self, scope: &Scope<'a>, call: &FnCallExpr, arguments: &[Argument<'a>], at: Position) {
         let (Some(Expr::StringConstant(kind, kind_at)), Some(data)) = (call.args.first(), arguments.get(1)) else {
             return;
         };
@@ -47,7 +48,7 @@ impl<'a> Walker<'a, '_> {
             return self.undeclared(kind, version.filter(|_| declared), *kind_at);
         };
         let at = if data.at.is_none() { at } else { data.at };
-        self.must_match(&data.known.clone(), emits.data, at);
+        self.must_match(scope, &data.known.clone(), emits.data, at);
     }
 
     fn undeclared(&mut self, kind: &str, version: Option<i64>, at: Position) {
@@ -68,10 +69,10 @@ impl<'a> Walker<'a, '_> {
         self.report.tell(diagnostic, None);
     }
 
-    pub(super) fn must_match(&mut self, known: &Type<'a>, document: &'a Document<'a>, at: Position) {
-        let mut refusals = Vec::new();
+    pub(super) fn must_match(&mut self, scope: &Scope<'a>, known: &Type<'a>, document: &'a Document<'a>, at: Position) {
+        let mut refusals = Refusals { scope, all: Vec::new() };
         refused(known, &document.root(), ("data", at), MAX_DEPTH, &mut refusals);
-        for refusal in refusals {
+        for refusal in refusals.all {
             if self.report.caught > 0 || refusal.because.as_ref().is_some_and(|path| self.is_examined(path)) {
                 continue;
             }
@@ -83,6 +84,12 @@ impl<'a> Walker<'a, '_> {
             self.report.tell(diagnostic, Some(Says::new(refusal.what, &refusal.says)));
         }
     }
+}
+
+/// What is found, and where the script is.
+struct Refusals<'s, 'a> {
+    scope: &'s Scope<'a>,
+    all: Vec<Refusal<'a>>,
 }
 
 /// The version that options ask for. `Err`: that cannot be told.
@@ -106,7 +113,7 @@ fn refused<'a>(
     schema: &Node<'a>,
     (name, at): (&str, Position),
     left: usize,
-    refusals: &mut Vec<Refusal<'a>>,
+    refusals: &mut Refusals<'_, 'a>,
 ) {
     let (Some(left), wanted) = (left.checked_sub(1), schema.read(None)) else { return };
     let (Some(atoms), Some(accepted)) = (known.atoms(), wanted.atoms()) else { return };
@@ -115,9 +122,10 @@ fn refused<'a>(
     }
     let fits = |atom: &&Atom<'a>| accepted.iter().any(|other| other.kind().family() == atom.kind().family());
     let good = atoms.iter().filter(fits).count();
+    let open = known.open.filter(|open| refusals.scope.stretch == Some(*open));
     let mut refuse = |some, message, because| {
         let (says, what) = (schema.clone(), "its type is given in");
-        refusals.push(Refusal { some, message, help: None, at, says, what, because });
+        refusals.all.push(Refusal { some, message, help: None, at, says, what, because });
     };
     if good == 0 {
         let because = known.absences().next().filter(|absent| !absent.sure).map(|absent| absent.place.path);
@@ -132,6 +140,11 @@ fn refused<'a>(
     if super::narrow::equals(&known.present(), &wanted).is_never() && !known.present().is_never() {
         let says = format!("`{name}` is {}, and must be {}", report::values(known), report::values(&wanted));
         return refuse(false, says, None);
+    }
+    let is_valid = |atom: &Atom<'a>| !super::narrow::equals(&Type::of(atom.clone()), &wanted).is_never();
+    if let Some(astray) = open.and_then(|_| known.singly().astray(is_valid)) {
+        let says = format!("`{name}` may be {}, and must be {}", report::values(&astray), report::values(&wanted));
+        return refuse(true, says, None);
     }
     let (given, wanted) = (maps(atoms), maps(accepted));
     if let [given] = given.as_slice()
@@ -178,7 +191,7 @@ fn members<'a>(
     wanted: &Record<'a>,
     (name, at): (&str, Position),
     left: usize,
-    refusals: &mut Vec<Refusal<'a>>,
+    refusals: &mut Refusals<'_, 'a>,
 ) {
     let Some(says) = &wanted.says else { return };
     for (member, slot) in &wanted.members {
@@ -189,7 +202,7 @@ fn members<'a>(
                 let message = format!("`{name}` lacks `{member}`");
                 let (help, what) = (None, "it is `required` in");
                 let (says, at) = (says.clone(), given.at.unwrap_or(at));
-                refusals.push(Refusal { some: unknown, message, help, at, says, what, because: None });
+                refusals.all.push(Refusal { some: unknown, message, help, at, says, what, because: None });
             }
             continue;
         };
@@ -200,7 +213,7 @@ fn members<'a>(
             let path = place.path.clone();
             let message = format!("`{name}` must have `{member}`, and `{path}` may be absent");
             let (help, what, says) = (None, "it is `required` in", says.clone());
-            refusals.push(Refusal { some: true, message, help, at, says, what, because: Some(path) });
+            refusals.all.push(Refusal { some: true, message, help, at, says, what, because: Some(path) });
         }
         if let Slot::Said(node) = &slot.slot {
             let known = own.slot.resolved(place.as_ref());
@@ -223,6 +236,6 @@ fn members<'a>(
         if some && own.at.is_none() && given.place.is_none() {
             continue;
         }
-        refusals.push(Refusal { some, message, help: Some(help), at, says, what, because: None });
+        refusals.all.push(Refusal { some, message, help: Some(help), at, says, what, because: None });
     }
 }

@@ -101,6 +101,7 @@ impl<'a> Walker<'a, '_> {
     fn coalesced(&mut self, scope: &mut Scope<'a>, parts: &[Expr]) -> Type<'a> {
         let Some((first, rest)) = parts.split_first() else { return Type::any() };
         let mut known = self.express(scope, first);
+        let is_open = self.may_be_either(&known);
         if self.deciding > 0 {
             self.examined.extend(known.absences().map(|absent| absent.place.path.clone()));
         } else if self.examining > 0 || !self.calls.is_empty() {
@@ -110,19 +111,34 @@ impl<'a> Walker<'a, '_> {
         for part in rest {
             let may_lack = known.may_be(Kind::Unit);
             let mut otherwise = scope.clone();
+            otherwise.stretch = None;
             let other = self.express(&mut otherwise, part);
             if otherwise.dead {
                 // `?? skip(…)`: who comes this far has it.
                 self.narrow_present(scope, first);
             } else {
                 let before = std::mem::take(scope);
+                let stretch = before.stretch;
                 *scope = before.join(otherwise);
+                scope.stretch = stretch;
             }
             if may_lack {
                 known = known.present().or(other);
             }
         }
+        known.open = is_open.then(|| self.stretch(scope));
         known
+    }
+
+    /// Nothing is known, in whatever way, of whether it is there.
+    fn may_be_either(&self, known: &Type<'a>) -> bool {
+        let is_open = |atom: &Atom<'a>| match atom {
+            Atom::Unit(Some(absent)) => !self.is_examined(&absent.place.path),
+            atom => atom.kind() != Kind::Unit,
+        };
+        known.atoms().is_some_and(|atoms| atoms.iter().all(is_open))
+            && known.may_be(Kind::Unit)
+            && !known.is_only(Kind::Unit)
     }
 
     /// A test of whether it is there.
@@ -154,6 +170,10 @@ impl<'a> Walker<'a, '_> {
             self.may_be_absent(&absent, chain::blamed(test), "a condition must be true or false, not `()`");
             return;
         }
+        if let Some(astray) = known.astray(|atom| atom.kind() == Kind::Bool).filter(|_| known.may_be(Kind::Bool)) {
+            let message = format!("a condition must be true or false, not {}", told(&astray));
+            return self.sometimes_wrong(chain::blamed(test), message, &astray);
+        }
         self.wants_boolean(known, test.start_position());
     }
 
@@ -180,6 +200,8 @@ impl<'a> Walker<'a, '_> {
             self.may_be_absent(&absent, chain::blamed(over), "`for` needs an array, not `()`");
         } else if good == 0 && !atoms.is_empty() && !known.is_only(Kind::Unit) {
             self.wrong_type(over.start_position(), format!("`for` cannot run over {}", told(known)), known);
+        } else if let Some(astray) = known.astray(fits) {
+            self.sometimes_wrong(chain::blamed(over), format!("`for` cannot run over {}", told(&astray)), &astray);
         }
         known.each(|atom| match atom {
             Atom::Array(item) if !item.is_never() => (**item).clone(),
@@ -240,6 +262,12 @@ impl<'a> Walker<'a, '_> {
             if let Some(absent) = argument.known.absences().next().filter(|_| !works && !may_lack) {
                 self.may_be_absent(&absent, argument.at, &format!("`{name}` cannot take `()`"));
                 may_lack = true;
+            }
+        }
+        for (nth, argument) in arguments.iter().enumerate().filter(|_| !good.is_empty()) {
+            let works = |atom: &Atom<'a>| good.iter().any(|combination| combination[nth] == atom.kind());
+            if let Some(astray) = argument.known.astray(works) {
+                self.sometimes_wrong(argument.at, format!("`{name}` cannot take {}", told(&astray)), &astray);
             }
         }
         let fails = good.is_empty() && (!any || !self.takes_others(form, name, arguments));

@@ -109,6 +109,7 @@ impl<'a> Walker<'a, '_> {
     fn round(&mut self, scope: &Scope<'a>, round: &dyn Fn(&mut Self, &mut Scope<'a>)) -> (Scope<'a>, Vec<Scope<'a>>) {
         self.loops.push(Loop::default());
         let mut inside = scope.clone();
+        inside.stretch = None;
         round(self, &mut inside);
         let Loop { left, next } = self.loops.pop().unwrap_or_default();
         for mut way in next {

@@ -96,7 +96,13 @@ pub(super) struct Type<'a> {
     pub(super) copy_of: Option<Place>,
     /// Known arrays and objects within each other.
     depth: u8,
+    /// The stretch of the script in which nothing is known that would rule out any of these.
+    pub(super) open: Option<Stretch>,
 }
+
+/// Part of a script without a decision in it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Stretch(pub(super) u32);
 
 #[derive(Clone, Debug)]
 pub(super) enum Atom<'a> {
@@ -248,6 +254,24 @@ impl<'a> Type<'a> {
         Self { says, ..self }
     }
 
+    /// What of it is of kinds that do not work, where each that it may be is one that it really is at times.
+    pub(super) fn astray(&self, works: impl Fn(&Atom<'a>) -> bool) -> Option<Self> {
+        let astray = self.filtered(|atom| atom.kind() != Kind::Unit && !works(atom));
+        (self.open.is_some() && !astray.is_never() && !astray.is_any()).then_some(astray)
+    }
+
+    /// Each text and number that it may be as an alternative of its own.
+    pub(super) fn singly(&self) -> Self {
+        let each = |atom: &Atom<'a>| match atom {
+            Atom::Text(Some(texts)) => {
+                texts.iter().map(|text| Atom::Text(Some(Rc::new([text.clone()].into())))).collect()
+            }
+            Atom::Int(Some(ints)) => ints.iter().map(|int| Atom::Int(Some(Rc::new([*int].into())))).collect(),
+            other => vec![other.clone()],
+        };
+        Self { atoms: self.atoms().map(|atoms| atoms.iter().flat_map(each).collect()), ..self.clone() }
+    }
+
     pub(super) fn depth(&self) -> u8 {
         self.depth
     }
@@ -324,7 +348,7 @@ impl<'a> Type<'a> {
         }
         let copy_of = self.copy_of.filter(|place| other.copy_of.as_ref() == Some(place));
         let depth = self.depth.max(other.depth);
-        Self { atoms: Some(atoms), says: self.says.or(other.says), copy_of, depth }
+        Self { atoms: Some(atoms), says: self.says.or(other.says), copy_of, depth, open: None }
     }
 
     /// Whether all that the other may be is among what this may be; where that is not plain, `false`.

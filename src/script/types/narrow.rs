@@ -11,6 +11,7 @@ use super::walk::Walker;
 
 impl<'a> Walker<'a, '_> {
     pub(super) fn narrow(&mut self, scope: &mut Scope<'a>, test: &Expr, answer: bool) {
+        scope.stretch = None;
         if scope.dead || !self.works() {
             return;
         }

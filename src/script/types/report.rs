@@ -117,6 +117,17 @@ impl<'a> Walker<'a, '_> {
         self.report.tell(diagnostic, says);
     }
 
+    /// As [`Self::wrong_type`], of what it is for some events only.
+    pub(super) fn sometimes_wrong(&mut self, at: Position, message: String, of: &Type<'a>) {
+        if self.report.caught > 0 {
+            return;
+        }
+        let says = of.says.as_ref().map(|node| Says::new("its type is given in", node));
+        let mut diagnostic = self.report.at(&rules::WRONG_TYPE, at, message);
+        diagnostic.level = Level::Warning;
+        self.report.tell(diagnostic, says);
+    }
+
     pub(super) fn unknown_member(&mut self, record: &Rc<Record<'a>>, name: &str, at: Position) {
         let names = || record.members.keys().map(|name| &**name);
         // A function that is called with several kinds of objects may try one name after another.

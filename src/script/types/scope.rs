@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use rhai::Expr;
 
-use super::model::{Atom, Place, Type};
+use super::model::{Atom, Place, Stretch, Type};
 use super::record::{Member, Record};
 
 #[derive(Clone, Debug)]
@@ -34,6 +34,8 @@ pub(super) struct Scope<'a> {
     facts: Vec<Fact<'a>>,
     /// Places of the event that have something in them.
     present: BTreeSet<Rc<str>>,
+    /// Where this is; `None` behind a place where ways met.
+    pub(super) stretch: Option<Stretch>,
     /// Nothing comes here.
     pub(super) dead: bool,
 }
@@ -203,7 +205,8 @@ impl<'a> Scope<'a> {
     }
 
     /// A value as it is read here.
-    pub(super) fn seen(&self, known: Type<'a>) -> Type<'a> {
+    pub(super) fn seen(&self, mut known: Type<'a>) -> Type<'a> {
+        known.open = known.open.filter(|open| self.stretch == Some(*open));
         if self.present.is_empty() {
             return known;
         }
@@ -253,7 +256,8 @@ impl<'a> Scope<'a> {
             Some(Fact { known: fact.known.or(same.known.clone()), ..fact })
         });
         let present = &self.present & &other.present;
-        Self { variables: variables.collect(), facts: facts.collect(), present, dead: false }
+        let stretch = self.stretch.filter(|stretch| other.stretch == Some(*stretch));
+        Self { variables: variables.collect(), facts: facts.collect(), present, stretch, dead: false }
     }
 }
 

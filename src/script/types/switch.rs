@@ -65,6 +65,7 @@ impl<'a> Walker<'a, '_> {
 
     /// What is known of the value in a case.
     fn enter(&mut self, scope: &mut Scope<'a>, by: &By<'_>, of: Option<&Type<'a>>) {
+        scope.stretch = None;
         if let Some(of) = of {
             scope.dead |= of.is_never();
             let nothing = if by.kind { kind_named(of, Kind::Unit) } else { of.may_be(Kind::Unit) };

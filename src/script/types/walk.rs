@@ -10,7 +10,7 @@ use super::super::engine::{Compiled, DATA, EVENT, Inner, STATE};
 use super::Given;
 use super::express::told;
 use super::loops::{Loop, Order, changes, widen};
-use super::model::{Kind, Type};
+use super::model::{Kind, Stretch, Type};
 use super::narrow::is_test;
 use super::report::{Finding, Report};
 use super::scope::{Path, Scope, Step};
@@ -37,6 +37,7 @@ pub(super) struct Walker<'a, 's> {
     /// What is looked at is changed: `state.n += 1`.
     pub(super) updating: bool,
     left: usize,
+    stretches: u32,
     /// Loops around this, from the outside in.
     pub(super) loops: Vec<Loop<'a>>,
     /// Above 0 where a value decides something that is not followed: whoever looks at a place here may know later whether
@@ -63,6 +64,7 @@ impl<'a, 's> Walker<'a, 's> {
             leaves: None,
             updating: false,
             left: WORK,
+            stretches: 0,
             loops: Vec::new(),
             examining: 0,
             deciding: 0,
@@ -147,6 +149,14 @@ impl<'a, 's> Walker<'a, 's> {
         }
         self.left -= 1;
         self.left > 0
+    }
+
+    /// The stretch of the script that this is in.
+    pub(super) fn stretch(&mut self, scope: &mut Scope<'a>) -> Stretch {
+        *scope.stretch.get_or_insert_with(|| {
+            self.stretches += 1;
+            Stretch(self.stretches)
+        })
     }
 
     pub(super) fn block(&mut self, scope: &mut Scope<'a>, statements: &[Stmt]) -> Type<'a> {
@@ -236,7 +246,7 @@ impl<'a, 's> Walker<'a, 's> {
     fn leaves_data(&mut self, scope: &Scope<'a>) {
         if let (Some(becomes), Some(data)) = (self.given.becomes, scope.get(DATA)) {
             let (data, at) = (data.known.clone(), self.end());
-            self.must_match(&data, becomes, at);
+            self.must_match(scope, &data, becomes, at);
         }
     }
 
@@ -283,6 +293,7 @@ impl<'a, 's> Walker<'a, 's> {
     /// What goes wrong within `try` is caught, so nothing is told of it.
     fn attempt(&mut self, scope: &mut Scope<'a>, parts: &FlowControl) {
         let begun = self.tested.len();
+        scope.stretch = None;
         let mut tried = scope.clone();
         self.report.caught += 1;
         self.block(&mut tried, parts.body.statements());

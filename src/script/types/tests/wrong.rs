@@ -106,7 +106,7 @@ const SCRIPTS: &[(&str, &[&str])] = &[
     ),
     (
         "emit(\"OrderTracked\", #{ order_id: \"a\", state: \"open\", lines: [#{ quantity: 1 }] });",
-        &["SG223 1:55 `data.lines[]` lacks `sku`"],
+        &["SG223 1:63 `data.lines[]` lacks `sku`"],
     ),
     ("emit(\"OrderTracked\", 1);", &["SG223 1:22 `data` is an integer, and must be an object"]),
     (
@@ -181,7 +181,7 @@ fn an_upcaster_is_checked_from_the_old_version_to_the_new() {
     assert_eq!(told("data.state = \"open\";"), ["SG223 1:1 `data` must not have `status`"]);
     assert_eq!(
         told("data = #{ order_id: event.data.order };"),
-        ["SG223 1:1 `data` lacks `state`", "SG220 1:32 `event.data` has no `order`"]
+        ["SG223 1:8 `data` lacks `state`", "SG220 1:32 `event.data` has no `order`"]
     );
     assert_eq!(told("data.note = \"x\";"), ["SG223 1:1 `data` lacks `state`"]);
 }
