@@ -16,9 +16,7 @@ use super::walk::{THIS, Walker};
 const MAX_DEPTH: usize = 8;
 
 /// Functions that leave what they are called on as it is, and whose result is always of the kind that it was when it was tried.
-const TRUSTED: [&str; 38] = [
-    "parse_int",
-    "parse_float",
+const TRUSTED: [&str; 36] = [
     "len",
     "is_empty",
     "contains",
@@ -58,7 +56,7 @@ const TRUSTED: [&str; 38] = [
 ];
 
 /// Others that leave it as it is.
-const HARMLESS: [&str; 16] = [
+const HARMLESS: [&str; 18] = [
     "split_rev",
     "chars",
     "bytes",
@@ -71,6 +69,8 @@ const HARMLESS: [&str; 16] = [
     "reduce_rev",
     "get",
     "parse_json",
+    "parse_int",
+    "parse_float",
     "is_nan",
     "extract",
     "to_chars",
@@ -221,7 +221,12 @@ impl<'a, 's> Walker<'a, 's> {
             return Type::any();
         }
         let result = self.fits(Form::Call, name, arguments, at);
-        if TRUSTED.contains(&name) { result } else { Type::any() }
+        match name {
+            "parse_int" => Type::int(None),
+            "parse_float" => Type::of(Atom::Float),
+            _ if TRUSTED.contains(&name) => result,
+            _ => Type::any(),
+        }
     }
 
     /// `receiver.name(…)`.
@@ -239,10 +244,17 @@ impl<'a, 's> Walker<'a, 's> {
         let held = receiver.atoms().is_some_and(|atoms| atoms.iter().any(is_held));
         let own = self.own(name, of.len());
         if held || own.is_some() || name == "call" || call.capture_parent_scope {
+            let yielded = match own.filter(|_| !held && !receiver.is_any()) {
+                Some(function) => {
+                    let given = of.iter().map(|argument| argument.known.clone()).collect();
+                    self.called(scope, (name, &function), given, Some(receiver.clone()))
+                }
+                None => Type::any(),
+            };
             of.iter().for_each(|argument| self.examines(&argument.known));
             self.examines(receiver);
             self.changed(scope, receiver, path, at);
-            return Type::any();
+            return yielded;
         }
         if ASKING.contains(&name) {
             self.asks(&[Argument { known: receiver.clone(), at: before }]);

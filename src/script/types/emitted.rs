@@ -34,6 +34,9 @@ impl<'a> Walker<'a, '_> {
         let (Some(Expr::StringConstant(kind, kind_at)), Some(data)) = (call.args.first(), arguments.get(1)) else {
             return;
         };
+        if let Some(options) = arguments.get(2) {
+            self.options(&options.known);
+        }
         let of_type = || self.given.emits.iter().filter(|emits| emits.event == kind.as_str());
         let version = match arguments.get(2).map(|options| &options.known) {
             None => None,
@@ -49,6 +52,29 @@ impl<'a> Walker<'a, '_> {
         };
         let at = if data.at.is_none() { at } else { data.at };
         self.must_match(scope, &data.known.clone(), emits.data, at);
+    }
+
+    /// Its third argument, where the script writes it.
+    fn options(&mut self, known: &Type<'a>) {
+        let Some([Atom::Map(record)]) = known.atoms() else { return };
+        for (name, member) in record.members.iter().filter(|_| super::is_own(record)) {
+            let given = member.slot.resolved(None);
+            let takes: &[Kind] = match &**name {
+                "version" => &[Kind::Int],
+                "key" => &[Kind::Int, Kind::Text],
+                "headers" => &[Kind::Map],
+                _ => {
+                    let message = format!("`emit` has no option `{name}`; it has `version`, `key` and `headers`");
+                    self.wrong_type(member.at, message, &given);
+                    continue;
+                }
+            };
+            if !given.is_never() && !takes.iter().chain([&Kind::Unit]).any(|kind| given.may_be(*kind)) {
+                let kinds: Vec<&str> = takes.iter().map(|kind| kind.told()).collect();
+                let message = format!("`{name}` is {}, and must be {}", told(&given), kinds.join(" or "));
+                self.wrong_type(member.at, message, &given);
+            }
+        }
     }
 
     fn undeclared(&mut self, kind: &str, version: Option<i64>, at: Position) {
@@ -147,10 +173,11 @@ fn refused<'a>(
         return refuse(true, says, None);
     }
     let (given, wanted) = (maps(atoms), maps(accepted));
-    if let [given] = given.as_slice()
-        && let Some(wanted) = alone(given, &wanted)
-    {
-        members(given, &wanted, (name, at), left, refusals);
+    if let [given] = given.as_slice() {
+        match alone(given, &wanted) {
+            Some(wanted) => members(given, &wanted, (name, at), left, refusals),
+            None => refusals.all.extend(nearest(given, &wanted, (name, at), left, refusals.scope)),
+        }
     }
     if let ([Atom::Array(item)], Some(of)) = (atoms, schema.items())
         && !item.is_never()
@@ -184,6 +211,23 @@ fn alone<'a>(given: &Record<'a>, wanted: &[Rc<Record<'a>>]) -> Option<Rc<Record<
     }
     let mut left = wanted.iter().filter(|wanted| !is_ruled_out(wanted));
     left.next().filter(|_| left.next().is_none()).map(Rc::clone)
+}
+
+/// Where each of several objects refuses it for sure: the reasons of the one that has the fewest.
+fn nearest<'a>(
+    given: &Record<'a>,
+    wanted: &[Rc<Record<'a>>],
+    place: (&str, Position),
+    left: usize,
+    scope: &Scope<'a>,
+) -> Vec<Refusal<'a>> {
+    let refused_by = |wanted: &Rc<Record<'a>>| {
+        let mut refusals = Refusals { scope, all: Vec::new() };
+        members(given, wanted, place, left, &mut refusals);
+        refusals.all.iter().any(|refusal| !refusal.some && refusal.because.is_none()).then_some(refusals.all)
+    };
+    let each: Option<Vec<Vec<Refusal<'a>>>> = wanted.iter().map(refused_by).collect();
+    each.into_iter().flatten().min_by_key(Vec::len).unwrap_or_default()
 }
 
 fn members<'a>(

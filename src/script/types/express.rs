@@ -277,7 +277,12 @@ impl<'a> Walker<'a, '_> {
             let of = arguments.iter().find(|argument| argument.known.says.is_some()).or(arguments.first());
             if let Some(of) = of {
                 let message = format!("`{name}` cannot take {}", kinds.join(" and "));
-                self.wrong_type(at, message, &of.known.clone());
+                // What a variable begins with is often gone in ways that are not followed.
+                let of_nothing = arguments.iter().any(|argument| argument.known.is_only(Kind::Unit));
+                match of_nothing {
+                    true => self.sometimes_wrong(at, message, &of.known.clone()),
+                    false => self.wrong_type(at, message, &of.known.clone()),
+                }
             }
         }
         if fails {

@@ -193,7 +193,11 @@ impl<'a> Scope<'a> {
                 Step::Item(..) => None,
             })
             .collect();
-        let after = members.map_or_else(Type::any, |members| written(&before, &members, &known, at));
+        let after = match (members, before.atoms(), path.steps.len()) {
+            (Some(members), ..) => written(&before, &members, &known, at),
+            (None, Some([Atom::Array(item)]), 1) => Type::of(Atom::Array(Rc::new((**item).clone().or(known)))),
+            _ => Type::any(),
+        };
         self.assign(&path.root, after);
     }
 

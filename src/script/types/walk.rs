@@ -278,11 +278,14 @@ impl<'a, 's> Walker<'a, 's> {
         let value = if then.dead { Type::never() } else { self.block(&mut then, parts.body.statements()) };
         let other = if otherwise.dead { Type::never() } else { self.block(&mut otherwise, parts.branch.statements()) };
         let both = !then.dead && !otherwise.dead;
+        let is_open = both && self.tested[begun..].iter().all(|path| !self.is_examined(path));
         if both && changes(parts.body.statements(), parts.branch.statements()) {
             self.forget_since(begun);
         }
         *scope = then.join(otherwise);
-        value.or(other)
+        let mut value = value.or(other);
+        value.open = is_open.then(|| self.stretch(scope));
+        value
     }
 
     /// What was assigned on one way tells which way was taken: later tests of it are tests of these places.

@@ -85,14 +85,12 @@ impl Bench {
     fn judge(&self, engine: &Engine, edit: &Edit) -> Option<Verdict> {
         let script = compiled(engine, &edit.text).ok()?;
         let told = self.corpus.check(&script);
-        // What no event has is read as nothing, which need not be an error. What may be absent is a warning; alone it must be
-        // true all the same, and beside others it may stand where nothing comes because of them.
-        let alone = told.iter().all(|found| found.diagnostic.rule == rules::MAY_BE_ABSENT.id);
+        // What no event has is read as nothing, which need not be an error.
         let is_alarm = |found: &&Finding| {
             let Diagnostic { level, rule, span, .. } = &found.diagnostic;
             let is_error = *level == Level::Error && *rule != rules::UNKNOWN_PROPERTY.id;
             let place = span.as_ref().map(|span| bytes(&edit.text, span));
-            (is_error || alone) && !place.is_some_and(|place| is_within_sort(&edit.text, place.start))
+            is_error && !place.is_some_and(|place| is_within_sort(&edit.text, place.start))
         };
         let alarm = told.iter().find(is_alarm);
         let many = if alarm.is_some() { MORE_EVENTS } else { EVENTS };
@@ -150,9 +148,12 @@ fn is_right(edit: &Edit, told: &Range<usize>, fails: Option<usize>, refused: boo
     if touches(&edit.about) || edit.literal == Some(told.start) {
         return true;
     }
+    let words = words::words(&edit.text);
+    if refused && words::member_around(&words, edit.about.start).is_some_and(|member| touches(&member)) {
+        return true;
+    }
     let Some(fails) = fails else { return false };
     if refused {
-        let words = words::words(&edit.text);
         let call = words.iter().position(|word| word.at == fails);
         let end = call.and_then(|call| words::closing(&words, call + 1)).map_or(fails, |end| words[end].end());
         return edit.literal.is_none() && (fails..end).contains(&told.start);

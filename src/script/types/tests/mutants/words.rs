@@ -1,5 +1,7 @@
 //! The words of a script, and where they are: enough to edit it, much less than a parser.
 
+use std::ops::Range;
+
 /// A word, a literal or a sign, by its bytes in the text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Word<'t> {
@@ -100,4 +102,24 @@ pub(super) fn closing(words: &[Word<'_>], open: usize) -> Option<usize> {
         }
     }
     None
+}
+
+/// The innermost member of an object literal that these bytes are in.
+pub(super) fn member_around(words: &[Word<'_>], at: usize) -> Option<Range<usize>> {
+    let literals = (0..words.len()).rev().filter(|nth| words[*nth].text == "#{" && words[*nth].at <= at);
+    let around = |open: usize| closing(words, open).filter(|close| at < words[*close].at).map(|close| (open, close));
+    let (open, close) = literals.into_iter().find_map(around)?;
+    let mut begin = open + 1;
+    let mut nth = begin;
+    while nth < close {
+        if words[nth].text == "," {
+            if at < words[nth].at {
+                break;
+            }
+            begin = nth + 1;
+        }
+        let opens = matches!(words[nth].text, "(" | "[" | "?[" | "{" | "#{");
+        nth = if opens { closing(words, nth).unwrap_or(close) + 1 } else { nth + 1 };
+    }
+    Some(words[begin.min(close)].at..words[nth.min(close)].at)
 }
