@@ -301,6 +301,12 @@ impl<'a, 's> Walker<'a, 's> {
         let after = match (atom, name, of) {
             (Atom::Array(item), "push", [new]) => Atom::Array(Rc::new((**item).clone().or(new.known.clone()))),
             (Atom::Array(_), name, _) if SHORTENING.contains(&name) => atom.clone(),
+            (Atom::Array(item), "pad" | "insert", [_, new]) => {
+                Atom::Array(Rc::new((**item).clone().or(new.known.clone())))
+            }
+            // However it is changed, it is of this kind.
+            (Atom::Text(_), name, _) if !is_pure(name) => Atom::Text(None),
+            (Atom::Int(_), name, _) if !is_pure(name) => Atom::Int(None),
             (Atom::Map(record), "remove", [_]) => {
                 let Some(Expr::StringConstant(name, _)) = given.first() else { return false };
                 Atom::Map(Rc::new(record.without(name)))

@@ -74,6 +74,15 @@ pub(super) fn blamed(expression: &Expr) -> Position {
     expression.start_position()
 }
 
+/// The first step of a chain from this variable, where it is a property.
+pub(super) fn member_of<'e>(chain: &'e Expr, variable: &str) -> Option<&'e str> {
+    let (base, hops) = flattened(chain);
+    match (base, &hops.first()?.link) {
+        (Expr::Variable(found, ..), Link::Property(name, _)) if found.1 == variable => Some(name),
+        _ => None,
+    }
+}
+
 /// The variable that a chain begins with.
 pub(super) fn root(chain: &Expr) -> Option<Rc<str>> {
     match chain {

@@ -5,8 +5,10 @@ use std::rc::Rc;
 
 use rhai::{ASTNode, Expr, FlowControl, Stmt};
 
+use super::super::engine::STATE;
 use super::calls::is_pure;
 use super::chain::root;
+use super::marks::Read;
 use super::model::Type;
 use super::scope::Scope;
 use super::walk::Walker;
@@ -197,9 +199,13 @@ pub(super) fn assigned(all: &[&[Stmt]], test: Option<&Expr>) -> Option<BTreeSet<
     (!lends).then_some(names)
 }
 
-/// Whether anything is assigned on either way.
-pub(super) fn changes(one: &[Stmt], other: &[Stmt]) -> bool {
-    assigned(&[one, other], None).is_none_or(|names| !names.is_empty())
+/// Whether anything is assigned on either way that could tell later which one was taken.
+pub(super) fn changes(one: &[Stmt], other: &[Stmt], read: &Read) -> bool {
+    let Some(mut names) = assigned(&[one, other], None) else { return true };
+    if names.contains(STATE) && read.misses(&[one, other]) {
+        names.remove(STATE);
+    }
+    !names.is_empty()
 }
 
 pub(super) fn widen(scope: &mut Scope<'_>, all: &[&[Stmt]], test: Option<&Expr>) {

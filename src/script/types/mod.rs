@@ -14,6 +14,7 @@ mod chain;
 mod emitted;
 mod express;
 mod loops;
+mod marks;
 mod model;
 mod narrow;
 mod record;

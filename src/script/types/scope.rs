@@ -196,6 +196,8 @@ impl<'a> Scope<'a> {
         let after = match (members, before.atoms(), path.steps.len()) {
             (Some(members), ..) => written(&before, &members, &known, at),
             (None, Some([Atom::Array(item)]), 1) => Type::of(Atom::Array(Rc::new((**item).clone().or(known)))),
+            // Somewhere within it.
+            (None, Some([Atom::Array(_)]), _) => Type::of(Atom::Array(Rc::new(Type::any()))),
             _ => Type::any(),
         };
         self.assign(&path.root, after);

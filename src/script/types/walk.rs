@@ -10,6 +10,7 @@ use super::super::engine::{Compiled, DATA, EVENT, Inner, STATE};
 use super::Given;
 use super::express::told;
 use super::loops::{Loop, Order, changes, widen};
+use super::marks::Read;
 use super::model::{Kind, Stretch, Type};
 use super::narrow::is_test;
 use super::report::{Finding, Report};
@@ -38,6 +39,8 @@ pub(super) struct Walker<'a, 's> {
     pub(super) updating: bool,
     left: usize,
     stretches: u32,
+    /// Of the state.
+    read: Read,
     /// Loops around this, from the outside in.
     pub(super) loops: Vec<Loop<'a>>,
     /// Above 0 where a value decides something that is not followed: whoever looks at a place here may know later whether
@@ -65,6 +68,7 @@ impl<'a, 's> Walker<'a, 's> {
             updating: false,
             left: WORK,
             stretches: 0,
+            read: Read::by(&script.ast),
             loops: Vec::new(),
             examining: 0,
             deciding: 0,
@@ -279,7 +283,7 @@ impl<'a, 's> Walker<'a, 's> {
         let other = if otherwise.dead { Type::never() } else { self.block(&mut otherwise, parts.branch.statements()) };
         let both = !then.dead && !otherwise.dead;
         let is_open = both && self.tested[begun..].iter().all(|path| !self.is_examined(path));
-        if both && changes(parts.body.statements(), parts.branch.statements()) {
+        if both && changes(parts.body.statements(), parts.branch.statements(), &self.read) {
             self.forget_since(begun);
         }
         *scope = then.join(otherwise);

@@ -152,14 +152,21 @@ fn is_right(edit: &Edit, told: &Range<usize>, fails: Option<usize>, refused: boo
     if refused && words::member_around(&words, edit.about.start).is_some_and(|member| touches(&member)) {
         return true;
     }
+    let until = |from: usize, to: usize| &edit.text[from.min(to)..from.max(to)];
+    // The same statement; or, of a check, the first that it guards.
+    let guarded = until(edit.about.end, told.start);
+    let of_check = refused && KINDS[edit.kind].contains("check") && told.start >= edit.about.end;
+    let most = usize::from(of_check);
+    if refused && !guarded.contains([';', '}', ',']) && guarded.matches('{').count() <= most {
+        return true;
+    }
     let Some(fails) = fails else { return false };
     if refused {
         let call = words.iter().position(|word| word.at == fails);
         let end = call.and_then(|call| words::closing(&words, call + 1)).map_or(fails, |end| words[end].end());
         return edit.literal.is_none() && (fails..end).contains(&told.start);
     }
-    let between = &edit.text[fails.min(told.start)..fails.max(told.start)];
-    !between.contains([';', '{', '}', ','])
+    !until(fails, told.start).contains([';', '{', '}', ','])
 }
 
 #[test]
