@@ -1,11 +1,13 @@
 //! What is told of scripts over realistic schemas, and what is not.
 
+mod copies;
 mod correct;
 mod corpus;
 mod events;
 mod modules;
 mod mutants;
 mod runs;
+mod schemas;
 mod state;
 mod wrong;
 
