@@ -280,7 +280,7 @@ impl<'a, 's> Walker<'a, 's> {
         match (name, yielded.first()) {
             ("filter", _) if is_array => receiver.clone(),
             ("map", Some(Some(made))) if is_array => Type::of(Atom::Array(Rc::new(made.clone()))),
-            ("find", _) if is_array => item.or(Type::unit(None)),
+            ("find" | "get" | "pop" | "shift", _) if is_array => item.or(Type::unit(None)),
             ("get", _) | ("filter" | "map" | "find", _) => Type::any(),
             ("values", _) | ("keys", _) if !receiver.is_only(Kind::Map) => Type::any(),
             _ => result,
@@ -307,6 +307,10 @@ impl<'a, 's> Walker<'a, 's> {
             // However it is changed, it is of this kind.
             (Atom::Text(_), name, _) if !is_pure(name) => Atom::Text(None),
             (Atom::Int(_), name, _) if !is_pure(name) => Atom::Int(None),
+            (Atom::Map(record), "mixin", [other]) => {
+                let Some(both) = other.known.single_map().and_then(|other| record.and(other)) else { return false };
+                Atom::Map(Rc::new(both))
+            }
             (Atom::Map(record), "remove", [_]) => {
                 let Some(Expr::StringConstant(name, _)) = given.first() else { return false };
                 Atom::Map(Rc::new(record.without(name)))

@@ -310,7 +310,9 @@ impl<'a> Walker<'a, '_> {
                 (None, Rest::Known(known)) => known.clone().or(Type::unit(None)),
                 _ => Type::any(),
             },
-            Atom::Text(_) => Type::of(Atom::Char),
+            Atom::Text(_) if index.is_only(Kind::Int) => Type::of(Atom::Char),
+            // One of its bits.
+            Atom::Int(_) if index.is_only(Kind::Int) => Type::boolean(),
             _ => Type::any(),
         })
     }

@@ -292,6 +292,11 @@ impl<'a> Walker<'a, '_> {
         if any {
             return Type::any();
         }
+        if let ("+" | "+=", [a, b]) = (name, arguments)
+            && let (Some(a), Some(b)) = (a.known.single_map(), b.known.single_map())
+        {
+            return a.and(b).map_or_else(|| Type::of_kind(Kind::Map), Type::map);
+        }
         results.into_iter().map(Type::of_made).fold(Type::never(), Type::or)
     }
 

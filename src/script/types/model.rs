@@ -289,6 +289,14 @@ impl<'a> Type<'a> {
         self.atoms.as_deref()
     }
 
+    /// It is one object, and which.
+    pub(super) fn single_map(&self) -> Option<&Record<'a>> {
+        match self.atoms()? {
+            [Atom::Map(record)] => Some(record),
+            _ => None,
+        }
+    }
+
     pub(super) fn kinds(&self) -> Option<BTreeSet<Kind>> {
         Some(self.atoms()?.iter().map(Atom::kind).collect())
     }

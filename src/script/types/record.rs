@@ -143,6 +143,18 @@ impl<'a> Record<'a> {
         without
     }
 
+    /// Its members and those of the other, which come first, where the script wrote both.
+    pub(super) fn and(&self, other: &Self) -> Option<Self> {
+        let is_plain = |record: &Self| super::is_own(record) && matches!(record.rest, Rest::Nothing);
+        let certain = |member: &Member<'a>| !member.optional;
+        if !is_plain(self) || !is_plain(other) || !other.members.values().all(certain) {
+            return None;
+        }
+        let mut both = Self { at: None, ..self.clone() };
+        both.members.extend(other.members.iter().map(|(name, member)| (name.clone(), member.clone())));
+        Some(both)
+    }
+
     /// Both are of one schema in one place, or both the script's own.
     fn has_origin_of(&self, other: &Self) -> bool {
         let same_schema = match (&self.says, &other.says) {

@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use rhai::Expr;
 
-use super::model::{Atom, Place, Stretch, Type};
+use super::model::{Atom, Kind, Place, Stretch, Type};
 use super::record::{Member, Record};
 
 #[derive(Clone, Debug)]
@@ -196,6 +196,8 @@ impl<'a> Scope<'a> {
         let after = match (members, before.atoms(), path.steps.len()) {
             (Some(members), ..) => written(&before, &members, &known, at),
             (None, Some([Atom::Array(item)]), 1) => Type::of(Atom::Array(Rc::new((**item).clone().or(known)))),
+            // Under a name that is computed.
+            (None, Some([Atom::Map(_)]), 1) => Type::of_kind(Kind::Map),
             // Somewhere within it.
             (None, Some([Atom::Array(_)]), _) => Type::of(Atom::Array(Rc::new(Type::any()))),
             _ => Type::any(),
