@@ -74,6 +74,13 @@ impl<'a> Walker<'a, '_> {
                 let message = format!("`{name}` is {}, and must be {}", told(&given), kinds.join(" or "));
                 self.wrong_type(member.at, message, &given);
             }
+            let texts = |record: &Record<'a>| {
+                let mut values = record.members.values().map(|member| member.slot.resolved(None));
+                values.all(|value| value.is_never() || value.may_be(Kind::Text))
+            };
+            if &**name == "headers" && !given.single_map().is_none_or(texts) {
+                self.wrong_type(member.at, "`headers` must be an object of strings".to_owned(), &given);
+            }
         }
     }
 

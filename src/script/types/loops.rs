@@ -91,7 +91,10 @@ impl<'a> Walker<'a, '_> {
             if let Some(counter) = counter {
                 inside.declare(counter, Type::int(None), true);
             }
-            inside.declare(name, item.clone(), false);
+            let mut item = item.clone();
+            // Each that is written here comes once.
+            item.open = matches!(parts.expr, Expr::Array(..)).then(|| walker.stretch(inside));
+            inside.declare(name, item, false);
             walker.block(inside, parts.body.statements());
             inside.leave(variables);
         };

@@ -184,24 +184,7 @@ impl<'a> Scope<'a> {
     /// Writes a member, or a member of a member.
     pub(super) fn write(&mut self, path: &Path, known: Type<'a>, at: rhai::Position) {
         let Some(variable) = self.get(&path.root) else { return };
-        let before = variable.known.clone();
-        let members: Option<Vec<&Rc<str>>> = path
-            .steps
-            .iter()
-            .map(|step| match step {
-                Step::Member(name) => Some(name),
-                Step::Item(..) => None,
-            })
-            .collect();
-        let after = match (members, before.atoms(), path.steps.len()) {
-            (Some(members), ..) => written(&before, &members, &known, at),
-            (None, Some([Atom::Array(item)]), 1) => Type::of(Atom::Array(Rc::new((**item).clone().or(known)))),
-            // Under a name that is computed.
-            (None, Some([Atom::Map(_)]), 1) => Type::of_kind(Kind::Map),
-            // Somewhere within it.
-            (None, Some([Atom::Array(_)]), _) => Type::of(Atom::Array(Rc::new(Type::any()))),
-            _ => Type::any(),
-        };
+        let after = written(&variable.known, &path.steps, &known, at);
         self.assign(&path.root, after);
     }
 
@@ -300,15 +283,24 @@ fn refined<'a>(known: &Type<'a>, steps: &[Step], make: &dyn Fn(&Type<'a>) -> Typ
     })
 }
 
-fn written<'a>(known: &Type<'a>, members: &[&Rc<str>], value: &Type<'a>, at: rhai::Position) -> Type<'a> {
-    let [name, rest @ ..] = members else { return value.clone() };
-    known.each(|atom| {
-        let Atom::Map(record) = atom else { return Type::any() };
-        let inner = if rest.is_empty() {
-            value.clone()
-        } else {
-            written(&record.read(name).unwrap_or_else(Type::any), rest, value, at)
-        };
-        Type::map(Record::with(record, name, Member::known(inner, at)))
+fn written<'a>(known: &Type<'a>, steps: &[Step], value: &Type<'a>, at: rhai::Position) -> Type<'a> {
+    let [step, rest @ ..] = steps else { return value.clone() };
+    known.each(|atom| match (step, atom) {
+        (Step::Member(name), Atom::Map(record)) => {
+            let inner = if rest.is_empty() {
+                value.clone()
+            } else {
+                written(&record.read(name).unwrap_or_else(Type::any), rest, value, at)
+            };
+            Type::map(Record::with(record, name, Member::known(inner, at)))
+        }
+        // It is not known which of them.
+        (Step::Item(..), Atom::Array(item)) => {
+            Type::of(Atom::Array(Rc::new((**item).clone().or(written(item, rest, value, at)))))
+        }
+        (Step::Item(..), Atom::Map(_)) => Type::of_kind(Kind::Map),
+        // A character, or a bit.
+        (Step::Item(..), Atom::Text(_) | Atom::Int(_)) => Type::of_kind(atom.kind()),
+        _ => Type::any(),
     })
 }

@@ -60,7 +60,7 @@ impl<'a> Walker<'a, '_> {
             self.forget_since(begun);
         }
         scope.becomes(met);
-        value.open = came.is_some().then(|| self.stretch(scope));
+        value.open = Some(self.stretch(scope));
         value
     }
 

@@ -163,6 +163,6 @@ pub(super) fn handled(script: &Script, event: &Event, state: Option<&Value>, acc
 
 /// Which of the messages of the engine are about the types of values.
 fn is_of_types(message: &str) -> bool {
-    let of_values = ["out of bounds", "overflow", "division by zero", "Division by zero", "is too much", "none"];
+    let of_values = ["out of bounds", "overflow", "division by zero", "Division by zero", "NaN", "is too much", "none"];
     !of_values.iter().any(|part| message.contains(part))
 }
