@@ -321,7 +321,7 @@ impl<'a> Walker<'a, '_> {
         }
         for record in lacking {
             let absent = record.place.as_ref().zip(record.says.clone());
-            let absent = absent.map(|(place, says)| Absent { place: place.member(name), why: Why::Optional(says) });
+            let absent = absent.map(|(place, says)| Absent { place: place.member(name), why: Why::Unnamed(says) });
             found = found.or(Type::unit(absent));
         }
         found

@@ -16,14 +16,13 @@ use crate::diagnostic::{Level, did_you_mean, rules, surely_meant};
 const MAX_DEPTH: usize = 8;
 
 /// A reason why a value is refused.
-struct Refusal<'a> {
+struct Refusal {
     /// For some events only.
     some: bool,
     message: String,
     help: Option<String>,
     at: Position,
-    says: Node<'a>,
-    what: &'static str,
+    says: Says,
     /// The place of the event that is why.
     because: Option<Rc<str>>,
 }
@@ -80,7 +79,7 @@ impl<'a> Walker<'a, '_> {
                 diagnostic.level = Level::Warning;
             }
             diagnostic.help = refusal.help;
-            self.report.tell(diagnostic, Some(Says::new(refusal.what, &refusal.says)));
+            self.report.tell(diagnostic, Some(refusal.says));
         }
     }
 }
@@ -106,7 +105,7 @@ fn refused<'a>(
     schema: &Node<'a>,
     (name, at): (&str, Position),
     left: usize,
-    refusals: &mut Vec<Refusal<'a>>,
+    refusals: &mut Vec<Refusal>,
 ) {
     let (Some(left), wanted) = (left.checked_sub(1), schema.read(None)) else { return };
     let (Some(atoms), Some(accepted)) = (known.atoms(), wanted.atoms()) else { return };
@@ -116,8 +115,7 @@ fn refused<'a>(
     let fits = |atom: &&Atom<'a>| accepted.iter().any(|other| other.kind().family() == atom.kind().family());
     let good = atoms.iter().filter(fits).count();
     let mut refuse = |some, message, because| {
-        let (says, what) = (schema.clone(), "its type is given in");
-        refusals.push(Refusal { some, message, help: None, at, says, what, because });
+        refusals.push(Refusal { some, message, help: None, at, says: Says::type_of(schema), because });
     };
     if good == 0 {
         let because = known.absences().next().map(|absent| absent.place.path.clone());
@@ -178,7 +176,7 @@ fn members<'a>(
     wanted: &Record<'a>,
     (name, at): (&str, Position),
     left: usize,
-    refusals: &mut Vec<Refusal<'a>>,
+    refusals: &mut Vec<Refusal>,
 ) {
     let Some(says) = &wanted.says else { return };
     for (member, slot) in &wanted.members {
@@ -187,9 +185,8 @@ fn members<'a>(
             let may_have_it = unknown && given.says.is_none();
             if !(slot.optional || may_have_it) {
                 let message = format!("`{name}` lacks `{member}`");
-                let (help, what) = (None, "it is `required` in");
-                let says = says.clone();
-                refusals.push(Refusal { some: unknown, message, help, at, says, what, because: None });
+                let says = Says::required(member, says);
+                refusals.push(Refusal { some: unknown, message, help: None, at, says, because: None });
             }
             continue;
         };
@@ -199,8 +196,8 @@ fn members<'a>(
         if let Some(place) = place.as_ref().filter(|_| own.optional && !slot.optional) {
             let path = place.path.clone();
             let message = format!("`{name}` must have `{member}`, and `{path}` may be absent");
-            let (help, what, says) = (None, "it is `required` in", says.clone());
-            refusals.push(Refusal { some: true, message, help, at, says, what, because: Some(path) });
+            let says = Says::required(member, says);
+            refusals.push(Refusal { some: true, message, help: None, at, says, because: Some(path) });
         }
         if let Slot::Said(node) = &slot.slot {
             let known = own.slot.resolved(place.as_ref());
@@ -218,11 +215,10 @@ fn members<'a>(
         };
         let at = if own.at.is_none() { at } else { own.at };
         let message = format!("`{name}` must not have `{member}`");
-        let (says, what) = (says.clone(), "it has no others in");
         let some = own.optional;
         if some && own.at.is_none() && given.place.is_none() {
             continue;
         }
-        refusals.push(Refusal { some, message, help: Some(help), at, says, what, because: None });
+        refusals.push(Refusal { some, message, help: Some(help), at, says: Says::no_others(says), because: None });
     }
 }

@@ -117,8 +117,10 @@ pub(super) struct Absent<'a> {
 
 #[derive(Clone, Debug)]
 pub(super) enum Why<'a> {
-    /// The schema of the object does not require it.
+    /// The schema of the object describes it, and does not require it.
     Optional(Node<'a>),
+    /// It does not even name it.
+    Unnamed(Node<'a>),
     /// It may be null.
     Null(Node<'a>),
     /// Events need not have it, whatever their schema.

@@ -55,20 +55,24 @@ impl<'a> Record<'a> {
             let found = member.slot.resolved(place.as_ref());
             // What the script has put there is no copy of what the event has.
             let copy_of = place.clone().filter(|place| place.unique && member.at.is_none());
-            let mut found = if member.optional { found.or(self.absent(place)) } else { found };
+            let mut found = if member.optional { found.or(self.absent(name, place)) } else { found };
             found.copy_of = copy_of;
             return Some(found);
         }
         match &self.rest {
             Rest::Nothing => None,
             Rest::Unknown => Some(Type::any()),
-            Rest::Said(node) => Some(node.read(place.as_ref()).or(self.absent(place))),
-            Rest::Known(known) => Some(known.clone().or(self.absent(place))),
+            Rest::Said(node) => Some(node.read(place.as_ref()).or(self.absent(name, place))),
+            Rest::Known(known) => Some(known.clone().or(self.absent(name, place))),
         }
     }
 
-    fn absent(&self, place: Option<Place>) -> Type<'a> {
-        let why = self.says.clone().map_or(Why::Envelope, Why::Optional);
+    fn absent(&self, name: &str, place: Option<Place>) -> Type<'a> {
+        let why = match (self.members.get(name).map(|member| &member.slot), &self.says) {
+            (Some(Slot::Said(property)), _) => Why::Optional(property.clone()),
+            (_, Some(object)) => Why::Unnamed(object.clone()),
+            (_, None) => Why::Envelope,
+        };
         Type::unit(place.map(|place| Absent { place, why }))
     }
 

@@ -99,6 +99,23 @@ impl<'a> Node<'a> {
         self.at.is_empty()
     }
 
+    /// JSON pointer to the first of these keywords that it has, else to itself.
+    pub(super) fn pointer_to(&self, keywords: &[&str]) -> String {
+        match keywords.iter().find(|keyword| self.schema.get(keyword).is_some()) {
+            Some(keyword) => format!("{}/{keyword}", self.at),
+            None => self.at.to_string(),
+        }
+    }
+
+    /// JSON pointer to where a member is `required`.
+    pub(super) fn pointer_to_required(&self, member: &str) -> String {
+        let list = self.schema.get("required").and_then(Value::as_array);
+        match list.and_then(|list| list.iter().position(|name| name == member)) {
+            Some(nth) => format!("{}/required/{nth}", self.at),
+            None => self.at.to_string(),
+        }
+    }
+
     pub(super) fn step(&self, schema: &'a Value, keys: &[&str]) -> Self {
         let escaped = keys.iter().map(|key| key.replace('~', "~0").replace('/', "~1"));
         let at = escaped.fold(self.at.to_string(), |at, key| format!("{at}/{key}"));
