@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::project::Project;
-use crate::diagnostic::Diagnostic;
+use crate::diagnostic::{Diagnostic, Span};
 use crate::schema::Schema;
 use crate::script::Script;
-use crate::script::types::{Document, Emits, Finding, Given, Says};
+use crate::script::types::{Document, Emits, Finding, Given, Says, Uses};
 use crate::spec::locate::{NodePath, Target};
 use crate::spec::program::{EventTime, FieldPath, Pipeline, Subscription};
 
@@ -24,6 +24,21 @@ pub fn check(project: &Project<'_>, pipeline: &Pipeline) -> Vec<Diagnostic> {
         }
     }
     all
+}
+
+/// Tells what each script of a pipeline reads, by the type and the version of the event that it sees.
+pub fn uses(project: &Project<'_>, pipeline: &Pipeline, tell: &mut dyn FnMut(&str, u32, Uses)) {
+    let documents = Documents::of(project, pipeline);
+    for (nth, subscription) in pipeline.subscriptions.iter().enumerate() {
+        for (script, given, path) in scripts(pipeline, subscription, &documents) {
+            let base = NodePath::default().key("subscriptions").index(nth).key(path);
+            let mut uses = script.uses(&given);
+            for read in uses.reads.values_mut() {
+                read.at = read.at.iter().map(|span| in_file(project, pipeline, script, &base, span)).collect();
+            }
+            tell(given.event, given.version, uses);
+        }
+    }
 }
 
 /// Every schema with the file that it is in.
@@ -97,10 +112,9 @@ fn time(pipeline: &Pipeline) -> Option<&FieldPath> {
 /// A finding at its place in the file, with the line of the schema that says so.
 fn placed(project: &Project<'_>, pipeline: &Pipeline, script: &Script, base: &NodePath, found: Finding) -> Diagnostic {
     let Finding { mut diagnostic, says } = found;
-    // One that stands in the pipeline's file stands within a text of that file.
-    if script.file() == pipeline.file {
-        diagnostic = project.within(&pipeline.file, base, script.text(), diagnostic);
-        if let (Some(fix), Some(span)) = (&mut diagnostic.fix, &diagnostic.span) {
+    if let Some(span) = &mut diagnostic.span {
+        *span = in_file(project, pipeline, script, base, span);
+        if let Some(fix) = &mut diagnostic.fix {
             fix.span = span.clone();
         }
     }
@@ -110,6 +124,15 @@ fn placed(project: &Project<'_>, pipeline: &Pipeline, script: &Script, base: &No
         diagnostic = diagnostic.related(project.place(&file, &path, target), label);
     }
     diagnostic
+}
+
+/// A script that stands in the pipeline's file is a text within that file.
+fn in_file(project: &Project<'_>, pipeline: &Pipeline, script: &Script, base: &NodePath, span: &Span) -> Span {
+    if script.file() == pipeline.file && span.file == pipeline.file {
+        project.within(&pipeline.file, base, script.text(), span)
+    } else {
+        span.clone()
+    }
 }
 
 #[cfg(test)]

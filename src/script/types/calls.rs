@@ -142,13 +142,21 @@ impl<'a> Walker<'a, '_> {
         if call.op_token.is_some() && name != "contains" {
             return self.operator(scope, call, at);
         }
-        let arguments: Vec<Argument<'a>> = call.args.iter().map(|argument| self.argument(scope, argument)).collect();
+        let is_plain = !call.capture_parent_scope && !call.is_qualified();
+        let is_followed = is_plain && self.own(name, call.args.len()).is_some();
+        let is_aside = is_followed || ["contains", "type_of"].contains(&name);
+        let mut argument = |argument| {
+            self.is_aside = is_aside;
+            self.argument(scope, argument)
+        };
+        let arguments: Vec<Argument<'a>> = call.args.iter().map(&mut argument).collect();
         if scope.dead {
             return Type::never();
         }
         if call.capture_parent_scope || call.is_qualified() {
             arguments.iter().for_each(|argument| self.examines(&argument.known));
             if call.capture_parent_scope {
+                self.loses_track();
                 scope.widen_all();
             }
             return Type::any();
@@ -162,6 +170,7 @@ impl<'a> Walker<'a, '_> {
         }
         match name {
             "emit" => self.emitted(call, &arguments, at),
+            "contains" => self.looked_for(scope, &call.args, &arguments),
             "uuid" => return Type::text(None),
             "throw" => scope.dead = true,
             _ => {}
@@ -185,6 +194,22 @@ impl<'a> Walker<'a, '_> {
             return Type::never();
         }
         result
+    }
+
+    /// `"name" in object`, `value in ["a", "b"]`.
+    fn looked_for(&mut self, scope: &Scope<'a>, written: &[Expr], arguments: &[Argument<'a>]) {
+        let [container, item] = arguments else { return };
+        self.relies(scope, &container.known);
+        match written {
+            [_, Expr::StringConstant(name, at)] if !container.known.is_only(Kind::Array) => {
+                self.reads(&container.known, name, *at);
+            }
+            _ => {
+                self.hands_on(&container.known);
+                self.used(scope, &item.known);
+                self.compares(&item.known, &container.known.item());
+            }
+        }
     }
 
     /// Whether something is in it, or what it is: a test.
@@ -238,6 +263,7 @@ impl<'a> Walker<'a, '_> {
         if held || own.is_some() || name == "call" || call.capture_parent_scope {
             of.iter().for_each(|argument| self.examines(&argument.known));
             self.examines(receiver);
+            self.hands_on(receiver);
             self.changed(scope, path, at);
             return Type::any();
         }
@@ -257,6 +283,13 @@ impl<'a> Walker<'a, '_> {
             .iter()
             .map(|argument| self.closure(scope, argument, (name, of.len() == 1), (receiver, &item)))
             .collect();
+        match (name, call.args.as_slice()) {
+            ("contains", [Expr::StringConstant(name, at)]) => self.reads(receiver, name, *at),
+            ("len" | "is_empty" | "type_of", _) => {}
+            // The items are looked at one by one.
+            _ if yielded.iter().any(Option::is_some) => {}
+            _ => self.hands_on(receiver),
+        }
         let mut arguments = vec![Argument { known: receiver.clone(), at: before }];
         arguments.extend(of);
         let result = self.native(name, &arguments, at);
@@ -313,7 +346,7 @@ impl<'a> Walker<'a, '_> {
         {
             for statement in block.statements() {
                 if let Stmt::Share(captured) = statement {
-                    captured.iter().for_each(|(name, _)| scope.share(&name.name));
+                    captured.iter().for_each(|(name, _)| self.share(scope, &name.name));
                 }
             }
             return Argument { known: Type::of(Atom::Function), at: argument.start_position() };
@@ -377,7 +410,10 @@ impl<'a> Walker<'a, '_> {
     ) -> Type<'a> {
         let key = (name.to_owned(), given.len());
         if self.calls.len() >= MAX_DEPTH || self.calls.contains(&key) || !self.works() {
-            given.iter().for_each(|known| self.examines(known));
+            for known in &given {
+                self.examines(known);
+                self.used(scope, known);
+            }
             return Type::any();
         }
         let mut inside = scope.of_function();

@@ -74,6 +74,9 @@ impl<'a> Walker<'a, '_> {
             if self.report.caught > 0 || refusal.because.as_ref().is_some_and(|path| self.is_examined(path)) {
                 continue;
             }
+            if let Some(path) = &refusal.because {
+                self.wants(path);
+            }
             let mut diagnostic = self.report.at(&rules::REFUSED_DATA, refusal.at, refusal.message);
             if refusal.some {
                 diagnostic.level = Level::Warning;

@@ -22,6 +22,7 @@ mod schema;
 mod scope;
 mod switch;
 pub(super) mod trial;
+mod uses;
 mod walk;
 
 use rhai::Position;
@@ -33,6 +34,7 @@ use record::{Member, Record, Rest};
 pub use report::{Finding, Says};
 pub use schema::Document;
 use scope::{Path, Scope, Step};
+pub use uses::{Read, Uses, path_to};
 use walk::Walker;
 
 /// What a script is given, and what becomes of what it leaves.
@@ -58,8 +60,20 @@ pub struct Emits<'a> {
 }
 
 pub(super) fn check<'a>(engine: &Inner, script: &Compiled, given: &Given<'a>) -> Vec<Finding> {
-    let mut scope = given.scope(script.kind);
     let mut walker = Walker::new(engine, script, given);
+    walk(&mut walker, script, given);
+    walker.findings()
+}
+
+pub(super) fn uses<'a>(engine: &Inner, script: &Compiled, given: &Given<'a>) -> Uses {
+    let mut walker = Walker::new(engine, script, given);
+    walker.uses = Some(Uses::default());
+    walk(&mut walker, script, given);
+    walker.uses.unwrap_or_default()
+}
+
+fn walk<'a>(walker: &mut Walker<'a, '_>, script: &Compiled, given: &Given<'a>) {
+    let mut scope = given.scope(script.kind);
     for path in &given.present {
         let path =
             Path { root: EVENT.into(), steps: path.iter().map(|name| Step::Member(name.as_str().into())).collect() };
@@ -71,14 +85,14 @@ pub(super) fn check<'a>(engine: &Inner, script: &Compiled, given: &Given<'a>) ->
         walker.assume(&mut scope, &filter.compiled);
     }
     walker.run(&mut scope);
-    walker.findings()
 }
 
 impl<'a> Given<'a> {
     /// What is in scope when a script begins.
     fn scope(&self, kind: Kind) -> Scope<'a> {
         let mut scope = Scope::default();
-        let data = self.data.root().read(Some(&Place::root("event.data")));
+        let place = Place::root("event.data");
+        let data = self.data.root().read(Some(&place)).copied(Some(place));
         scope.declare(EVENT, self.event(data.clone(), kind), true);
         match kind {
             Kind::Upcaster => scope.declare(DATA, data, false),

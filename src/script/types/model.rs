@@ -226,6 +226,12 @@ impl<'a> Type<'a> {
         Self { says, ..self }
     }
 
+    /// It is what stands in a place of the event.
+    #[must_use]
+    pub(super) fn copied(self, from: Option<Place>) -> Self {
+        Self { copy_of: from, ..self }
+    }
+
     pub(super) fn depth(&self) -> u8 {
         self.depth
     }
@@ -312,10 +318,11 @@ impl<'a> Type<'a> {
 
     /// What an item of it is, as far as it is an array.
     pub(super) fn item(&self) -> Self {
-        self.each(|atom| match atom {
+        let item = self.each(|atom| match atom {
             Atom::Array(item) => (**item).clone(),
             _ => Self::any(),
-        })
+        });
+        item.copied(self.copy_of.as_ref().map(Place::item))
     }
 }
 

@@ -54,17 +54,17 @@ impl<'a> Record<'a> {
         if let Some(member) = self.members.get(name) {
             let found = member.slot.resolved(place.as_ref());
             // What the script has put there is no copy of what the event has.
-            let copy_of = place.clone().filter(|place| place.unique && member.at.is_none());
-            let mut found = if member.optional { found.or(self.absent(name, place)) } else { found };
-            found.copy_of = copy_of;
-            return Some(found);
+            let copy_of = place.clone().filter(|_| member.at.is_none());
+            let found = if member.optional { found.or(self.absent(name, place)) } else { found };
+            return Some(found.copied(copy_of));
         }
-        match &self.rest {
-            Rest::Nothing => None,
-            Rest::Unknown => Some(Type::any()),
-            Rest::Said(node) => Some(node.read(place.as_ref()).or(self.absent(name, place))),
-            Rest::Known(known) => Some(known.clone().or(self.absent(name, place))),
-        }
+        let found = match &self.rest {
+            Rest::Nothing => return None,
+            Rest::Unknown => Type::any(),
+            Rest::Said(node) => node.read(place.as_ref()).or(self.absent(name, place.clone())),
+            Rest::Known(known) => known.clone().or(self.absent(name, place.clone())),
+        };
+        Some(found.copied(place))
     }
 
     fn absent(&self, name: &str, place: Option<Place>) -> Type<'a> {

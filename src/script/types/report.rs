@@ -120,6 +120,7 @@ impl<'a> Walker<'a, '_> {
         if self.report.caught > 0 || self.is_examined(path) {
             return;
         }
+        self.wants(path);
         let how = if matches!(absent.why, Why::Null(_)) { "null" } else { "absent" };
         let help = if absent.place.unique {
             format!("give it a default with `??`, or check it first: `if {path} != () {{ … }}`")
@@ -210,7 +211,7 @@ impl<'a> Walker<'a, '_> {
 }
 
 /// The texts it may be, where it is one of some texts.
-fn texts(known: &Type<'_>) -> Option<Vec<Rc<str>>> {
+pub(super) fn texts(known: &Type<'_>) -> Option<Vec<Rc<str>>> {
     let mut all = Vec::new();
     for atom in known.atoms()? {
         match atom {

@@ -7,7 +7,7 @@ use std::rc::Rc;
 use rhai::Position;
 use serde_json::{Map, Value};
 
-use super::model::{Absent, Atom, Place, Type, Why};
+use super::model::{Absent, Atom, Kind, Place, Type, Why};
 use super::record::{Member, Record, Rest, Slot};
 
 /// A schema's file and what is in it.
@@ -113,6 +113,20 @@ impl<'a> Node<'a> {
         match list.and_then(|list| list.iter().position(|name| name == member)) {
             Some(nth) => format!("{}/required/{nth}", self.at),
             None => self.at.to_string(),
+        }
+    }
+
+    /// Whether every valid object has this member, and not null. `None`: it says nothing of it.
+    pub(super) fn guarantees(&self, member: &str) -> Option<bool> {
+        let list = self.schema.get("required").and_then(Value::as_array);
+        let required = list.is_some_and(|list| list.iter().any(|name| name == member));
+        match self.schema.get("properties").and_then(|properties| properties.get(member)) {
+            Some(property) => {
+                let known = self.step(property, &["properties", member]).read(None);
+                Some(required && (known.is_any() || !known.may_be(Kind::Unit)))
+            }
+            None if required => Some(true),
+            None => self.schema.get("additionalProperties").filter(|others| others.is_object()).map(|_| false),
         }
     }
 

@@ -25,6 +25,9 @@ impl<'a> Walker<'a, '_> {
         self.tested.extend(places);
         let path = self.path(subject);
         let came = if cases.ranges.is_empty() { self.came(&known, cases) } else { None };
+        for case in came.iter().flat_map(|came| &came.cases) {
+            self.compares(&known, case);
+        }
         let (mut met, mut value) = (Scope::nowhere(), Type::never());
         for (nth, case) in cases.expressions.iter().enumerate() {
             let mut inside = scope.clone();

@@ -2,6 +2,7 @@
 
 mod correct;
 mod runs;
+mod uses;
 mod wrong;
 
 use serde_json::{Value, json};
@@ -121,11 +122,15 @@ fn told_of(kind: Kind, text: &str, schema: &Value) -> Vec<String> {
 }
 
 fn check_with(script: &Script, schema: &Value) -> Vec<Finding> {
+    with(script, schema, |given| script.check(given))
+}
+
+fn with<T>(script: &Script, schema: &Value, look: impl FnOnce(&Given<'_>) -> T) -> T {
     let tracked = tracked();
     let data = Document::new("schemas/OrderPlaced/1.json".to_owned(), schema);
     let emitted = Document::new("schemas/OrderTracked/1.json".to_owned(), &tracked);
     let key = ["data".to_owned(), "order_id".to_owned()];
-    script.check(&Given {
+    look(&Given {
         event: "OrderPlaced",
         version: 1,
         data: &data,
