@@ -72,7 +72,7 @@ fn what_may_be_absent_is_needed_where_lint_says_that_it_must_not_be() {
 fn reads_go_through_variables_functions_and_closures() {
     check("let c = event.data.customer; state.n = c.name;", &["data.customer!", "data.customer.name!"]);
     check("let c; c = event.data.customer; state.n = c.name;", &["data.customer!", "data.customer.name!"]);
-    check("fn n(c) { c.name } state.n = n(event.data.customer);", &["data.customer", "data.customer.name!"]);
+    check("fn n(c) { c.name } state.n = n(event.data.customer);", &["data.customer!", "data.customer.name!"]);
     let items = ["data.items!", "data.items[].sku!"];
     check("for item in event.data.items { state.s = item.sku; }", &items);
     check("state.s = event.data.items.map(|item| item.sku);", &items);
@@ -92,7 +92,7 @@ fn what_is_handed_on_may_be_read_whole() {
     check("state.i = event.data.items;", &["data.items!", "data.items[] *"]);
     check("for name in event.data.customer.keys() { state.n = name; }", &["data.customer!", "data.customer *"]);
     check("let n = \"a\"; state.n = event.data.customer[n];", &["data.customer!", "data.customer *"]);
-    check("fn all(c) { c } state.n = all(event.data.customer);", &["data.customer", "data.customer *"]);
+    check("fn all(c) { c } state.n = all(event.data.customer);", &["data.customer!", "data.customer *"]);
     check("state.m = event.data.meta;", &["data.meta", "data.meta *"]);
 }
 
