@@ -77,6 +77,7 @@ rules! {
     WRONG_TYPE         "SG222" Error   "an operation on values that it cannot take"
     REFUSED_DATA       "SG223" Error   "data that its schema refuses"
     NEVER_EQUAL        "SG224" Warning "a comparison of what is never equal"
+    UNWRITTEN          "SG225" Warning "a part of the state that nothing writes"
     WITHOUT_CASE       "SG227" Info    "a `switch` without a case for some values"
     UNDECLARED         "SG228" Error   "an emission that is not declared"
 

@@ -7,20 +7,27 @@ use super::project::Project;
 use crate::diagnostic::{Diagnostic, Span};
 use crate::schema::Schema;
 use crate::script::Script;
-use crate::script::types::{Document, Emits, Finding, Given, Says, Uses};
+use crate::script::types::{Document, Emits, Finding, Given, Says, State, Uses};
 use crate::spec::locate::{NodePath, Target};
-use crate::spec::program::{EventTime, FieldPath, Pipeline, Subscription};
+use crate::spec::program::{EventTime, FieldPath, Pipeline};
+
+/// The key of a subscription's handler.
+const HANDLER: &str = "script";
 
 /// What the scripts of a pipeline do wrong, by all rules about that.
 pub fn check(project: &Project<'_>, pipeline: &Pipeline) -> Vec<Diagnostic> {
     let documents = Documents::of(project, pipeline);
     let mut all = Vec::new();
-    for (nth, subscription) in pipeline.subscriptions.iter().enumerate() {
-        for (script, given, path) in scripts(pipeline, subscription, &documents) {
-            let base = NodePath::default().key("subscriptions").index(nth).key(path);
-            for found in script.check(&given) {
-                all.push(placed(project, pipeline, script, &base, found));
-            }
+    let mut scripts: Vec<_> =
+        (0..pipeline.subscriptions.len()).flat_map(|nth| scripts(pipeline, nth, &documents)).collect();
+    let kept = state(&scripts);
+    let in_order = pipeline.sequence.is_some() || pipeline.resequence.is_some();
+    for Checked { script, given, nth, path } in &mut scripts {
+        let waits = in_order || !pipeline.subscriptions[*nth].after.is_empty();
+        given.state = if waits { kept.in_order() } else { kept.clone() };
+        let base = NodePath::default().key("subscriptions").index(*nth).key(path);
+        for found in script.check(given) {
+            all.push(placed(project, pipeline, script, &base, found));
         }
     }
     all
@@ -29,16 +36,33 @@ pub fn check(project: &Project<'_>, pipeline: &Pipeline) -> Vec<Diagnostic> {
 /// Tells what each script of a pipeline reads, by the type and the version of the event that it sees.
 pub fn uses(project: &Project<'_>, pipeline: &Pipeline, tell: &mut dyn FnMut(&str, u32, Uses)) {
     let documents = Documents::of(project, pipeline);
-    for (nth, subscription) in pipeline.subscriptions.iter().enumerate() {
-        for (script, given, path) in scripts(pipeline, subscription, &documents) {
-            let base = NodePath::default().key("subscriptions").index(nth).key(path);
-            let mut uses = script.uses(&given);
-            for read in uses.reads.values_mut() {
-                read.at = read.at.iter().map(|span| in_file(project, pipeline, script, &base, span)).collect();
-            }
-            tell(given.event, given.version, uses);
+    for Checked { script, given, nth, path } in
+        (0..pipeline.subscriptions.len()).flat_map(|nth| scripts(pipeline, nth, &documents))
+    {
+        let base = NodePath::default().key("subscriptions").index(nth).key(path);
+        let mut uses = script.uses(&given);
+        for read in uses.reads.values_mut() {
+            read.at = read.at.iter().map(|span| in_file(project, pipeline, script, &base, span)).collect();
         }
+        tell(given.event, given.version, uses);
     }
+}
+
+/// A script of a subscription, what it is given, and the key that it is written under.
+struct Checked<'d> {
+    script: &'d Script,
+    given: Given<'d>,
+    nth: usize,
+    path: &'static str,
+}
+
+/// What they keep for a key, as far as they look at it.
+fn state<'d>(scripts: &[Checked<'d>]) -> State<'d> {
+    if !scripts.iter().any(|checked| checked.script.text().contains("state")) {
+        return State::default();
+    }
+    let handlers = scripts.iter().filter(|checked| checked.path == HANDLER);
+    State::left_by(&handlers.map(|checked| (checked.script, &checked.given)).collect::<Vec<_>>())
 }
 
 /// Every schema with the file that it is in.
@@ -59,12 +83,9 @@ impl<'a> Documents<'a> {
     }
 }
 
-/// The scripts of a subscription, what each is given, and the key that it is written under.
-fn scripts<'d, 'a: 'd>(
-    pipeline: &'a Pipeline,
-    subscription: &'a Subscription,
-    documents: &'d Documents<'a>,
-) -> Vec<(&'a Script, Given<'d>, &'static str)> {
+/// The scripts of the nth subscription.
+fn scripts<'d, 'a: 'd>(pipeline: &'a Pipeline, nth: usize, documents: &'d Documents<'a>) -> Vec<Checked<'d>> {
+    let subscription = &pipeline.subscriptions[nth];
     let document = |kind: &'a str, version: u32| documents.0.get(&(kind, version));
     let given = |version: u32| {
         let present = [Some(&subscription.key), number(pipeline), time(pipeline)];
@@ -74,6 +95,7 @@ fn scripts<'d, 'a: 'd>(
             data: document(&subscription.event, version)?,
             present: present.into_iter().flatten().map(|path| path.0.as_slice()).collect(),
             filter: None,
+            state: State::default(),
             emits: Vec::new(),
             becomes: None,
         })
@@ -93,9 +115,9 @@ fn scripts<'d, 'a: 'd>(
             Some(Emits { event: &emit.event, version: emit.version, data })
         });
         given.emits = emits.collect();
-        all.push((&*subscription.handler, given, "script"));
+        all.push((&*subscription.handler, given, HANDLER));
     }
-    all
+    all.into_iter().map(|(script, given, path)| Checked { script, given, nth, path }).collect()
 }
 
 fn number(pipeline: &Pipeline) -> Option<&FieldPath> {

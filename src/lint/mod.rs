@@ -108,6 +108,7 @@ pub static RULES: &[Rule] = &[
     typed(rules::WRONG_TYPE, include_str!("pages/SG222.md")),
     typed(rules::REFUSED_DATA, include_str!("pages/SG223.md")),
     typed(rules::NEVER_EQUAL, include_str!("pages/SG224.md")),
+    typed(rules::UNWRITTEN, include_str!("pages/SG225.md")),
     typed(rules::WITHOUT_CASE, include_str!("pages/SG227.md")),
     typed(rules::UNDECLARED, include_str!("pages/SG228.md")),
     // Flow.

@@ -1,11 +1,11 @@
 //! What can be known about a script without running it, beside that it parses.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 
 use rhai::{AST, ASTNode, BinaryExpr, Engine, Expr, FnCallExpr, Position, Stmt};
 
 use super::run::Imports;
-use super::{Kind, Source, errors, host};
+use super::{Kind, Source, errors, host, modules};
 use crate::diagnostic::Diagnostic;
 use crate::diagnostic::rules::{self, Rule};
 
@@ -43,15 +43,7 @@ pub(super) fn module(functions: &Functions, source: &Source<'_>, ast: &AST) -> V
 
 /// Calls of `module::function` against what the modules have.
 pub(super) fn qualified(source: &Source<'_>, ast: &AST, imports: &Imports) -> Vec<Diagnostic> {
-    let mut aliases: HashMap<String, Vec<String>> = HashMap::new();
-    ast.walk(&mut |path| {
-        if let Some(ASTNode::Stmt(Stmt::Import(import, _))) = path.last()
-            && let Expr::StringConstant(path, _) = &import.0
-        {
-            aliases.entry(import.1.name.to_string()).or_default().push(path.to_string());
-        }
-        true
-    });
+    let aliases = modules::aliases(source.file, ast, imports);
     let mut problems = Vec::new();
     ast.walk(&mut |path| {
         let (Some(ASTNode::Expr(Expr::FnCall(call, at))) | Some(ASTNode::Stmt(Stmt::FnCall(call, at)))) = path.last()
@@ -60,9 +52,9 @@ pub(super) fn qualified(source: &Source<'_>, ast: &AST, imports: &Imports) -> Ve
         };
         // An alias used twice may mean either module, and modules in modules are left to the run.
         let [alias] = call.namespace.path.as_slice() else { return true };
-        let Some([written]) = aliases.get(alias.name.as_str()).map(Vec::as_slice) else { return true };
-        let Some(module) = imports.get(&(source.file.to_owned(), written.clone())) else { return true };
-        let functions: Vec<String> = module
+        let Some(imported) = aliases.get(alias.name.as_str()) else { return true };
+        let functions: Vec<String> = imported
+            .module
             .gen_fn_signatures_with_mapper(|kind| kind.into())
             .map(|signature| signature.split('(').next().unwrap_or_default().trim().to_owned())
             .collect();

@@ -3,7 +3,7 @@
 //! A path is looked up beside the importing file, then below the project. Nothing is read while a script runs:
 //! the resolver hands out what compiling put there.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
@@ -33,10 +33,19 @@ impl ModuleResolver for Prepared {
         at: Position,
     ) -> Result<Shared<Module>, Box<EvalAltResult>> {
         let key = (source.unwrap_or_default().to_owned(), path.to_owned());
-        Run::with(|run| run.imports.get(&key).cloned())
+        Run::with(|run| run.imports.get(&key).map(|imported| imported.module.clone()))
             .flatten()
             .ok_or_else(|| EvalAltResult::ErrorModuleNotFound(path.to_owned(), at).into())
     }
+}
+
+/// An imported file: as it runs, and as it is written.
+#[derive(Debug)]
+pub(super) struct Imported {
+    pub(super) file: Arc<str>,
+    pub(super) text: Arc<str>,
+    pub(super) ast: rhai::AST,
+    pub(super) module: Shared<Module>,
 }
 
 /// Compiles what a script imports, and what that imports.
@@ -49,7 +58,7 @@ pub(super) struct Loader<'a> {
     /// Files being loaded, from the script down, relative to the project: an import of one of them is a cycle.
     chain: Vec<String>,
     /// Compiled files by path relative to the project.
-    done: std::collections::HashMap<String, Shared<Module>>,
+    done: HashMap<String, Arc<Imported>>,
     imports: Imports,
     /// Where imported files are or could be, relative to the project.
     pub(super) looked_for: BTreeSet<PathBuf>,
@@ -108,19 +117,19 @@ impl<'a> Loader<'a> {
             return Err(refuse(format!("imports of imports, more than {MAX_DEPTH} deep")));
         }
         let key = (source.file.to_owned(), path.to_owned());
-        if let Some(module) = self.done.get(&file) {
-            self.imports.insert(key, module.clone());
+        if let Some(imported) = self.done.get(&file) {
+            self.imports.insert(key, Arc::clone(imported));
             return Ok(());
         }
         let text = std::fs::read_to_string(self.root.join(&file))
             .map_err(|error| refuse(format!("cannot read `{file}`: {error}")))?;
-        let module: Shared<Module> = self.compile(&Source { file: &file, text: &text, line_offset: 0 })?.into();
-        self.done.insert(file, module.clone());
-        self.imports.insert(key, module);
+        let imported = Arc::new(self.compile(&Source { file: &file, text: &text, line_offset: 0 })?);
+        self.done.insert(file, Arc::clone(&imported));
+        self.imports.insert(key, imported);
         Ok(())
     }
 
-    fn compile(&mut self, source: &Source<'_>) -> Result<Module, Vec<Diagnostic>> {
+    fn compile(&mut self, source: &Source<'_>) -> Result<Imported, Vec<Diagnostic>> {
         let mut ast = self
             .engine
             .compile_with_scope(&Scope::new(), source.text)
@@ -133,7 +142,7 @@ impl<'a> Loader<'a> {
             return Err(problems);
         }
         let (module, run) = self.evaluate(source, &ast)?;
-        module.map_err(|error| {
+        let module = module.map_err(|error| {
             let failed = errors::of_run(&run, &error, self.limits);
             let position = Position::new(
                 u16::try_from(failed.at.line.max(1)).unwrap_or(u16::MAX),
@@ -145,7 +154,8 @@ impl<'a> Loader<'a> {
                 position,
                 format!("importing `{}` fails: {}", source.file, failed.message),
             )]
-        })
+        })?;
+        Ok(Imported { file: source.file.into(), text: source.text.into(), ast, module: module.into() })
     }
 
     /// Runs the top level of a module: like any script within a budget, on a large stack.
@@ -229,6 +239,24 @@ fn lexical(path: &Path) -> Option<PathBuf> {
         }
     }
     Some(out)
+}
+
+/// What each name for a module means, where it means one alone.
+pub(super) fn aliases<'i>(file: &str, ast: &rhai::AST, imports: &'i Imports) -> HashMap<String, &'i Imported> {
+    let mut written: HashMap<String, Vec<(String, String)>> = HashMap::new();
+    ast.walk(&mut |path| {
+        if let Some(rhai::ASTNode::Stmt(Stmt::Import(import, _))) = path.last()
+            && let Expr::StringConstant(path, _) = &import.0
+        {
+            written.entry(import.1.name.to_string()).or_default().push((file.to_owned(), path.to_string()));
+        }
+        true
+    });
+    let one = |(alias, paths): (String, Vec<_>)| match paths.as_slice() {
+        [path] => Some((alias, &**imports.get(path)?)),
+        _ => None,
+    };
+    written.into_iter().filter_map(one).collect()
 }
 
 /// Paths of the imports in an AST, `None` for one that is computed.

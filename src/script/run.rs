@@ -8,16 +8,17 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rhai::{ImmutableString, Shared};
+use rhai::ImmutableString;
 
 use super::budget::{Budget, Overrun};
 use super::convert::Allowance;
 use super::host::LOG_BYTES;
+use super::modules::Imported;
 use super::{Emitted, Kind, Place};
 use crate::spec::program::Limits;
 
 /// Modules by (importing file, path as written).
-pub(super) type Imports = HashMap<(String, String), Shared<rhai::Module>>;
+pub(super) type Imports = HashMap<(String, String), Arc<Imported>>;
 
 /// How a script ended itself.
 #[derive(Debug)]

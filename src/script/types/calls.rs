@@ -9,16 +9,11 @@ use super::express::Argument;
 use super::model::{Atom, Kind, Type};
 use super::scope::{Path, Scope};
 use super::trial::Form;
-use super::walk::{self, THIS, Walker};
+use super::units::Function;
+use super::walk::{THIS, Walker};
 
 /// Calls within calls that are followed.
 const MAX_DEPTH: usize = 8;
-
-/// A function of the script.
-pub(super) struct Function {
-    pub(super) parameters: Vec<Rc<str>>,
-    pub(super) body: Vec<Stmt>,
-}
 
 /// Functions that leave what they are called on as it is, and whose result is always of the kind that it was when it was tried.
 const TRUSTED: [&str; 36] = [
@@ -82,6 +77,10 @@ const HARMLESS: [&str; 18] = [
     "uuid",
 ];
 
+/// Those that leave an array with items that it had.
+const SHORTENING: [&str; 11] =
+    ["pop", "shift", "remove", "truncate", "clear", "reverse", "sort", "sort_by", "dedup", "retain", "drain"];
+
 /// Those that end the script.
 const ENDING: [&str; 4] = ["skip", "reject", "retry", "wait_for"];
 
@@ -136,15 +135,18 @@ fn tells(name: &str) -> bool {
     ENDING.contains(&name) || TELLING.contains(&name)
 }
 
-impl<'a> Walker<'a, '_> {
+impl<'a, 's> Walker<'a, 's> {
     pub(super) fn call(&mut self, scope: &mut Scope<'a>, call: &FnCallExpr, at: Position) -> Type<'a> {
         let name = call.name.as_str();
         if call.op_token.is_some() && name != "contains" {
             return self.operator(scope, call, at);
         }
-        let is_plain = !call.capture_parent_scope && !call.is_qualified();
-        let is_followed = is_plain && self.own(name, call.args.len()).is_some();
-        let is_aside = is_followed || ["contains", "type_of"].contains(&name);
+        let called = match call.is_qualified() {
+            true => self.units.imported(&self.report.unit, call),
+            false => self.own(name, call.args.len()),
+        };
+        let is_followed = called.is_some() && !call.capture_parent_scope;
+        let is_aside = is_followed || (!call.is_qualified() && ["contains", "type_of"].contains(&name));
         let mut argument = |argument| {
             self.is_aside = is_aside;
             self.argument(scope, argument)
@@ -153,7 +155,7 @@ impl<'a> Walker<'a, '_> {
         if scope.dead {
             return Type::never();
         }
-        if call.capture_parent_scope || call.is_qualified() {
+        if call.capture_parent_scope || (call.is_qualified() && called.is_none()) {
             arguments.iter().for_each(|argument| self.examines(&argument.known));
             if call.capture_parent_scope {
                 self.loses_track();
@@ -161,7 +163,7 @@ impl<'a> Walker<'a, '_> {
             }
             return Type::any();
         }
-        if let Some(function) = self.own(name, arguments.len()) {
+        if let Some(function) = called {
             let given = arguments.into_iter().map(|argument| argument.known).collect();
             return self.called(scope, (name, &function), given, None);
         }
@@ -264,7 +266,7 @@ impl<'a> Walker<'a, '_> {
             of.iter().for_each(|argument| self.examines(&argument.known));
             self.examines(receiver);
             self.hands_on(receiver);
-            self.changed(scope, path, at);
+            self.changed(scope, receiver, path, at);
             return Type::any();
         }
         if ASKING.contains(&name) {
@@ -273,9 +275,9 @@ impl<'a> Walker<'a, '_> {
         if !["contains", "get"].contains(&name) {
             self.looks_into(&of);
         }
-        let pushed = self.pushed(scope, (name, receiver, path), &of, at);
-        if !is_pure(name) && !pushed {
-            self.changed(scope, path, at);
+        let is_known = self.changes(scope, (name, receiver, path), (&of, &call.args), at);
+        if !is_pure(name) && !is_known {
+            self.changed(scope, receiver, path, at);
         }
         let item = receiver.item();
         let yielded: Vec<Option<Type<'a>>> = call
@@ -304,32 +306,43 @@ impl<'a> Walker<'a, '_> {
         }
     }
 
-    /// `push` on an array whose items are known.
-    fn pushed(
+    /// A method that changes what it is called on, in a way that is known. Whether it is one.
+    fn changes(
         &mut self,
         scope: &mut Scope<'a>,
         (name, receiver, path): (&str, &Type<'a>, Option<&Path>),
-        of: &[Argument<'a>],
+        (of, given): (&[Argument<'a>], &[Expr]),
         at: Position,
     ) -> bool {
-        let (Some(path), [new], Some([Atom::Array(item)])) = (path, of, receiver.atoms()) else { return false };
-        let constant = scope.get(&path.root).is_none_or(|variable| variable.constant);
-        if name != "push" || constant {
+        // Of nothing it fails, and then it does not come here.
+        let there = receiver.present();
+        let (Some(path), Some([atom])) = (path, there.atoms()) else { return false };
+        let after = match (atom, name, of) {
+            (Atom::Array(item), "push", [new]) => Atom::Array(Rc::new((**item).clone().or(new.known.clone()))),
+            (Atom::Array(_), name, _) if SHORTENING.contains(&name) => atom.clone(),
+            (Atom::Map(record), "remove", [_]) => {
+                let Some(Expr::StringConstant(name, _)) = given.first() else { return false };
+                Atom::Map(Rc::new(record.without(name)))
+            }
+            _ => return false,
+        };
+        if scope.get(&path.root).is_none_or(|variable| variable.constant) {
             return false;
         }
-        let longer = Type::of(Atom::Array(Rc::new((**item).clone().or(new.known.clone()))));
         if path.steps.is_empty() {
-            scope.assign(&path.root, longer)
+            scope.assign(&path.root, Type::of(after));
         } else {
-            scope.write(path, longer, at)
+            scope.write(path, Type::of(after), at);
         }
         true
     }
 
     /// What is at the path may be anything now.
-    fn changed(&mut self, scope: &mut Scope<'a>, path: Option<&Path>, at: Position) {
+    fn changed(&mut self, scope: &mut Scope<'a>, receiver: &Type<'a>, path: Option<&Path>, at: Position) {
         let Some(path) = path else { return };
-        if scope.get(&path.root).is_none_or(|variable| variable.constant) {
+        // It fails here, so nothing is kept of it.
+        let fails = self.leaves.is_some() && receiver.is_only(Kind::Unit);
+        if fails || scope.get(&path.root).is_none_or(|variable| variable.constant) {
             return;
         }
         if path.steps.is_empty() {
@@ -393,22 +406,20 @@ impl<'a> Walker<'a, '_> {
         Some(self.called(scope, (&name, &function), given, this))
     }
 
-    /// A function of the script by its name and number of parameters.
-    fn own(&mut self, name: &str, arity: usize) -> Option<Rc<Function>> {
-        let script = self.script;
-        let find = || walk::function(&script.ast, name, arity).map(Rc::new);
-        self.functions.entry((name.to_owned(), arity)).or_insert_with(find).clone()
+    /// A function of the file that is looked at.
+    fn own(&mut self, name: &str, arity: usize) -> Option<Rc<Function<'s>>> {
+        self.units.own(&self.report.unit, name, arity)
     }
 
     /// What it yields for these arguments.
     fn called(
         &mut self,
         scope: &mut Scope<'a>,
-        (name, function): (&str, &Function),
+        (name, function): (&str, &Function<'s>),
         given: Vec<Type<'a>>,
         this: Option<Type<'a>>,
     ) -> Type<'a> {
-        let key = (name.to_owned(), given.len());
+        let key = (function.unit.source.file, name.to_owned(), given.len());
         if self.calls.len() >= MAX_DEPTH || self.calls.contains(&key) || !self.works() {
             for known in &given {
                 self.examines(known);
@@ -424,12 +435,14 @@ impl<'a> Walker<'a, '_> {
             inside.declare(THIS, this, false);
         }
         self.calls.push(key);
+        let unit = std::mem::replace(&mut self.report.unit, function.unit.clone());
         let returns = std::mem::replace(&mut self.returns, Type::never());
         let begun = self.tested.len();
         let loops = std::mem::take(&mut self.loops);
         let (examining, deciding) = (std::mem::take(&mut self.examining), std::mem::take(&mut self.deciding));
         let value = self.statements(&mut inside, &function.body);
         (self.examining, self.deciding, self.loops) = (examining, deciding, loops);
+        self.report.unit = unit;
         let returned = std::mem::replace(&mut self.returns, returns);
         // What it answers may tell what it found out.
         self.forget_since(begun);

@@ -330,6 +330,10 @@ impl<'a> Walker<'a, '_> {
             match lacking.first() {
                 // An object that the script wrote itself may get it in ways that are not followed.
                 Some(record) if super::is_own(record) => return Type::unit(None),
+                Some(record) if record.is_kept() => {
+                    self.never_written(record, name, here);
+                    return record.place.as_ref().map_or_else(Type::any, |place| Type::unset(place.member(name)));
+                }
                 Some(record) => self.unknown_member(record, name, here),
                 None if known.absences().next().is_none() && !bad.is_empty() => {
                     let message = format!("{} has no `{name}`", super::express::told(known));

@@ -254,14 +254,15 @@ impl<'a> Walker<'a, '_> {
                 good.push(combination);
             }
         }
+        let mut may_lack = false;
         for (nth, argument) in arguments.iter().enumerate() {
             let works = good.iter().any(|combination| combination[nth] == Kind::Unit);
-            if let Some(absent) = argument.known.absences().next().filter(|_| !works).cloned() {
+            if let Some(absent) = argument.known.absences().next().filter(|_| !works && !may_lack).cloned() {
                 self.may_be_absent(&absent, argument.at, &format!("`{name}` cannot take `()`"));
-                return Type::any();
+                may_lack = true;
             }
         }
-        if good.is_empty() && !any {
+        if good.is_empty() && !any && !may_lack {
             let kinds: Vec<String> = arguments.iter().map(|argument| told(&argument.known)).collect();
             let of = arguments.iter().find(|argument| argument.known.says.is_some()).or(arguments.first());
             if let Some(of) = of {
@@ -286,7 +287,14 @@ impl<'a> Walker<'a, '_> {
         }
         let known = match by.get_op_assignment_info() {
             Some((_, _, _, syntax, ..)) => {
+                self.updating = true;
                 let before = self.argument(scope, lhs);
+                self.updating = false;
+                // It fails here, so nothing is kept of it.
+                if self.leaves.is_some() && before.known.is_only(Kind::Unit) {
+                    scope.dead = true;
+                    return;
+                }
                 self.fits(Form::Assign, syntax, &[before, value], by.position())
             }
             None => {

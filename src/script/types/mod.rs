@@ -20,8 +20,10 @@ mod record;
 mod report;
 mod schema;
 mod scope;
+mod state;
 mod switch;
 pub(super) mod trial;
+mod units;
 mod uses;
 mod walk;
 
@@ -33,11 +35,13 @@ use model::{Absent, Place, Type, Why};
 use record::{Member, Record, Rest};
 pub use report::{Finding, Says};
 pub use schema::Document;
-use scope::{Path, Scope, Step};
+use scope::Scope;
+pub use state::State;
 pub use uses::{Read, Uses, path_to};
 use walk::Walker;
 
 /// What a script is given, and what becomes of what it leaves.
+#[derive(Clone)]
 pub struct Given<'a> {
     pub event: &'a str,
     /// The version it sees.
@@ -47,12 +51,14 @@ pub struct Given<'a> {
     pub present: Vec<&'a [String]>,
     /// Only events for which this is true come.
     pub filter: Option<&'a Script>,
+    pub state: State<'a>,
     pub emits: Vec<Emits<'a>>,
     /// What an upcaster's data must match.
     pub becomes: Option<&'a Document<'a>>,
 }
 
 /// A declared emission.
+#[derive(Clone)]
 pub struct Emits<'a> {
     pub event: &'a str,
     pub version: u32,
@@ -61,30 +67,15 @@ pub struct Emits<'a> {
 
 pub(super) fn check<'a>(engine: &Inner, script: &Compiled, given: &Given<'a>) -> Vec<Finding> {
     let mut walker = Walker::new(engine, script, given);
-    walk(&mut walker, script, given);
+    walker.walk();
     walker.findings()
 }
 
 pub(super) fn uses<'a>(engine: &Inner, script: &Compiled, given: &Given<'a>) -> Uses {
     let mut walker = Walker::new(engine, script, given);
     walker.uses = Some(Uses::default());
-    walk(&mut walker, script, given);
+    walker.walk();
     walker.uses.unwrap_or_default()
-}
-
-fn walk<'a>(walker: &mut Walker<'a, '_>, script: &Compiled, given: &Given<'a>) {
-    let mut scope = given.scope(script.kind);
-    for path in &given.present {
-        let path =
-            Path { root: EVENT.into(), steps: path.iter().map(|name| Step::Member(name.as_str().into())).collect() };
-        if let Some(event) = scope.get(EVENT).map(|variable| variable.known.clone()) {
-            scope.refine(&path, &event, &Type::present);
-        }
-    }
-    if let Some(filter) = given.filter {
-        walker.assume(&mut scope, &filter.compiled);
-    }
-    walker.run(&mut scope);
 }
 
 impl<'a> Given<'a> {
@@ -98,7 +89,7 @@ impl<'a> Given<'a> {
             Kind::Upcaster => scope.declare(DATA, data, false),
             Kind::Handler | Kind::Filter => {
                 scope.declare(CTX, context(), true);
-                scope.declare(STATE, Type::of_kind(model::Kind::Map), false);
+                scope.declare(STATE, self.state.known(), false);
             }
         }
         scope

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::rc::Rc;
 
+use super::super::engine::STATE;
 use super::record::{Record, Rest};
 use super::schema::Node;
 use super::trial::Made;
@@ -125,6 +126,8 @@ pub(super) enum Why<'a> {
     Null(Node<'a>),
     /// Events need not have it, whatever their schema.
     Envelope,
+    /// It is empty at first, and what is put there may be nothing.
+    Unset,
 }
 
 /// Where in an event: `event.data.items[].note`.
@@ -144,6 +147,11 @@ impl Place {
         let plain = name.chars().all(|c| c.is_alphanumeric() || c == '_');
         let path = if plain { format!("{}.{name}", self.path) } else { format!("{}[{name:?}]", self.path) };
         Self { path: path.into(), unique: self.unique }
+    }
+
+    /// It is in the state.
+    pub(super) fn is_kept(&self) -> bool {
+        self.path.split(['.', '[']).next() == Some(STATE)
     }
 
     pub(super) fn item(&self) -> Self {
@@ -176,6 +184,11 @@ impl<'a> Type<'a> {
 
     pub(super) fn unit(absent: Option<Absent<'a>>) -> Self {
         Self::of(Atom::Unit(absent))
+    }
+
+    /// Of a place in the state that need not have been written.
+    pub(super) fn unset(place: Place) -> Self {
+        Self::unit(Some(Absent { place, why: Why::Unset }))
     }
 
     pub(super) fn boolean() -> Self {

@@ -68,12 +68,20 @@ impl<'a> Record<'a> {
     }
 
     fn absent(&self, name: &str, place: Option<Place>) -> Type<'a> {
-        let why = match (self.members.get(name).map(|member| &member.slot), &self.says) {
-            (Some(Slot::Said(property)), _) => Why::Optional(property.clone()),
-            (_, Some(object)) => Why::Unnamed(object.clone()),
-            (_, None) => Why::Envelope,
-        };
-        Type::unit(place.map(|place| Absent { place, why }))
+        Type::unit(place.map(|place| {
+            let why = match (self.members.get(name).map(|member| &member.slot), &self.says) {
+                (Some(Slot::Said(property)), _) => Why::Optional(property.clone()),
+                (_, Some(object)) => Why::Unnamed(object.clone()),
+                (_, None) if place.is_kept() => Why::Unset,
+                (_, None) => Why::Envelope,
+            };
+            Absent { place, why }
+        }))
+    }
+
+    /// It is the state, or within it, and no schema says what there is.
+    pub(super) fn is_kept(&self) -> bool {
+        self.says.is_none() && self.place.as_ref().is_some_and(Place::is_kept)
     }
 
     /// Known objects within each other; what only a schema says does not count.
@@ -89,6 +97,16 @@ impl<'a> Record<'a> {
         let mut with = self.clone();
         with.members.insert(name.into(), member);
         with
+    }
+
+    /// After a member was removed. Another handler may put it into the state again.
+    pub(super) fn without(&self, name: &str) -> Self {
+        let mut without = self.clone();
+        match without.members.get_mut(name) {
+            Some(member) if self.is_kept() => member.optional = true,
+            _ => drop(without.members.remove(name)),
+        }
+        without
     }
 
     /// Both are of one schema in one place, or both the script's own.

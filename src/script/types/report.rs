@@ -4,13 +4,13 @@ use std::rc::Rc;
 
 use rhai::Position;
 
-use super::super::engine::Compiled;
-use super::super::{Source, errors};
+use super::super::errors;
 use super::express::{Argument, told};
 use super::model::{Absent, Atom, Kind, Type, Why};
 use super::narrow::equals;
 use super::record::Record;
 use super::schema::Node;
+use super::units::Unit;
 use super::walk::Walker;
 use crate::diagnostic::rules::{self, Rule};
 use crate::diagnostic::{Diagnostic, Level, did_you_mean, surely_meant};
@@ -69,13 +69,14 @@ impl Says {
             Why::Null(node) => {
                 Some(Self::at("null is allowed here", node, node.pointer_to(&["type", "enum", "const"])))
             }
-            Why::Envelope => None,
+            Why::Envelope | Why::Unset => None,
         }
     }
 }
 
 pub(super) struct Report<'s> {
-    script: &'s Compiled,
+    /// The file that is looked at.
+    pub(super) unit: Unit<'s>,
     found: Vec<Finding>,
     /// Above 0: somebody only looks.
     pub(super) silent: u32,
@@ -84,8 +85,8 @@ pub(super) struct Report<'s> {
 }
 
 impl<'s> Report<'s> {
-    pub(super) fn new(script: &'s Compiled) -> Self {
-        Self { script, found: Vec::new(), silent: 0, caught: 0 }
+    pub(super) fn new(unit: Unit<'s>) -> Self {
+        Self { unit, found: Vec::new(), silent: 0, caught: 0 }
     }
 
     pub(super) fn findings(mut self) -> Vec<Finding> {
@@ -95,11 +96,14 @@ impl<'s> Report<'s> {
 
     /// An empty diagnostic at a place of the script.
     pub(super) fn at(&self, rule: &Rule, at: Position, message: String) -> Diagnostic {
-        let Compiled { file, text, line_offset, .. } = self.script;
-        errors::at(rule, &Source { file, text, line_offset: *line_offset }, at, message)
+        errors::at(rule, &self.unit.source, at, message)
     }
 
-    pub(super) fn tell(&mut self, diagnostic: Diagnostic, says: Option<Says>) {
+    pub(super) fn tell(&mut self, mut diagnostic: Diagnostic, says: Option<Says>) {
+        if self.unit.imported {
+            // What is wrong for one may be right for another.
+            diagnostic.fix = None;
+        }
         let new =
             |known: &Finding| known.diagnostic.rule != diagnostic.rule || known.diagnostic.span != diagnostic.span;
         if self.silent == 0 && diagnostic.span.is_some() && self.found.iter().all(new) {
@@ -122,7 +126,9 @@ impl<'a> Walker<'a, '_> {
         }
         self.wants(path);
         let how = if matches!(absent.why, Why::Null(_)) { "null" } else { "absent" };
-        let help = if absent.place.unique {
+        let help = if let Why::Unset = absent.why {
+            "the first event of a key finds an empty state: give it a default with `??`".to_owned()
+        } else if absent.place.unique {
             format!("give it a default with `??`, or check it first: `if {path} != () {{ … }}`")
         } else {
             "give it a default with `??`, or check first that it is not `()`".to_owned()
@@ -156,6 +162,23 @@ impl<'a> Walker<'a, '_> {
         let diagnostic = diagnostic.help(help).meant(name, surely_meant(name, names()));
         let says = record.says.as_ref().map(Says::properties);
         self.report.tell(diagnostic, says);
+    }
+
+    /// Something of the state that no handler of the pipeline leaves there.
+    pub(super) fn never_written(&mut self, record: &Rc<Record<'a>>, name: &str, at: Position) {
+        let (Some(place), false) = (&record.place, self.updating) else { return };
+        if self.report.caught > 0 || self.is_examined(&format!("{}.", place.path)) {
+            return;
+        }
+        let names = || record.members.keys().map(|name| &**name);
+        let message = format!("nothing in this pipeline writes `{}`", place.member(name).path);
+        let help = match did_you_mean(name, names()) {
+            Some(meant) => format!("did you mean `{meant}`?"),
+            None if record.members.is_empty() => "nothing is ever put there".to_owned(),
+            None => format!("its handlers write {}", listed(names().map(|name| format!("`{name}`")))),
+        };
+        let diagnostic = self.report.at(&rules::UNWRITTEN, at, message);
+        self.report.tell(diagnostic.help(help), None);
     }
 
     pub(super) fn almost_member(&mut self, record: &Rc<Record<'a>>, name: &str, at: Position) {

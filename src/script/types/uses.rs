@@ -123,7 +123,7 @@ impl<'a> Walker<'a, '_> {
 
     /// Anything may be done with the event.
     pub(super) fn loses_track(&mut self) {
-        if let Some(uses) = self.noting() {
+        if let Some(uses) = &mut self.uses {
             uses.whole.insert("data".to_owned());
         }
     }

@@ -1,19 +1,20 @@
 //! Statements, in the order in which they run.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::rc::Rc;
 
-use rhai::{AST, ASTFlags, ASTNode, Expr, FlowControl, Position, Stmt};
+use rhai::{ASTFlags, Expr, FlowControl, Position, Stmt};
 
 use super::super::Kind as Purpose;
-use super::super::engine::{Compiled, DATA, Inner};
+use super::super::engine::{Compiled, DATA, EVENT, Inner, STATE};
 use super::Given;
-use super::calls::Function;
+use super::express::told;
 use super::loops::{Loop, Order, changes};
 use super::model::{Kind, Type};
 use super::narrow::is_test;
 use super::report::{Finding, Report};
-use super::scope::Scope;
+use super::scope::{Path, Scope, Step};
+use super::units::{Signature, Unit, Units};
 use super::uses::Uses;
 
 /// Expressions looked at in all, calls within calls included. A script of some hundred lines has some thousand.
@@ -27,11 +28,15 @@ pub(super) struct Walker<'a, 's> {
     pub(super) script: &'s Compiled,
     pub(super) given: &'s Given<'a>,
     pub(super) report: Report<'s>,
-    pub(super) functions: HashMap<(String, usize), Option<Rc<Function>>>,
+    pub(super) units: Units<'s>,
     /// Functions being called, from the script down.
-    pub(super) calls: Vec<(String, usize)>,
+    pub(super) calls: Vec<Signature<'s>>,
     /// What `return` yields in the innermost of them.
     pub(super) returns: Type<'a>,
+    /// What `state` was wherever it ended; `None` when nobody asks.
+    pub(super) leaves: Option<Type<'a>>,
+    /// What is looked at is changed: `state.n += 1`.
+    pub(super) updating: bool,
     left: usize,
     /// Loops around this, from the outside in.
     pub(super) loops: Vec<Loop<'a>>,
@@ -56,10 +61,12 @@ impl<'a, 's> Walker<'a, 's> {
             engine,
             script,
             given,
-            report: Report::new(script),
-            functions: HashMap::new(),
+            report: Report::new(Unit::of(script)),
+            units: Units::new(&script.imports),
             calls: Vec::new(),
             returns: Type::never(),
+            leaves: None,
+            updating: false,
             left: WORK,
             loops: Vec::new(),
             examining: 0,
@@ -84,15 +91,33 @@ impl<'a, 's> Walker<'a, 's> {
         scope.dead = false;
     }
 
-    pub(super) fn run(&mut self, scope: &mut Scope<'a>) {
-        let value = self.statements(scope, self.script.ast.statements());
+    pub(super) fn walk(&mut self) {
+        let mut scope = self.given.scope(self.script.kind);
+        for path in &self.given.present {
+            let steps = path.iter().map(|name| Step::Member(name.as_str().into())).collect();
+            if let Some(event) = scope.get(EVENT).map(|variable| variable.known.clone()) {
+                scope.refine(&Path { root: EVENT.into(), steps }, &event, &Type::present);
+            }
+        }
+        if let Some(filter) = self.given.filter {
+            self.assume(&mut scope, &filter.compiled);
+        }
+        let value = self.statements(&mut scope, self.script.ast.statements());
+        self.ends(&mut scope, &value);
+    }
+
+    /// The script comes to its end.
+    fn ends(&mut self, scope: &mut Scope<'a>, value: &Type<'a>) {
+        if scope.dead {
+            return;
+        }
         match self.script.kind {
-            Purpose::Filter if !scope.dead => match self.script.ast.statements() {
-                [.., Stmt::Expr(test)] => self.wants_boolean_of(&value, test),
-                _ => self.wants_boolean(&value, self.end()),
+            Purpose::Filter => match self.script.ast.statements() {
+                [.., Stmt::Expr(test)] => self.wants_boolean_of(value, test),
+                _ => self.wants_boolean(value, self.end()),
             },
-            Purpose::Upcaster if !scope.dead => self.leaves_data(scope),
-            _ => {}
+            Purpose::Upcaster => self.leaves_data(scope),
+            Purpose::Handler => self.leaves_state(scope),
         }
     }
 
@@ -201,11 +226,26 @@ impl<'a, 's> Walker<'a, 's> {
         scope.share(name);
     }
 
-    fn returned(&mut self, scope: &Scope<'a>, value: Type<'a>) {
-        if self.calls.is_empty() && self.script.kind == Purpose::Upcaster && !scope.dead {
-            self.leaves_data(scope);
+    fn returned(&mut self, scope: &mut Scope<'a>, value: Type<'a>) {
+        if self.calls.is_empty() {
+            match self.script.kind {
+                Purpose::Upcaster => self.leaves_data(scope),
+                Purpose::Handler => self.leaves_state(scope),
+                Purpose::Filter => {}
+            }
         }
         self.returns = std::mem::take(&mut self.returns).or(value);
+    }
+
+    fn leaves_state(&mut self, scope: &Scope<'a>) {
+        let Some(known) = scope.get(STATE).map(|state| state.known.clone()) else { return };
+        if !known.may_be(Kind::Map) {
+            let message = format!("`state` must be an object when the script ends, and it is {}", told(&known));
+            self.wrong_type(self.end(), message, &known);
+        }
+        if let Some(left) = &mut self.leaves {
+            *left = std::mem::take(left).or(known);
+        }
     }
 
     /// What an upcaster leaves is checked where it says so, else at its end.
@@ -286,20 +326,4 @@ impl<'a, 's> Walker<'a, 's> {
             self.wants_boolean(&known, test.start_position());
         }
     }
-}
-
-/// The body of a function of a script.
-pub(super) fn function(ast: &AST, name: &str, arity: usize) -> Option<Function> {
-    let found = ast.iter_functions().find(|function| function.name == name && function.params.len() == arity)?;
-    let parameters = found.params.iter().map(|name| Rc::from(*name)).collect();
-    let mut alone = ast.clone_functions_only();
-    alone.retain_functions(|_, _, other, parameters| other == name && parameters == arity);
-    let mut body = Vec::new();
-    alone.walk(&mut |path| {
-        if let [ASTNode::Stmt(statement)] = path {
-            body.push((*statement).clone());
-        }
-        true
-    });
-    Some(Function { parameters, body })
 }

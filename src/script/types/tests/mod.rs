@@ -1,15 +1,22 @@
 //! What is told of scripts over a realistic schema, and what is not.
 
 mod correct;
+mod modules;
 mod runs;
+mod state;
 mod uses;
 mod wrong;
+
+use std::sync::LazyLock;
 
 use serde_json::{Value, json};
 
 use super::*;
 use crate::script::{Engine, Kind, Source};
 use crate::spec::program::Limits;
+
+/// Where the key of an order is.
+static KEY: LazyLock<[String; 2]> = LazyLock::new(|| ["data".to_owned(), "order_id".to_owned()]);
 
 /// Closed, with something of everything.
 pub(super) fn order() -> Value {
@@ -129,16 +136,21 @@ fn with<T>(script: &Script, schema: &Value, look: impl FnOnce(&Given<'_>) -> T) 
     let tracked = tracked();
     let data = Document::new("schemas/OrderPlaced/1.json".to_owned(), schema);
     let emitted = Document::new("schemas/OrderTracked/1.json".to_owned(), &tracked);
-    let key = ["data".to_owned(), "order_id".to_owned()];
-    look(&Given {
+    let becomes = (script.compiled.kind == Kind::Upcaster).then_some(&emitted);
+    look(&Given { becomes, ..given(&data, &emitted) })
+}
+
+fn given<'a>(data: &'a Document<'a>, emitted: &'a Document<'a>) -> Given<'a> {
+    Given {
         event: "OrderPlaced",
         version: 1,
-        data: &data,
-        present: vec![&key],
+        data,
+        present: vec![&*KEY],
         filter: None,
-        emits: vec![Emits { event: "OrderTracked", version: 1, data: &emitted }],
-        becomes: (script.compiled.kind == Kind::Upcaster).then_some(&emitted),
-    })
+        state: State::default(),
+        emits: vec![Emits { event: "OrderTracked", version: 1, data: emitted }],
+        becomes: None,
+    }
 }
 
 fn shown(findings: &[Finding]) -> Vec<String> {
