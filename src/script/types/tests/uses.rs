@@ -148,6 +148,20 @@ fn an_upcaster_hands_on_what_it_leaves_in_place() {
 }
 
 #[test]
+fn reads_in_imported_files_are_noted_where_they_are() {
+    let root = tempfile::tempdir().expect("a directory");
+    std::fs::write(root.path().join("lib.rhai"), "fn name(c) {\n    c.name\n}").expect("a file");
+    let engine = Engine::new(Limits::default(), root.path());
+    let text = "import \"lib\" as lib;\nstate.n = lib::name(event.data.customer);";
+    let script = engine.compile(Kind::Handler, &Source { file: "h.rhai", text, line_offset: 0 }).expect("it compiles");
+    let uses = with(&script, &order(), |given| script.uses(given));
+    let at = |path: &str| uses.reads[path].at.iter().map(|s| (s.file.clone(), s.line, s.column)).collect::<Vec<_>>();
+    assert_eq!(at("data.customer"), [("h.rhai".to_owned(), 2, 32)]);
+    assert_eq!(at("data.customer.name"), [("lib.rhai".to_owned(), 2, 7)]);
+    assert!(uses.whole.is_empty(), "{:?}", uses.whole);
+}
+
+#[test]
 fn every_place_of_a_read_is_told() {
     let text = "let c = event.data.customer;\nstate.a = c.name;\nstate.b = event.data.customer.name;";
     let root = tempfile::tempdir().expect("a directory");
