@@ -244,6 +244,7 @@ impl<'a> Walker<'a, '_> {
             known = scope.seen(known);
         }
         if known.is_any() && !ended.is_never() {
+            self.hands_on(&known);
             return Type::any();
         }
         known.or(ended)

@@ -113,6 +113,7 @@ impl<'a> Walker<'a, '_> {
     fn coalesced(&mut self, scope: &mut Scope<'a>, parts: &[Expr]) -> Type<'a> {
         let Some((first, rest)) = parts.split_first() else { return Type::any() };
         let mut known = self.aside(scope, first);
+        self.blurs(&known);
         if self.deciding > 0 {
             self.examined.extend(known.absences().map(|absent| absent.place.path.clone()));
         } else if self.examining > 0 || !self.calls.is_empty() {
@@ -304,6 +305,7 @@ impl<'a> Walker<'a, '_> {
         };
         match self.path(lhs) {
             Some(path) if path.steps.is_empty() => {
+                self.replaces(scope, &path.root, &known);
                 scope.assign(&path.root, known);
                 if by.get_op_assignment_info().is_none() {
                     scope.answers(&path.root, rhs);

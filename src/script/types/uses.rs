@@ -112,6 +112,26 @@ impl<'a> Walker<'a, '_> {
         }
     }
 
+    /// Where this meets another value, it is not known any more where in the event what may be anything came from.
+    pub(super) fn blurs(&mut self, known: &Type<'a>) {
+        if known.is_any() {
+            self.hands_on(known);
+        }
+    }
+
+    /// A variable gets another value, perhaps not on every way that leads on: then it cannot be told of either where it came
+    /// from.
+    pub(super) fn replaces(&mut self, scope: &Scope<'a>, name: &str, new: &Type<'a>) {
+        if self.uses.is_some()
+            && let Some(variable) = scope.get(name)
+        {
+            for known in [&variable.known, new] {
+                self.relies(scope, known);
+                self.blurs(known);
+            }
+        }
+    }
+
     /// What a variable holds is not followed from here on.
     pub(super) fn lets_go(&mut self, scope: &Scope<'a>, name: &str) {
         if self.uses.is_some()

@@ -97,6 +97,22 @@ fn what_is_handed_on_may_be_read_whole() {
 }
 
 #[test]
+fn a_variable_that_gets_another_value_hides_nothing() {
+    let sums = "let n = 0; if ctx.attempt > 1 { n = event.data.total_cents; } state.n = n;";
+    check(sums, &["data.total_cents!"]);
+    let replaced = "let n = event.data.total_cents; if event.data.priority == true { n = 0; } state.n = n;";
+    check(replaced, &["data.priority", "data.total_cents!"]);
+    let one = "let a = event.data.customer; if a.name == \"\" { a = event.data.payment; } state.k = a.kind ?? \"\";";
+    let reads = noted(Kind::Handler, one, &order());
+    assert!(
+        reads.contains(&"data.payment!".to_owned()) && reads.contains(&"data.payment.kind".to_owned()),
+        "{reads:?}"
+    );
+    let unknown = "let m = #{}; if ctx.attempt > 1 { m = event.data.meta; } state.m = m.a;";
+    check(unknown, &["data.meta", "data.meta *"]);
+}
+
+#[test]
 fn what_a_closure_takes_along_is_not_followed_and_so_handed_on() {
     let script = "let c = event.data.customer; state.n = event.data.items.map(|i| i.sku + c.name);";
     check(script, &["data.customer!", "data.items!", "data.items[].sku!", "data.customer *"]);
@@ -106,9 +122,12 @@ fn what_a_closure_takes_along_is_not_followed_and_so_handed_on() {
 fn of_what_no_schema_describes_it_is_not_said_whether_it_is_needed() {
     check("state.m = event.data.meta.a.b + 1;", &["data.meta", "data.meta.a?", "data.meta.a.b?", "data.meta.a.b *"]);
     let open = json!({ "type": "object", "properties": { "order_id": { "type": "string" } } });
-    assert_eq!(noted(Kind::Handler, "state.x = event.data.more.a ?? 1;", &open), ["data.more?", "data.more.a?"]);
+    assert_eq!(
+        noted(Kind::Handler, "state.x = event.data.more.a ?? 1;", &open),
+        ["data.more?", "data.more.a?", "data.more.a *"]
+    );
     let unknown = json!({ "not": { "type": "null" } });
-    assert_eq!(noted(Kind::Handler, "state.x = event.data.more ?? 1;", &unknown), ["data.more?"]);
+    assert_eq!(noted(Kind::Handler, "state.x = event.data.more ?? 1;", &unknown), ["data.more?", "data.more *"]);
 }
 
 #[test]
