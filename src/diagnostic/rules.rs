@@ -78,8 +78,10 @@ rules! {
     REFUSED_DATA       "SG223" Error   "data that its schema refuses"
     NEVER_EQUAL        "SG224" Warning "a comparison of what is never equal"
     UNWRITTEN          "SG225" Warning "a part of the state that nothing writes"
+    LOST_CHANGE        "SG226" Warning "a change of a copy that nobody sees"
     WITHOUT_CASE       "SG227" Info    "a `switch` without a case for some values"
     UNDECLARED         "SG228" Error   "an emission that is not declared"
+    NEVER_EMITTED      "SG229" Warning "a declared emission that no handler makes"
 
     NO_CONNECTION      "SG301" Error   "a channel without the connection it needs"
     UNPUBLISHABLE      "SG302" Error   "a channel that cannot be published to"

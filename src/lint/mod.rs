@@ -28,7 +28,8 @@ use crate::spec::program::Pipeline;
 use allows::Allows;
 use checks::{
     accepts_anything, accepts_nothing, advances, almost_described, almost_keyword, event_loop, may_lack, never_comes,
-    no_dead_letter, no_id, past_tense, relaxed_store, same_id, thin_event, unused_channel, volatile_store,
+    never_emitted, no_dead_letter, no_id, past_tense, relaxed_store, same_id, thin_event, unused_channel,
+    volatile_store,
 };
 use levels::Levels;
 use project::Project;
@@ -109,8 +110,10 @@ pub static RULES: &[Rule] = &[
     typed(rules::REFUSED_DATA, include_str!("pages/SG223.md")),
     typed(rules::NEVER_EQUAL, include_str!("pages/SG224.md")),
     typed(rules::UNWRITTEN, include_str!("pages/SG225.md")),
+    typed(rules::LOST_CHANGE, include_str!("pages/SG226.md")),
     typed(rules::WITHOUT_CASE, include_str!("pages/SG227.md")),
     typed(rules::UNDECLARED, include_str!("pages/SG228.md")),
+    pipeline(rules::NEVER_EMITTED, include_str!("pages/SG229.md"), never_emitted::check),
     // Flow.
     found(rules::NO_CONNECTION, include_str!("pages/SG301.md")),
     found(rules::UNPUBLISHABLE, include_str!("pages/SG302.md")),

@@ -1,6 +1,6 @@
 //! What can be known about a script without running it, beside that it parses.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use rhai::{AST, ASTNode, BinaryExpr, Engine, Expr, FnCallExpr, Position, Stmt};
 
@@ -22,14 +22,26 @@ const KEYWORD_CURRY: &str = "curry";
 /// Names only the engine puts in scope.
 const GIVEN: [&str; 4] = ["event", "state", "ctx", "data"];
 
-/// What every script may call: collected once, for there are hundreds.
-pub(super) struct Functions(HashSet<String>);
+/// What every script may call, and with how many arguments: collected once, for there are hundreds.
+pub(super) struct Functions(HashMap<String, Arity>);
+
+/// Numbers of arguments; nothing is known of the functions of the language itself.
+type Arity = Option<BTreeSet<usize>>;
 
 impl Functions {
     pub(super) fn of(engine: &Engine) -> Self {
         let of_language = ["print", "debug", "type_of", "Fn", "call", "curry", "is_def_var", "is_def_fn", "is_shared"];
-        let registered = engine.collect_fn_metadata(None, |info| Some(info.metadata.name.to_string()), true);
-        Self(registered.into_iter().chain(of_language.map(str::to_owned)).collect())
+        let registered = engine.collect_fn_metadata(
+            None,
+            |info| Some((info.metadata.name.to_string(), info.metadata.num_params)),
+            true,
+        );
+        let mut functions: HashMap<String, Arity> = HashMap::new();
+        for (name, arity) in registered {
+            functions.entry(name).or_default().get_or_insert_default().insert(arity);
+        }
+        functions.extend(of_language.map(|name| (name.to_owned(), None)));
+        Self(functions)
     }
 }
 
@@ -84,7 +96,7 @@ struct Checker<'a> {
     source: &'a Source<'a>,
     functions: &'a Functions,
     /// Functions of the script.
-    own: HashSet<String>,
+    own: HashMap<String, BTreeSet<usize>>,
     /// Names of properties in the script: a method of such a name may be a function in a map.
     properties: HashSet<String>,
     problems: Vec<Diagnostic>,
@@ -92,7 +104,10 @@ struct Checker<'a> {
 
 impl<'a> Checker<'a> {
     fn new(functions: &'a Functions, kind: Option<Kind>, source: &'a Source<'a>, ast: &AST) -> Self {
-        let own = ast.iter_functions().map(|function| function.name.to_owned()).collect();
+        let mut own: HashMap<String, BTreeSet<usize>> = HashMap::new();
+        for function in ast.iter_functions() {
+            own.entry(function.name.to_owned()).or_default().insert(function.params.len());
+        }
         Self { kind, source, functions, own, properties: HashSet::new(), problems: Vec::new() }
     }
 
@@ -155,16 +170,41 @@ impl<'a> Checker<'a> {
             let help = "filters and upcasters have no effects".to_owned();
             return self.problem(&rules::HANDLER_ONLY, at, format!("`{name}` is for handlers"), Some(help));
         }
-        let known =
-            self.functions.0.contains(name) || self.own.contains(name) || (method && self.properties.contains(name));
-        // Operators and accessors have no names that a person can write.
-        if known || !rhai::is_valid_identifier(name) {
+        // A function in a map; and operators and accessors have no names that a person can write.
+        if (method && self.properties.contains(name)) || !rhai::is_valid_identifier(name) {
             return;
         }
-        let all = self.functions.0.iter().chain(&self.own).map(String::as_str);
+        let (of_engine, own) = (self.functions.0.get(name), self.own.get(name));
+        if of_engine.is_some() || own.is_some() {
+            return self.arity(call, at, method);
+        }
+        let all = self.functions.0.keys().chain(self.own.keys()).map(String::as_str);
         let written = all.filter(|known| rhai::is_valid_identifier(known));
         let help = suggestion(written, name);
         self.problem(&rules::UNKNOWN_FUNCTION, at, format!("no function `{name}`"), help);
+    }
+
+    /// Calls with more or fewer arguments than there can be.
+    fn arity(&mut self, call: &FnCallExpr, at: Position, method: bool) {
+        let (name, given) = (call.name.as_str(), call.args.len());
+        let Some(of_engine) = self.functions.0.get(name).map_or(Some(BTreeSet::new()), Clone::clone) else { return };
+        let own = self.own.get(name).cloned().unwrap_or_default();
+        // What a method is called on is its first argument, or, in a function of the script, `this`.
+        let first = usize::from(method);
+        let takes: BTreeSet<usize> =
+            (&of_engine | &own).into_iter().filter_map(|arity| arity.checked_sub(first)).collect();
+        let takes = if method { &takes | &own } else { takes };
+        if takes.contains(&given) || call.capture_parent_scope {
+            return;
+        }
+        let usage = host::SIGNATURES.iter().find(|(known, _)| *known == name);
+        let help = match usage {
+            Some((_, usage)) => Some(format!("call it as `{usage}`")),
+            None if takes.is_empty() => Some(format!("call it as `{name}(…)`, not on a value")),
+            None => Some(format!("it takes {}", takes.iter().map(usize::to_string).collect::<Vec<_>>().join(" or "))),
+        };
+        let arguments = if given == 1 { "1 argument".to_owned() } else { format!("{given} arguments") };
+        self.problem(&rules::UNKNOWN_FUNCTION, at, format!("there is no `{name}` with {arguments}"), help);
     }
 
     /// Strict variables are not strict inside functions: there the parser takes what is in scope outside for

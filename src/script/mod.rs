@@ -164,7 +164,7 @@ impl Engine {
 pub struct Script {
     engine: Engine,
     compiled: engine::Compiled,
-    emits: OnceLock<BTreeSet<String>>,
+    emits: OnceLock<emits::Emitted>,
 }
 
 impl Script {
@@ -195,7 +195,17 @@ impl Script {
 
     /// Types of events that it names in calls of `emit`. It may emit others: types can be computed, and modules emit too.
     pub fn emits(&self) -> &BTreeSet<String> {
-        self.emits.get_or_init(|| emits::literal_types(&self.compiled.ast))
+        &self.emitted().types
+    }
+
+    /// Whether it, or a file that it imports, may emit events of a type.
+    pub fn may_emit(&self, kind: &str) -> bool {
+        let imported = |imported: &modules::Imported| emits::Emitted::of(&imported.ast).may_be(kind);
+        self.emitted().may_be(kind) || self.compiled.imports.values().any(|file| imported(file))
+    }
+
+    fn emitted(&self) -> &emits::Emitted {
+        self.emits.get_or_init(|| emits::Emitted::of(&self.compiled.ast))
     }
 
     /// What it does wrong with the events that it is given. Spans count as those of compiling do.

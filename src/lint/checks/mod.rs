@@ -8,6 +8,7 @@ pub mod almost_keyword;
 pub mod event_loop;
 pub mod may_lack;
 pub mod never_comes;
+pub mod never_emitted;
 pub mod no_dead_letter;
 pub mod no_id;
 pub mod past_tense;

@@ -74,6 +74,14 @@ pub(super) fn blamed(expression: &Expr) -> Position {
     expression.start_position()
 }
 
+/// The method that a chain ends with.
+pub(super) fn last_call(chain: &Expr) -> Option<&str> {
+    match &flattened(chain).1.last()?.link {
+        Link::Call(call, _) => Some(&call.name),
+        _ => None,
+    }
+}
+
 /// The variable that a chain begins with.
 pub(super) fn root(chain: &Expr) -> Option<Rc<str>> {
     match chain {
@@ -345,6 +353,9 @@ impl<'a> Walker<'a, '_> {
             return Type::any();
         }
         for record in lacking {
+            if record.is_conditional() {
+                return Type::any();
+            }
             let absent = record.place.as_ref().zip(record.says.clone());
             let absent = absent.map(|(place, says)| Absent { place: place.member(name), why: Why::Unnamed(says) });
             found = found.or(Type::unit(absent));

@@ -196,7 +196,7 @@ fn members<'a>(
         let at = if own.at.is_none() { at } else { own.at };
         let place = given.place.as_ref().map(|place| place.member(member));
         // One that the script puts there on some way only may be there on every way that leads here.
-        if let Some(place) = place.as_ref().filter(|_| own.optional && !slot.optional) {
+        if let Some(place) = place.as_ref().filter(|_| own.optional && !slot.optional && !given.is_conditional()) {
             let path = place.path.clone();
             let message = format!("`{name}` must have `{member}`, and `{path}` may be absent");
             let says = Says::required(member, says);

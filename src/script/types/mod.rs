@@ -11,6 +11,7 @@
 
 mod calls;
 mod chain;
+mod copies;
 mod emitted;
 mod express;
 mod loops;
@@ -68,6 +69,7 @@ pub struct Emits<'a> {
 pub(super) fn check<'a>(engine: &Inner, script: &Compiled, given: &Given<'a>) -> Vec<Finding> {
     let mut walker = Walker::new(engine, script, given);
     walker.walk();
+    walker.changes_of_copies();
     walker.findings()
 }
 

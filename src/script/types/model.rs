@@ -323,6 +323,21 @@ impl<'a> Type<'a> {
         Self { atoms: Some(atoms), says: self.says.or(other.says), copy_of, depth }
     }
 
+    /// Both hold.
+    #[must_use]
+    pub(super) fn met(self, other: Self) -> Self {
+        match (self.atoms(), other.atoms()) {
+            (None, _) => other,
+            (_, None) => self,
+            (Some([Atom::Map(a)]), Some([Atom::Map(b)])) => Self::map(a.met(b)).saying(self.says.clone()),
+            _ if self.may_be(Kind::Map) && other.may_be(Kind::Map) => Self::any(),
+            _ => {
+                let met = super::narrow::equals(&self, &other);
+                if met.is_never() { Self::any() } else { met }
+            }
+        }
+    }
+
     /// Whether all that the other may be is among what this may be; where that is not plain, `false`.
     pub(super) fn covers(&self, other: &Self) -> bool {
         let (Some(own), Some(others)) = (self.atoms(), other.atoms()) else { return self.is_any() };

@@ -16,6 +16,8 @@ pub(super) struct Record<'a> {
     /// Where it is in the event, if it is of one.
     pub(super) place: Option<Place>,
     pub(super) says: Option<Node<'a>>,
+    /// What else says so: all of it holds.
+    pub(super) also: Vec<Node<'a>>,
 }
 
 #[derive(Clone, Debug)]
@@ -68,6 +70,9 @@ impl<'a> Record<'a> {
     }
 
     fn absent(&self, name: &str, place: Option<Place>) -> Type<'a> {
+        if self.is_conditional() {
+            return Type::any();
+        }
         Type::unit(place.map(|place| {
             let why = match (self.members.get(name).map(|member| &member.slot), &self.says) {
                 (Some(Slot::Said(property)), _) => Why::Optional(property.clone()),
@@ -77,6 +82,43 @@ impl<'a> Record<'a> {
             };
             Absent { place, why }
         }))
+    }
+
+    /// What its schema lets be absent may have to be there.
+    pub(super) fn is_conditional(&self) -> bool {
+        self.says.as_ref().is_some_and(|says| says.conditional)
+    }
+
+    /// Whether every valid object has this member, and not null. `None`: no schema says so, or it depends.
+    pub(super) fn guarantees(&self, name: &str) -> Option<bool> {
+        let told = self.says.iter().chain(&self.also).filter_map(|says| says.guarantees(name)).max();
+        told.filter(|guaranteed| *guaranteed || !self.is_conditional())
+    }
+
+    /// Both hold.
+    pub(super) fn met(&self, other: &Self) -> Self {
+        let mut met = self.clone();
+        met.rest = Rest::Unknown;
+        met.also.extend(other.says.iter().chain(&other.also).cloned());
+        for (name, member) in &other.members {
+            let place = self.place.as_ref().map(|place| place.member(name));
+            let both = match self.members.get(name) {
+                None if matches!(self.rest, Rest::Unknown) => member.clone(),
+                None => Member { slot: Slot::Known(Type::any()), ..member.clone() },
+                Some(own) => Member {
+                    slot: own.slot.met(&member.slot, place.as_ref()),
+                    optional: own.optional && member.optional,
+                    at: own.at,
+                },
+            };
+            met.members.insert(name.clone(), both);
+        }
+        if !matches!(other.rest, Rest::Unknown) {
+            for (_, own) in met.members.iter_mut().filter(|(name, _)| !other.members.contains_key(*name)) {
+                own.slot = Slot::Known(Type::any());
+            }
+        }
+        met
     }
 
     /// It is the state, or within it, and no schema says what there is.
@@ -183,6 +225,18 @@ impl<'a> Member<'a> {
 }
 
 impl<'a> Slot<'a> {
+    /// Both hold. What has more within it is left open: schemas can be recursive.
+    fn met(&self, other: &Self, place: Option<&Place>) -> Self {
+        match (self, other) {
+            (Self::Said(a), Self::Said(b)) if a.is(b) => self.clone(),
+            (Self::Said(a), Self::Said(b)) if a.is_plain() && b.is_plain() => {
+                Self::Known(self.resolved(place).met(other.resolved(place)))
+            }
+            (Self::Known(known), other) | (other, Self::Known(known)) if known.is_any() => other.clone(),
+            _ => Self::Known(Type::any()),
+        }
+    }
+
     pub(super) fn resolved(&self, place: Option<&Place>) -> Type<'a> {
         match self {
             Self::Known(known) => known.clone(),

@@ -27,53 +27,46 @@ pub(super) struct Node<'a> {
     schema: &'a Value,
     /// JSON pointer to it.
     pub(super) at: Rc<str>,
+    /// It is about the whole of an event's data.
+    whole: bool,
+    /// Conditions hold around it: what it lets be absent or null may still have to be there.
+    pub(super) conditional: bool,
 }
 
 /// References and alternatives within each other; more are taken for a circle.
 const MAX_STEPS: usize = 16;
 
-/// Keywords that say nothing of types, or only narrow the values of one.
-const HARMLESS: [&str; 41] = [
+/// Keywords that can make a member be there, or not be null, where others do not say so.
+const CONDITIONS: [&str; 14] = [
+    "if",
+    "then",
+    "else",
+    "not",
+    "dependentRequired",
+    "dependentSchemas",
+    "dependencies",
+    "minProperties",
+    "maxProperties",
+    "propertyNames",
+    "patternProperties",
+    "contains",
+    "$dynamicRef",
+    "$recursiveRef",
+];
+
+/// What only names, explains or holds other schemas.
+const ASIDE: [&str; 12] = [
     "$schema",
     "$id",
     "$anchor",
     "$comment",
     "$defs",
     "definitions",
-    "$vocabulary",
     "title",
     "description",
-    "default",
     "examples",
-    "example",
+    "default",
     "deprecated",
-    "readOnly",
-    "writeOnly",
-    "format",
-    "pattern",
-    "minLength",
-    "maxLength",
-    "contentEncoding",
-    "contentMediaType",
-    "contentSchema",
-    "minimum",
-    "maximum",
-    "exclusiveMinimum",
-    "exclusiveMaximum",
-    "multipleOf",
-    "minItems",
-    "maxItems",
-    "uniqueItems",
-    "type",
-    "enum",
-    "const",
-    "properties",
-    "required",
-    "additionalProperties",
-    "patternProperties",
-    "items",
-    "oneOf",
-    "anyOf",
     "discriminator",
 ];
 
@@ -85,18 +78,19 @@ impl<'a> Document<'a> {
         Self { file, schema, has_ids: OnceCell::new() }
     }
 
+    /// Of draft 7, or before.
+    fn is_old(&self) -> bool {
+        self.schema["$schema"].as_str().is_some_and(|draft| draft.contains("/draft-0"))
+    }
+
     pub(super) fn root(&'a self) -> Node<'a> {
-        Node { document: self, schema: self.schema, at: "".into() }
+        Node { document: self, schema: self.schema, at: "".into(), whole: true, conditional: false }
     }
 }
 
 impl<'a> Node<'a> {
     pub(super) fn is(&self, other: &Self) -> bool {
         std::ptr::eq(self.schema, other.schema)
-    }
-
-    fn is_root(&self) -> bool {
-        self.at.is_empty()
     }
 
     /// JSON pointer to the first of these keywords that it has, else to itself.
@@ -133,7 +127,7 @@ impl<'a> Node<'a> {
     pub(super) fn step(&self, schema: &'a Value, keys: &[&str]) -> Self {
         let escaped = keys.iter().map(|key| key.replace('~', "~0").replace('/', "~1"));
         let at = escaped.fold(self.at.to_string(), |at, key| format!("{at}/{key}"));
-        Self { document: self.document, schema, at: at.into() }
+        Self { schema, at: at.into(), whole: false, ..self.clone() }
     }
 
     /// The type of what is valid by it, in a place of an event.
@@ -143,15 +137,40 @@ impl<'a> Node<'a> {
 
     fn read_within(&self, place: Option<&Place>, left: usize) -> Type<'a> {
         let (Some(schema), Some(left)) = (self.schema.as_object(), left.checked_sub(1)) else { return Type::any() };
+        let conditional = self.conditional || schema.keys().any(|key| CONDITIONS.contains(&key.as_str()));
+        let node = Self { conditional, ..self.clone() };
+        let parts = node.parts(schema);
+        // Beside a reference, older drafts take no notice of anything.
+        if let Some(referred) = parts.first().filter(|_| schema.contains_key("$ref") && self.document.is_old()) {
+            return referred.read_within(place, left);
+        }
+        let all = |whole: bool| {
+            let each = parts.iter().map(|part| Self { whole, ..part.clone() }.read_within(place, left));
+            each.chain([Self { whole, ..node.clone() }.read_alone(schema, place, left)]).collect::<Vec<_>>()
+        };
+        let mut read = all(self.whole);
+        // Where one part says that it is an object, the others are about objects, too.
+        if read.len() > 1 && !self.whole && read.iter().any(|part| part.is_only(Kind::Map)) {
+            read = all(true);
+        }
+        read.into_iter().fold(Type::any(), Type::met)
+    }
+
+    /// Schemas that must hold beside what it says itself.
+    fn parts(&self, schema: &'a Map<String, Value>) -> Vec<Self> {
+        let mut parts = Vec::new();
         if let Some(reference) = schema.get("$ref") {
-            return match self.referred(schema, reference) {
-                Some(node) => node.read_within(place, left),
-                None => Type::any(),
-            };
+            let unknown = || self.step(&Value::Bool(true), &["$ref"]);
+            parts.push(self.referred(reference).unwrap_or_else(unknown));
         }
-        if schema.keys().any(|key| !HARMLESS.contains(&key.as_str())) {
-            return Type::any();
+        for (nth, part) in schema.get("allOf").and_then(Value::as_array).into_iter().flatten().enumerate() {
+            parts.push(self.step(part, &["allOf", &nth.to_string()]));
         }
+        parts
+    }
+
+    /// What it says itself.
+    fn read_alone(&self, schema: &'a Map<String, Value>, place: Option<&Place>, left: usize) -> Type<'a> {
         if let Some(constant) = schema.get("const") {
             return self.constants(std::slice::from_ref(constant), place);
         }
@@ -159,17 +178,37 @@ impl<'a> Node<'a> {
             return self.constants(constants, place);
         }
         if schema.contains_key("oneOf") || schema.contains_key("anyOf") {
-            return self.alternatives(schema, place, left);
+            return match self.alternatives(schema, place, left) {
+                Some(alternatives) => alternatives,
+                None => Self { conditional: true, ..self.clone() }.of_types(schema, place, left),
+            };
         }
+        self.of_types(schema, place, left)
+    }
+
+    fn of_types(&self, schema: &'a Map<String, Value>, place: Option<&Place>, left: usize) -> Type<'a> {
         let types: Vec<&str> = match schema.get("type") {
             Some(Value::String(one)) => vec![one],
             Some(Value::Array(several)) => several.iter().filter_map(Value::as_str).collect(),
             // Anywhere else what is no object may stand there, too: these keywords say nothing of it.
-            _ if self.is_root() && OF_OBJECTS.iter().any(|key| schema.contains_key(*key)) => vec!["object"],
+            _ if self.whole && OF_OBJECTS.iter().any(|key| schema.contains_key(*key)) => vec!["object"],
             _ => return Type::any(),
         };
         let each = types.iter().map(|name| self.of_type(name, schema, place, left));
         each.fold(Type::never(), Type::or).said_by(self.clone())
+    }
+
+    /// Whether nothing is within what it allows: then it can be read at once.
+    pub(super) fn is_plain(&self) -> bool {
+        let plain = |name: &Value| matches!(name.as_str(), Some("string" | "integer" | "number" | "boolean" | "null"));
+        let Some(schema) = self.schema.as_object() else { return false };
+        schema.contains_key("const")
+            || schema.contains_key("enum")
+            || match schema.get("type") {
+                Some(Value::Array(several)) => several.iter().all(plain),
+                Some(one) => plain(one),
+                None => false,
+            }
     }
 
     /// The schema of the items of an array.
@@ -178,28 +217,25 @@ impl<'a> Node<'a> {
         for _ in 0..MAX_STEPS {
             let schema = node.schema.as_object()?;
             match schema.get("$ref") {
-                Some(reference) => node = node.referred(schema, reference)?,
-                None => {
-                    return schema
-                        .get("items")
-                        .filter(|items| items.is_object())
-                        .map(|items| node.step(items, &["items"]));
-                }
+                Some(reference) => node = node.referred(reference)?,
+                None => return node.item(schema),
             }
         }
         None
     }
 
-    /// Where a reference leads, if it stands alone.
-    fn referred(&self, schema: &Map<String, Value>, reference: &Value) -> Option<Self> {
-        let alone = |key: &str| matches!(key, "$ref" | "$defs" | "definitions" | "description" | "title" | "$comment");
-        if !schema.keys().all(|key| alone(key)) {
-            return None;
-        }
+    /// The schema of all items, if one schema is about all.
+    fn item(&self, schema: &'a Map<String, Value>) -> Option<Self> {
+        let items = schema.get("items").filter(|items| items.is_object() && !schema.contains_key("prefixItems"))?;
+        Some(self.step(items, &["items"]))
+    }
+
+    /// Where a reference leads.
+    fn referred(&self, reference: &Value) -> Option<Self> {
         let pointer = reference.as_str()?.strip_prefix('#')?;
         let schema = self.document.schema.pointer(pointer)?;
         let has_ids = *self.document.has_ids.get_or_init(|| has_ids(self.document.schema));
-        (!has_ids).then(|| Self { document: self.document, schema, at: pointer.into() })
+        (!has_ids).then(|| Self { schema, at: pointer.into(), ..self.clone() })
     }
 
     fn of_type(&self, name: &str, schema: &'a Map<String, Value>, place: Option<&Place>, left: usize) -> Type<'a> {
@@ -210,9 +246,8 @@ impl<'a> Node<'a> {
             "number" => Type::int(None).or(Type::of(Atom::Float)),
             "string" => Type::text(None),
             "array" => {
-                let item = schema.get("items").filter(|items| items.is_object());
                 let place = place.map(Place::item);
-                let item = item.map(|items| self.step(items, &["items"]).read_within(place.as_ref(), left));
+                let item = self.item(schema).map(|items| items.read_within(place.as_ref(), left));
                 Type::of(Atom::Array(Rc::new(item.unwrap_or_default())))
             }
             "object" => Type::map(self.record(schema, place)),
@@ -221,6 +256,9 @@ impl<'a> Node<'a> {
     }
 
     fn null(&self, place: Option<&Place>) -> Type<'a> {
+        if self.conditional {
+            return Type::any();
+        }
         Type::unit(place.map(|place| Absent { place: place.clone(), why: Why::Null(self.clone()) }))
     }
 
@@ -262,22 +300,23 @@ impl<'a> Node<'a> {
     }
 
     /// A choice between schemas that say all there is to say.
-    fn alternatives(&self, schema: &'a Map<String, Value>, place: Option<&Place>, left: usize) -> Type<'a> {
-        let aside = ["oneOf", "anyOf", "$defs", "definitions", "description", "title", "$comment", "discriminator"];
-        let is_plain = |(key, value): (&String, &Value)| {
-            aside.contains(&key.as_str()) || key.starts_with('$') || (key == "type" && value == "object")
+    fn alternatives(&self, schema: &'a Map<String, Value>, place: Option<&Place>, left: usize) -> Option<Type<'a>> {
+        let is_aside = |(key, value): (&String, &Value)| {
+            ["oneOf", "anyOf", "allOf"].contains(&key.as_str())
+                || ASIDE.contains(&key.as_str())
+                || (key == "type" && value == "object")
         };
         let (key, choices) = match (schema.get("oneOf"), schema.get("anyOf")) {
             (Some(choices), None) => ("oneOf", choices),
             (None, Some(choices)) => ("anyOf", choices),
-            _ => return Type::any(),
+            _ => return None,
         };
-        let Some(choices) = choices.as_array().filter(|_| schema.iter().all(is_plain)) else { return Type::any() };
+        let choices = choices.as_array().filter(|_| schema.iter().all(is_aside))?;
         let each = choices.iter().enumerate().map(|(nth, choice)| {
             let node = self.step(choice, &[key, &nth.to_string()]);
             node.read_within(place, left)
         });
-        each.fold(Type::never(), Type::or).said_by(self.clone())
+        Some(each.fold(Type::never(), Type::or).said_by(self.clone()))
     }
 }
 

@@ -93,6 +93,7 @@ fn kept_record<'a>(record: &Record<'a>, place: &Place) -> Record<'a> {
         rest,
         place: Some(place.clone()),
         says: record.says.clone(),
+        also: record.also.clone(),
     }
 }
 

@@ -1,6 +1,6 @@
 //! The script, and the files that it imports.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
 
 use rhai::{AST, ASTNode, FnAccess, FnCallExpr, Stmt};
@@ -51,6 +51,13 @@ impl<'s> Unit<'s> {
 impl<'s> Units<'s> {
     pub(super) fn new(imports: &'s Imports) -> Self {
         Self { imports, aliases: HashMap::new(), functions: HashMap::new() }
+    }
+
+    /// The script, and every file that is imported, once.
+    pub(super) fn all(&self, script: &Unit<'s>) -> Vec<Unit<'s>> {
+        let imported: BTreeMap<&str, &Imported> =
+            self.imports.values().map(|imported| (&*imported.file, &**imported)).collect();
+        std::iter::once(script.clone()).chain(imported.into_values().map(Unit::imported)).collect()
     }
 
     /// A function of this file.

@@ -10,7 +10,7 @@ use std::rc::Rc;
 use rhai::{Expr, Position};
 
 use super::model::{Atom, Place, Type};
-use super::record::{Record, Rest};
+use super::record::Rest;
 use super::report;
 use super::scope::Scope;
 use super::walk::Walker;
@@ -161,13 +161,12 @@ impl<'a> Walker<'a, '_> {
 /// A member of an object of the event, and whether its schema makes sure of it.
 fn member(atom: &Atom<'_>, name: &str) -> Option<(Place, Option<bool>)> {
     let Atom::Map(record) = atom else { return None };
-    let Record { members, rest, place, says } = &**record;
-    match members.get(name) {
+    match record.members.get(name) {
         Some(member) if !member.at.is_none() => return None,
-        None if matches!(rest, Rest::Nothing) => return None,
+        None if matches!(record.rest, Rest::Nothing) => return None,
         _ => {}
     }
-    Some((place.as_ref()?.member(name), says.as_ref().and_then(|says| says.guarantees(name))))
+    Some((record.place.as_ref()?.member(name), record.guarantees(name)))
 }
 
 /// Adds the places of objects in a value, and of what may be one.

@@ -1,8 +1,10 @@
 //! What is told of scripts over a realistic schema, and what is not.
 
+mod copies;
 mod correct;
 mod modules;
 mod runs;
+mod schemas;
 mod state;
 mod uses;
 mod wrong;

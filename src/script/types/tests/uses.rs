@@ -131,6 +131,24 @@ fn of_what_no_schema_describes_it_is_not_said_whether_it_is_needed() {
 }
 
 #[test]
+fn of_schemas_that_hold_together_each_counts() {
+    let text = json!({ "type": "string" });
+    let together = json!({
+        "allOf": [
+            { "type": "object", "properties": { "a": text, "b": text } },
+            { "type": "object", "required": ["a"] }
+        ]
+    });
+    let script = "state.a = event.data.a; state.b = event.data.b;";
+    assert_eq!(noted(Kind::Handler, script, &together), ["data.a!", "data.b"]);
+    let depends = json!({
+        "type": "object", "properties": { "a": text, "b": text }, "required": ["a"],
+        "if": { "properties": { "a": { "const": "x" } } }, "then": { "required": ["b"] }
+    });
+    assert_eq!(noted(Kind::Handler, script, &depends), ["data.a!", "data.b?", "data.b *"]);
+}
+
+#[test]
 fn texts_that_a_field_is_compared_with_are_told() {
     check("if event.data.status == \"paid\" { state.p = true; }", &["data.status! paid"]);
     check("if event.data.status in [\"paid\", \"shipped\"] { state.p = true; }", &["data.status! paid|shipped"]);
