@@ -6,6 +6,7 @@ use rhai::{Expr, FnCallExpr, Position, Stmt};
 
 use super::chain;
 use super::express::Argument;
+use super::loops::assigned;
 use super::model::{Atom, Kind, Type};
 use super::scope::{Path, Scope};
 use super::trial::Form;
@@ -261,13 +262,22 @@ impl<'a, 's> Walker<'a, 's> {
         let of: Vec<Argument<'a>> = call.args.iter().map(|argument| self.handed(scope, argument, name)).collect();
         let is_held = |atom: &Atom<'a>| matches!(atom, Atom::Map(record) if record.members.contains_key(name));
         let held = receiver.atoms().is_some_and(|atoms| atoms.iter().any(is_held));
-        let own = self.own(name, of.len());
-        if held || own.is_some() || name == "call" || call.capture_parent_scope {
+        if held || name == "call" || call.capture_parent_scope {
             of.iter().for_each(|argument| self.examines(&argument.known));
             self.examines(receiver);
             self.hands_on(receiver);
-            self.changed(scope, receiver, path, at);
+            self.changed(scope, (receiver, Type::any()), path, at);
             return Type::any();
+        }
+        if let Some(function) = self.own(name, of.len()) {
+            let given = of.into_iter().map(|argument| argument.known).collect();
+            let mut this = receiver.clone();
+            let result = self.called(scope, (name, &function), given, Some(&mut this));
+            if this.is_any() {
+                self.hands_on(receiver);
+            }
+            self.changed(scope, (receiver, this), path, at);
+            return result;
         }
         if ASKING.contains(&name) {
             self.asks(&[Argument { known: receiver.clone(), at: before }]);
@@ -277,7 +287,7 @@ impl<'a, 's> Walker<'a, 's> {
         }
         let is_known = self.changes(scope, (name, receiver, path), (&of, &call.args), at);
         if !is_pure(name) && !is_known {
-            self.changed(scope, receiver, path, at);
+            self.changed(scope, (receiver, Type::any()), path, at);
         }
         let item = receiver.item();
         let yielded: Vec<Option<Type<'a>>> = call
@@ -337,8 +347,14 @@ impl<'a, 's> Walker<'a, 's> {
         true
     }
 
-    /// What is at the path may be anything now.
-    fn changed(&mut self, scope: &mut Scope<'a>, receiver: &Type<'a>, path: Option<&Path>, at: Position) {
+    /// What is at the path is something else now.
+    fn changed(
+        &mut self,
+        scope: &mut Scope<'a>,
+        (receiver, after): (&Type<'a>, Type<'a>),
+        path: Option<&Path>,
+        at: Position,
+    ) {
         let Some(path) = path else { return };
         // It fails here, so nothing is kept of it.
         let fails = self.leaves.is_some() && receiver.is_only(Kind::Unit);
@@ -346,9 +362,9 @@ impl<'a, 's> Walker<'a, 's> {
             return;
         }
         if path.steps.is_empty() {
-            scope.assign(&path.root, Type::any());
+            scope.assign(&path.root, after);
         } else {
-            scope.write(path, Type::any(), at);
+            scope.write(path, after, at);
         }
     }
 
@@ -403,7 +419,8 @@ impl<'a, 's> Walker<'a, 's> {
         };
         let given: Vec<Type<'a>> = captured.into_iter().chain(given).collect();
         let function = self.own(&name, given.len())?;
-        Some(self.called(scope, (&name, &function), given, this))
+        let mut this = this;
+        Some(self.called(scope, (&name, &function), given, this.as_mut()))
     }
 
     /// A function of the file that is looked at.
@@ -417,13 +434,16 @@ impl<'a, 's> Walker<'a, 's> {
         scope: &mut Scope<'a>,
         (name, function): (&str, &Function<'s>),
         given: Vec<Type<'a>>,
-        this: Option<Type<'a>>,
+        this: Option<&mut Type<'a>>,
     ) -> Type<'a> {
         let key = (function.unit.source.file, name.to_owned(), given.len());
         if self.calls.len() >= MAX_DEPTH || self.calls.contains(&key) || !self.works() {
-            for known in &given {
+            for known in given.iter().chain(this.as_deref()) {
                 self.examines(known);
                 self.used(scope, known);
+            }
+            if let Some(this) = this {
+                *this = Type::any();
             }
             return Type::any();
         }
@@ -431,8 +451,8 @@ impl<'a, 's> Walker<'a, 's> {
         for (parameter, known) in function.parameters.iter().zip(given) {
             inside.declare(parameter, known, false);
         }
-        if let Some(this) = this {
-            inside.declare(THIS, this, false);
+        if let Some(this) = &this {
+            inside.declare(THIS, (*this).clone(), false);
         }
         self.calls.push(key);
         let unit = std::mem::replace(&mut self.report.unit, function.unit.clone());
@@ -447,6 +467,15 @@ impl<'a, 's> Walker<'a, 's> {
         // What it answers may tell what it found out.
         self.forget_since(begun);
         self.calls.pop();
+        if let Some(this) = this {
+            let is_changed = assigned(&[&function.body], None).is_none_or(|names| names.contains(THIS));
+            match inside.get(THIS) {
+                _ if !is_changed => {}
+                // What it was at an early `return` is not kept.
+                Some(left) if returned.is_never() => *this = left.known.clone(),
+                _ => *this = Type::any(),
+            }
+        }
         let result = value.or(returned);
         // A function that always throws or ends the script.
         scope.dead |= inside.dead && result.is_never();

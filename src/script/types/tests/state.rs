@@ -94,6 +94,19 @@ fn what_is_written_under_a_name_that_is_computed_may_be_anything() {
 }
 
 #[test]
+fn a_method_of_the_script_changes_what_it_is_called_on() {
+    silent(&["fn count() { this.n = (this.n ?? 0) + 1; } state.count();", "let n = state.n ?? 0; state.next = n + 1;"]);
+    silent(&[
+        "fn early(n) { if n > 3 { return; } this.n = n; } state.early(4);",
+        "let x = state.n ?? 0; let y = state.m ?? 0;",
+    ]);
+    let wrong = told(&["fn count() { this.n += 1; } state.count();"]);
+    assert_eq!(wrong, ["SG221 1:19 `state.n` may be absent"]);
+    let wrong = told(&["fn named(name) { this.name = name; this.name } state.n = state.named(\"a\") - 1;"]);
+    assert_eq!(wrong, ["SG222 1:75 `-` cannot take a string and an integer"]);
+}
+
+#[test]
 fn what_is_kept_keeps_its_type() {
     let wrong = told(&["state.name = event.data.order_id;", "if state.name != () { state.n = state.name - 1; }"]);
     assert_eq!(wrong, ["SG222 1:44 `-` cannot take a string and an integer"]);

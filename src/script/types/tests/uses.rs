@@ -73,6 +73,7 @@ fn reads_go_through_variables_functions_and_closures() {
     check("let c = event.data.customer; state.n = c.name;", &["data.customer!", "data.customer.name!"]);
     check("let c; c = event.data.customer; state.n = c.name;", &["data.customer!", "data.customer.name!"]);
     check("fn n(c) { c.name } state.n = n(event.data.customer);", &["data.customer!", "data.customer.name!"]);
+    check("fn n() { this.name } state.n = event.data.customer.n();", &["data.customer!", "data.customer.name!"]);
     let items = ["data.items!", "data.items[].sku!"];
     check("for item in event.data.items { state.s = item.sku; }", &items);
     check("state.s = event.data.items.map(|item| item.sku);", &items);
