@@ -14,6 +14,7 @@ mod print;
 mod project;
 mod publish;
 mod run;
+mod schema;
 mod state;
 mod status;
 mod test;
@@ -40,6 +41,7 @@ Exit codes:
 Examples:
   sluice new shop                              make a project that runs as it is
   sluice lint                                  check the project in this directory
+  sluice schema uses                           which fields it reads, of which events
   sluice explain SG311                         what a finding means, and what to do about it
   sluice test                                  play its scenarios, in every order of delivery they ask for
   sluice run                                   run its pipelines until told to stop
@@ -59,6 +61,7 @@ enum Command {
     New(new::NewArgs),
     Run(run::RunArgs),
     Lint(lint::LintArgs),
+    Schema(schema::SchemaArgs),
     Explain(explain::ExplainArgs),
     Test(test::TestArgs),
     Publish(publish::PublishArgs),
@@ -95,6 +98,7 @@ pub fn main() -> ExitCode {
         Command::New(arguments) => new::new(&arguments),
         Command::Run(arguments) => asynchronous(run::run(arguments)),
         Command::Lint(arguments) => lint::lint(&arguments),
+        Command::Schema(arguments) => schema::schema(&arguments),
         Command::Explain(arguments) => explain::explain(&arguments),
         Command::Test(arguments) => test::test(&arguments),
         Command::Publish(arguments) => quietly(publish::publish(arguments)),

@@ -7,7 +7,7 @@ use super::failure::Failure;
 use super::print;
 use crate::clock::Clock;
 use crate::database::Database;
-use crate::diagnostic::{Level, has_errors, render};
+use crate::diagnostic::{Level, Sources, has_errors, render};
 use crate::spec::program::{Channel, Pipeline, Program};
 use crate::spec::scenario::ScenarioFile;
 use crate::spec::{self, Loaded};
@@ -31,7 +31,23 @@ pub fn load_files(root: &Path) -> Result<Arc<Program>, Failure> {
     sound(spec::load_without_environment(root), Tell::Errors)
 }
 
-/// The same, with its scenarios.
+/// A sound project with the texts of its files, for what is told of them.
+pub struct Sound {
+    pub program: Arc<Program>,
+    pub sources: Sources,
+    /// The directory of schemas, relative to the project.
+    pub schemas: PathBuf,
+}
+
+/// [`load_files`], with the texts of the files.
+pub fn load_sources(root: &Path) -> Result<Sound, Failure> {
+    directory(root)?;
+    let loaded = spec::load_without_environment(root);
+    let (sources, schemas) = (loaded.sources.clone(), loaded.schemas.clone());
+    Ok(Sound { program: sound(loaded, Tell::Errors)?, sources, schemas })
+}
+
+/// [`load_files`], with its scenarios.
 pub fn load_scenarios(
     root: &Path,
     only: Option<&[PathBuf]>,

@@ -62,16 +62,26 @@ pub struct Diagnostic {
     pub span: Option<Span>,
     /// Said at the span itself, under the code.
     pub label: Option<String>,
+    /// Other places that it is about: where it is said what was broken.
+    pub related: Vec<Related>,
     /// What to do.
     pub help: Option<String>,
     /// What to do, when a machine can do it.
     pub fix: Option<Fix>,
 }
 
+/// A further place of a finding.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Related {
+    pub span: Span,
+    /// What is to be seen there.
+    pub label: String,
+}
+
 impl Diagnostic {
     pub fn new(rule: &Rule, message: impl Into<String>) -> Self {
         let (message, span, label, help, fix) = (message.into(), None, None, None, None);
-        Self { rule: rule.id, level: rule.level, message, span, label, help, fix }
+        Self { rule: rule.id, level: rule.level, message, span, label, related: Vec::new(), help, fix }
     }
 
     #[must_use]
@@ -83,6 +93,12 @@ impl Diagnostic {
     #[must_use]
     pub fn label(mut self, label: impl Into<String>) -> Self {
         self.label = Some(label.into());
+        self
+    }
+
+    #[must_use]
+    pub fn related(mut self, span: Span, label: impl Into<String>) -> Self {
+        self.related.push(Related { span, label: label.into() });
         self
     }
 

@@ -11,12 +11,14 @@
 //! A rule on one schema or pipeline by itself looks at it once: while files are watched, [`Seen`] keeps what it found.
 
 mod allows;
+mod asked;
 mod checks;
 mod handlers;
 mod levels;
 mod project;
 mod seen;
 mod subschemas;
+pub mod uses;
 
 use serde_json::Value;
 

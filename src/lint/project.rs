@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::diagnostic::{Diagnostic, Sources, Span};
+use crate::diagnostic::{Sources, Span};
 use crate::event::ChannelName;
 use crate::schema::Schema;
 use crate::spec::locate::{NodePath, Target};
@@ -59,8 +59,8 @@ impl<'a> Project<'a> {
         spec::place(self.sources, file, path, target)
     }
 
-    /// A finding in a text within a file, where it stands in that file.
-    pub fn within(&self, file: &str, path: &NodePath, text: &str, found: Diagnostic) -> Diagnostic {
+    /// A place in a text within a file, as one in that file.
+    pub fn within(&self, file: &str, path: &NodePath, text: &str, found: &Span) -> Span {
         spec::within(self.sources, file, path, text, found)
     }
 

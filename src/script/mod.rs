@@ -213,6 +213,11 @@ impl Script {
         types::check(&self.engine.0, &self.compiled, given)
     }
 
+    /// What it reads of the events that it is given.
+    pub fn uses<'a>(&self, given: &types::Given<'a>) -> types::Uses {
+        types::uses(&self.engine.0, &self.compiled, given)
+    }
+
     /// The file that it is in, or that it is written within.
     pub fn file(&self) -> &str {
         &self.compiled.file

@@ -128,11 +128,11 @@ pub fn has(sources: &Sources, file: &str, path: &NodePath) -> bool {
     locate::find(&text(sources, file), &path.0, Target::Value).is_some()
 }
 
-/// What was found in a text that a file holds at `path`, where it stands in that file.
-pub fn within(sources: &Sources, file: &str, path: &NodePath, text: &str, found: Diagnostic) -> Diagnostic {
+/// A place in a text that a file holds at `path`, as one in that file.
+pub fn within(sources: &Sources, file: &str, path: &NodePath, text: &str, found: &Span) -> Span {
     let whole = self::text(sources, file);
     let at = locate::span(file, &whole, path, Target::Value);
-    Placed::new(&whole, at, text).moved(found)
+    Placed::new(&whole, at, text).in_file(found)
 }
 
 fn text(sources: &Sources, file: &str) -> String {

@@ -10,6 +10,7 @@ mod publish;
 mod refused;
 mod run;
 pub mod sandbox;
+mod schema;
 mod servers;
 mod service;
 mod shells;

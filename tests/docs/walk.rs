@@ -88,6 +88,11 @@ fn the_page_on_testing_finds_its_bug_and_mends_it() {
 }
 
 #[test]
+fn the_page_on_contracts_shows_what_a_project_reads() {
+    walk(&Document::read("docs/contracts.md"), &Sandbox::empty(), false).unwrap();
+}
+
+#[test]
 fn a_walk_notices_what_a_document_says_wrongly() {
     let walked = |text: &str| walk(&Document { name: "x.md".into(), text: text.into() }, &Sandbox::empty(), false);
     let right =

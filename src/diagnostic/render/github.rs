@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::super::{Diagnostic, Level};
+use super::super::{Diagnostic, Level, Related};
 use super::{message_with_help, seen_from_outside, sorted};
 
 /// One command a line, sorted by place, empty without findings. `prefix` is where the project is in the repository.
@@ -24,9 +24,18 @@ pub fn github(diagnostics: &[Diagnostic], prefix: &str) -> String {
                 let _ = write!(commands, "col={},endColumn={last},", span.column);
             }
         }
-        let _ = writeln!(commands, "title={}::{}", property(diagnostic.rule), data(&message_with_help(&diagnostic)));
+        let _ = writeln!(commands, "title={}::{}", property(diagnostic.rule), data(&text(&diagnostic, prefix)));
     }
     commands
+}
+
+/// An annotation has one place: of the others it tells.
+fn text(diagnostic: &Diagnostic, prefix: &str) -> String {
+    let mut text = message_with_help(diagnostic);
+    for Related { span, label } in &diagnostic.related {
+        let _ = write!(text, "\n{}:{}: {label}", seen_from_outside(prefix, &span.file), span.line);
+    }
+    text
 }
 
 fn data(text: &str) -> String {
@@ -51,6 +60,12 @@ mod tests {
         );
         assert!(github(&[finding()], "apps/shop").starts_with("::error file=apps/shop/a.yaml,"));
         assert_eq!(github(&[], ""), "");
+    }
+
+    #[test]
+    fn further_places_are_told_of() {
+        let told = github(&[finding().related(Span::on_line("b.json", 3, 5, 6), "given here")], "apps/shop");
+        assert!(told.ends_with("help: did you mean `retry`?%0Aapps/shop/b.json:3: given here\n"), "{told}");
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use annotate_snippets::{AnnotationKind, Group, Level as Title, Origin, Renderer, Snippet, normalize_untrusted_str};
 
-use super::super::{Diagnostic, Level, Sources, Span};
+use super::super::{Diagnostic, Level, Related, Sources, Span};
 use super::sorted;
 
 /// One code frame a diagnostic, sorted by place, an empty line between them; ends with a line break unless empty.
@@ -22,21 +22,62 @@ fn frame<'a>(diagnostic: &Diagnostic, sources: &'a Sources) -> Group<'a> {
     };
     let title = level.primary_title(normalize_untrusted_str(&diagnostic.message)).id(diagnostic.rule);
     let mut group = Group::with_title(title);
-    if let Some(span) = &diagnostic.span {
-        group = match sources.0.get(&*span.file) {
+    for (file, marks) in marks(diagnostic) {
+        group = match sources.0.get(file) {
             Some(text) => {
-                let mark = AnnotationKind::Primary
-                    .span(byte_range(text, span))
-                    .label(diagnostic.label.as_deref().map(normalize_untrusted_str));
-                group.element(Snippet::source(&**text).path(span.file.clone()).annotation(mark))
+                let marks = marks.iter().map(|mark| {
+                    let range = match mark.kind {
+                        AnnotationKind::Primary => byte_range(text, mark.span),
+                        _ => on_one_line(text, byte_range(text, mark.span)),
+                    };
+                    mark.kind.span(range).label(mark.label.map(normalize_untrusted_str))
+                });
+                group.element(Snippet::source(&**text).path(file.to_owned()).annotations(marks))
             }
-            None => group.element(Origin::path(span.file.clone()).line(span.line).char_column(span.column)),
+            None => {
+                let places = marks
+                    .iter()
+                    .map(|Mark { span, .. }| Origin::path(file.to_owned()).line(span.line).char_column(span.column));
+                places.fold(group, Group::element)
+            }
         };
     }
     match &diagnostic.help {
         Some(help) => group.element(Title::HELP.message(normalize_untrusted_str(help))),
         None => group,
     }
+}
+
+struct Mark<'d> {
+    kind: AnnotationKind,
+    span: &'d Span,
+    label: Option<&'d str>,
+}
+
+/// What is marked in which file, that of the finding first: a code frame each.
+fn marks(diagnostic: &Diagnostic) -> Vec<(&str, Vec<Mark<'_>>)> {
+    let own = diagnostic.span.iter().map(|span| {
+        let label = diagnostic.label.as_deref();
+        Mark { kind: AnnotationKind::Primary, span, label }
+    });
+    let related = diagnostic.related.iter().map(|Related { span, label }| {
+        let label = Some(label.as_str());
+        Mark { kind: AnnotationKind::Context, span, label }
+    });
+    let mut frames: Vec<(&str, Vec<Mark<'_>>)> = Vec::new();
+    for mark in own.chain(related) {
+        match frames.iter_mut().find(|(file, _)| *file == mark.span.file) {
+            Some((_, marks)) => marks.push(mark),
+            None => frames.push((&mark.span.file, vec![mark])),
+        }
+    }
+    frames
+}
+
+/// What is said elsewhere is shown by its first line.
+fn on_one_line(text: &str, range: Range<usize>) -> Range<usize> {
+    let line = text[range.clone()].find('\n').map_or(range.end, |at| range.start + at);
+    range.start..line
 }
 
 /// The bytes a span covers, clamped into the text: the renderer panics on a range that is not.
@@ -90,6 +131,40 @@ mod tests {
     }
 
     #[test]
+    fn what_is_said_elsewhere_has_a_frame_of_its_own_and_of_it_one_line() {
+        let mut sources = sources("pipeline: a\nretyr: {}\n");
+        sources.0.insert("b.json".into(), "{\n  \"retry\": {\n    \"x\": 1\n  }\n}\n".into());
+        let said = Span { file: "b.json".into(), line: 2, column: 3, end_line: 4, end_column: 4 };
+        let finding = finding().related(said, "given here").related(Span::on_line("a.yaml", 1, 1, 8), "not this");
+        insta::assert_snapshot!(human(&[finding], &sources, false), @r#"
+        error[SG002]: unknown key `retyr`
+         --> a.yaml:2:1
+          |
+        1 | pipeline: a
+          | -------- not this
+        2 | retyr: {}
+          | ^^^^^ not known here
+          |
+         ::: b.json:2:3
+          |
+        2 |   "retry": {
+          |   ---------- given here
+          |
+          = help: did you mean `retry`?
+        "#);
+    }
+
+    #[test]
+    fn of_a_long_line_the_place_is_shown() {
+        let mut sources = sources("pipeline: a\nretyr: {}\n");
+        let text = format!("{{{}\"retry\":1{}}}", "\"x\":1,".repeat(5_000), ",\"y\":1".repeat(5_000));
+        sources.0.insert("b.json".into(), text.into());
+        let shown = human(&[finding().related(Span::on_line("b.json", 1, 30_002, 7), "given here")], &sources, false);
+        assert!(shown.contains("\"retry\":1"), "{shown}");
+        assert!(shown.lines().all(|line| line.chars().count() < 200), "{shown}");
+    }
+
+    #[test]
     fn without_the_text_the_place_is_still_named() {
         let rendered = human(&[finding()], &Sources::default(), false);
         assert!(rendered.contains("--> a.yaml:2:1"), "{rendered}");
@@ -115,7 +190,7 @@ mod tests {
             line in 0..8_usize, column in 0..50_usize, end_line in 0..8_usize, end_column in 0..50_usize,
         ) {
             let span = Span { file: "a.yaml".into(), line, column, end_line, end_column };
-            let diagnostic = Diagnostic::new(&rules::NOT_YAML, "x").at(span);
+            let diagnostic = Diagnostic::new(&rules::NOT_YAML, "x").at(span.clone()).related(span, "y");
             let rendered = human(&[diagnostic], &sources(&text), false);
             prop_assert!(rendered.contains("a.yaml"));
         }

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use serde_json::{Value, json};
 
 use super::super::rules::{RULES, Rule};
-use super::super::{Diagnostic, Level, Span};
+use super::super::{Diagnostic, Level, Related, Span};
 use super::{message_with_help, seen_from_outside, sorted};
 
 /// What file names are relative to. Code scanning services take it for the root of the repository.
@@ -51,10 +51,18 @@ fn result(diagnostic: &Diagnostic, prefix: &str) -> Value {
         result["ruleIndex"] = index.into();
     }
     if let Some(span) = &diagnostic.span {
-        let artifact = json!({ "uri": uri(&seen_from_outside(prefix, &span.file)), "uriBaseId": BASE });
-        result["locations"] = json!([{ "physicalLocation": { "artifactLocation": artifact, "region": region(span) } }]);
+        result["locations"] = json!([{ "physicalLocation": place(span, prefix) }]);
+    }
+    if !diagnostic.related.is_empty() {
+        let of = |Related { span, label }: &Related| json!({ "physicalLocation": place(span, prefix), "message": { "text": label } });
+        result["relatedLocations"] = diagnostic.related.iter().map(of).collect();
     }
     result
+}
+
+fn place(span: &Span, prefix: &str) -> Value {
+    let artifact = json!({ "uri": uri(&seen_from_outside(prefix, &span.file)), "uriBaseId": BASE });
+    json!({ "artifactLocation": artifact, "region": region(span) })
 }
 
 /// Lines and columns from 1, the end exclusive: as in a [`Span`].
@@ -116,6 +124,20 @@ mod tests {
     #[test]
     fn file_names_are_references_whatever_they_are_made_of() {
         assert_eq!(uri("pipelines/a b#ü:%.yaml"), "pipelines/a%20b%23%C3%BC%3A%25.yaml");
+    }
+
+    #[test]
+    fn further_places_are_related_locations_with_what_is_to_be_seen_there() {
+        let log = parsed(&[finding().related(Span::on_line("b.json", 3, 5, 6), "given here")], "apps/shop");
+        let related = json!([{
+            "physicalLocation": {
+                "artifactLocation": { "uri": "apps/shop/b.json", "uriBaseId": "%SRCROOT%" },
+                "region": { "startLine": 3, "startColumn": 5, "endLine": 3, "endColumn": 11 },
+            },
+            "message": { "text": "given here" },
+        }]);
+        assert_eq!(log["runs"][0]["results"][0]["relatedLocations"], related);
+        assert_eq!(parsed(&[finding()], "")["runs"][0]["results"][0].get("relatedLocations"), None);
     }
 
     #[test]

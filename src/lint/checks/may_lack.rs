@@ -2,15 +2,10 @@
 
 use serde_json::{Map, Value};
 
-use crate::diagnostic::{Span, did_you_mean};
+use crate::diagnostic::did_you_mean;
+use crate::lint::asked::{Asked, asked};
 use crate::lint::{Findings, Project};
-use crate::spec::locate::NodePath;
-use crate::spec::program::{EventTime, FieldPath, Pipeline, Subscription};
-
-/// What can be a key: texts and whole numbers.
-const KEY: [&str; 3] = ["string", "integer", "number"];
-const NUMBER: [&str; 2] = ["integer", "number"];
-const TIME: [&str; 3] = ["string", "integer", "number"];
+use crate::spec::program::{FieldPath, Pipeline};
 
 pub fn check(project: &Project<'_>, pipeline: &Pipeline, findings: &mut Findings) {
     for (nth, subscription) in pipeline.subscriptions.iter().enumerate() {
@@ -24,51 +19,11 @@ pub fn check(project: &Project<'_>, pipeline: &Pipeline, findings: &mut Findings
                     let kind = &subscription.event;
                     let message = format!("a valid `{kind}` {version} {}", why.told(path));
                     let help = why.help(&project.schema_file(kind, *version));
-                    findings.add(place(project, pipeline, nth, of), message, help);
+                    findings.add(of.place(project, pipeline, nth), message, help);
                 }
             }
         }
     }
-}
-
-/// What a pipeline reads from the events of a subscription.
-struct Asked<'p> {
-    path: &'p FieldPath,
-    /// Which types it can be.
-    types: &'static [&'static str],
-    of: Of,
-}
-
-#[derive(Clone, Copy)]
-enum Of {
-    Key,
-    Sequence,
-    Resequence,
-}
-
-fn asked<'p>(pipeline: &'p Pipeline, subscription: &'p Subscription) -> impl Iterator<Item = Asked<'p>> {
-    let key = Asked { path: &subscription.key, types: &KEY, of: Of::Key };
-    let number =
-        pipeline.sequence.as_ref().map(|sequence| Asked { path: &sequence.by, types: &NUMBER, of: Of::Sequence });
-    let time = pipeline.resequence.as_ref().and_then(|resequence| match &resequence.by {
-        EventTime::Path(path) => Some(Asked { path, types: &TIME, of: Of::Resequence }),
-        _ => None,
-    });
-    [Some(key), number, time].into_iter().flatten()
-}
-
-/// Where it says so.
-fn place(project: &Project<'_>, pipeline: &Pipeline, nth: usize, of: Of) -> Span {
-    let root = NodePath::default();
-    let path = match of {
-        Of::Key => {
-            let own = root.key("subscriptions").index(nth).key("key");
-            if project.says(&pipeline.file, &own) { own } else { root.key("key") }
-        }
-        Of::Sequence => root.key("sequence").key("by"),
-        Of::Resequence => root.key("resequence").key("by"),
-    };
-    project.at(&pipeline.file, &path)
 }
 
 #[derive(Debug, PartialEq)]
@@ -148,6 +103,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::lint::asked::KEY;
 
     fn found(schema: &Value) -> Result<(), Why> {
         find(schema, schema, &["a".to_owned(), "b".to_owned()], &KEY)

@@ -142,17 +142,24 @@ impl<'a, 's> Walker<'a, 's> {
         if call.op_token.is_some() && name != "contains" {
             return self.operator(scope, call, at);
         }
-        let arguments: Vec<Argument<'a>> = call.args.iter().map(|argument| self.argument(scope, argument)).collect();
+        let called = match call.is_qualified() {
+            true => self.units.imported(&self.report.unit, call),
+            false => self.own(name, call.args.len()),
+        };
+        let is_followed = called.is_some() && !call.capture_parent_scope;
+        let is_aside = is_followed || (!call.is_qualified() && ["contains", "type_of"].contains(&name));
+        let mut argument = |argument| {
+            self.is_aside = is_aside;
+            self.argument(scope, argument)
+        };
+        let arguments: Vec<Argument<'a>> = call.args.iter().map(&mut argument).collect();
         if scope.dead {
             return Type::never();
         }
-        let called = match call.is_qualified() {
-            true => self.units.imported(&self.report.unit, call),
-            false => self.own(name, arguments.len()),
-        };
         if call.capture_parent_scope || (call.is_qualified() && called.is_none()) {
             arguments.iter().for_each(|argument| self.examines(&argument.known));
             if call.capture_parent_scope {
+                self.loses_track();
                 scope.widen_all();
             }
             return Type::any();
@@ -166,6 +173,7 @@ impl<'a, 's> Walker<'a, 's> {
         }
         match name {
             "emit" => self.emitted(scope, call, &arguments, at),
+            "contains" => self.looked_for(scope, &call.args, &arguments),
             "uuid" => return Type::text(None),
             "throw" => scope.dead = true,
             _ => {}
@@ -189,6 +197,22 @@ impl<'a, 's> Walker<'a, 's> {
             return Type::never();
         }
         result
+    }
+
+    /// `"name" in object`, `value in ["a", "b"]`.
+    fn looked_for(&mut self, scope: &Scope<'a>, written: &[Expr], arguments: &[Argument<'a>]) {
+        let [container, item] = arguments else { return };
+        self.relies(scope, &container.known);
+        match written {
+            [_, Expr::StringConstant(name, at)] if !container.known.is_only(Kind::Array) => {
+                self.reads(&container.known, name, *at);
+            }
+            _ => {
+                self.hands_on(&container.known);
+                self.used(scope, &item.known);
+                self.compares(&item.known, &container.known.item());
+            }
+        }
     }
 
     /// Whether something is in it, or what it is: a test.
@@ -246,6 +270,7 @@ impl<'a, 's> Walker<'a, 's> {
         if held || name == "call" || call.capture_parent_scope {
             of.iter().for_each(|argument| self.examines(&argument.known));
             self.examines(receiver);
+            self.hands_on(receiver);
             self.changed(scope, (receiver, Type::any()), path, at);
             return Type::any();
         }
@@ -253,6 +278,9 @@ impl<'a, 's> Walker<'a, 's> {
             let given = of.into_iter().map(|argument| argument.known).collect();
             let mut this = receiver.clone();
             let result = self.called(scope, (name, &function), given, Some(&mut this));
+            if this.is_any() {
+                self.hands_on(receiver);
+            }
             self.changed(scope, (receiver, this), path, at);
             return result;
         }
@@ -272,6 +300,13 @@ impl<'a, 's> Walker<'a, 's> {
             .iter()
             .map(|argument| self.closure(scope, argument, (name, of.len() == 1), (receiver, &item)))
             .collect();
+        match (name, call.args.as_slice()) {
+            ("contains", [Expr::StringConstant(name, at)]) => self.reads(receiver, name, *at),
+            ("len" | "is_empty" | "type_of", _) => {}
+            // The items are looked at one by one.
+            _ if yielded.iter().any(Option::is_some) => {}
+            _ => self.hands_on(receiver),
+        }
         let mut arguments = vec![Argument { known: receiver.clone(), at: before }];
         arguments.extend(of);
         // An object may hold a function of this name.
@@ -356,7 +391,7 @@ impl<'a, 's> Walker<'a, 's> {
         {
             for statement in block.statements() {
                 if let Stmt::Share(captured) = statement {
-                    captured.iter().for_each(|(name, _)| scope.share(&name.name));
+                    captured.iter().for_each(|(name, _)| self.share(scope, &name.name));
                 }
             }
             return Argument { known: Type::of(Atom::Function), at: argument.start_position() };
@@ -419,7 +454,10 @@ impl<'a, 's> Walker<'a, 's> {
     ) -> Type<'a> {
         let key = (function.unit.source.file, name.to_owned(), given.len());
         if self.calls.len() >= MAX_DEPTH || self.calls.contains(&key) || !self.works() {
-            given.iter().for_each(|known| self.examines(known));
+            for known in given.iter().chain(this.as_deref()) {
+                self.examines(known);
+                self.used(scope, known);
+            }
             if let Some(this) = this {
                 *this = Type::any();
             }

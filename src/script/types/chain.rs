@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use rhai::{ASTFlags, Expr, FnCallExpr, Position};
 
-use super::model::{Absent, Atom, Kind, Type, Why};
+use super::model::{Absent, Atom, Kind, Place, Type, Why};
 use super::record::{Record, Rest};
 use super::scope::{Path, Scope, Step};
 use super::trial::Form;
@@ -102,6 +102,11 @@ pub(super) fn root(chain: &Expr) -> Option<Rc<str>> {
 }
 
 impl Link<'_> {
+    /// What it is, of whatever it is.
+    fn asks(&self) -> bool {
+        matches!(self, Self::Call(call, _) if call.name == "type_of")
+    }
+
     /// The step it is, if it always is the same.
     fn step(&self) -> Option<Step> {
         match self {
@@ -209,7 +214,7 @@ impl<'a> Walker<'a, '_> {
     }
 
     fn follow(&mut self, scope: &mut Scope<'a>, base: &Expr, hops: &[Hop<'_>]) -> Type<'a> {
-        let mut known = self.express(scope, base);
+        let mut known = self.aside(scope, base);
         let mut path = self.path(base);
         let mut at = blamed(base);
         let mut ended = Type::never();
@@ -220,6 +225,8 @@ impl<'a> Walker<'a, '_> {
                 // What comes after is only looked at where there is something.
                 scope.stretch = scope.stretch.filter(|_| !known.may_be(Kind::Unit));
                 known = known.present();
+            } else if !hop.link.asks() {
+                self.relies(scope, &known);
             }
             if known.is_never() {
                 return if ended.is_never() { Type::any() } else { ended };
@@ -256,6 +263,7 @@ impl<'a> Walker<'a, '_> {
             known = scope.seen(known);
         }
         if known.is_any() && !ended.is_never() {
+            self.hands_on(&known);
             return Type::any();
         }
         known.or(ended)
@@ -274,7 +282,16 @@ impl<'a> Walker<'a, '_> {
         {
             return self.member(known, name, here, before);
         }
-        let (Some(_), Some(kinds)) = (known.atoms(), index.kinds()) else { return Type::any() };
+        match name {
+            Some(name) => self.reads(known, name, here),
+            None if !known.is_only(Kind::Array) => self.hands_on(known),
+            None => {}
+        }
+        let item = known.copy_of.as_ref().filter(|_| known.present().is_only(Kind::Array)).map(Place::item);
+        let (Some(_), Some(kinds)) = (known.atoms(), index.kinds()) else {
+            let member = known.copy_of.as_ref().zip(name).map(|(place, name)| place.member(name));
+            return Type::any().copied(member.filter(|_| known.is_any()));
+        };
         let good = known.filtered(|atom| {
             let works = |kind: &Kind| {
                 let trials = &self.engine.trials;
@@ -303,7 +320,7 @@ impl<'a> Walker<'a, '_> {
             let message = format!("{} has no items by {}", super::express::told(known), super::express::told(index));
             self.wrong_type(here, message, known);
         }
-        good.each(|atom| match atom {
+        let found = good.each(|atom| match atom {
             Atom::Array(item) if !item.is_never() => (**item).clone(),
             Atom::Map(record) => match (name, &record.rest) {
                 (Some(name), _) => record.read(name).unwrap_or_else(Type::any),
@@ -314,12 +331,16 @@ impl<'a> Walker<'a, '_> {
             // One of its bits.
             Atom::Int(_) if index.is_only(Kind::Int) => Type::boolean(),
             _ => Type::any(),
-        })
+        });
+        found.copied(item)
     }
 
     /// What a property of it is, and whether it can have one of this name.
     fn member(&mut self, known: &Type<'a>, name: &str, here: Position, before: Position) -> Type<'a> {
-        let Some(atoms) = known.atoms() else { return Type::any() };
+        self.reads(known, name, here);
+        let Some(atoms) = known.atoms() else {
+            return Type::any().copied(known.copy_of.as_ref().map(|place| place.member(name)));
+        };
         let (mut found, mut lacking, mut bad) = (Type::never(), Vec::new(), Vec::new());
         for atom in atoms {
             match atom {
@@ -368,7 +389,7 @@ impl<'a> Walker<'a, '_> {
                 return Type::any();
             }
             let absent = record.place.as_ref().zip(record.says.clone());
-            let absent = absent.map(|(place, says)| Absent::new(place.member(name), Why::Optional(says)));
+            let absent = absent.map(|(place, says)| Absent::new(place.member(name), Why::Unnamed(says)));
             found = found.or(Type::unit(absent));
         }
         found

@@ -17,14 +17,13 @@ use crate::diagnostic::{Level, did_you_mean, rules, surely_meant};
 const MAX_DEPTH: usize = 8;
 
 /// A reason why a value is refused.
-struct Refusal<'a> {
+struct Refusal {
     /// For some events only.
     some: bool,
     message: String,
     help: Option<String>,
     at: Position,
-    says: Node<'a>,
-    what: &'static str,
+    says: Says,
     /// The place of the event that is why.
     because: Option<Rc<str>>,
 }
@@ -109,12 +108,15 @@ impl<'a> Walker<'a, '_> {
             if self.report.caught > 0 || refusal.because.as_ref().is_some_and(|path| self.is_examined(path)) {
                 continue;
             }
+            if let Some(path) = &refusal.because {
+                self.wants(path);
+            }
             let mut diagnostic = self.report.at(&rules::REFUSED_DATA, refusal.at, refusal.message);
             if refusal.some {
                 diagnostic.level = Level::Warning;
             }
             diagnostic.help = refusal.help;
-            self.report.tell(diagnostic, Some(Says::new(refusal.what, &refusal.says)));
+            self.report.tell(diagnostic, Some(refusal.says));
         }
     }
 }
@@ -122,7 +124,7 @@ impl<'a> Walker<'a, '_> {
 /// What is found, and where the script is.
 struct Refusals<'s, 'a> {
     scope: &'s Scope<'a>,
-    all: Vec<Refusal<'a>>,
+    all: Vec<Refusal>,
 }
 
 /// The version that options ask for. `Err`: that cannot be told.
@@ -157,8 +159,7 @@ fn refused<'a>(
     let good = atoms.iter().filter(fits).count();
     let open = known.open.filter(|open| refusals.scope.stretch == Some(*open));
     let mut refuse = |some, message, because| {
-        let (says, what) = (schema.clone(), "its type is given in");
-        refusals.all.push(Refusal { some, message, help: None, at, says, what, because });
+        refusals.all.push(Refusal { some, message, help: None, at, says: Says::type_of(schema), because });
     };
     if good == 0 {
         let because = known.absences().next().filter(|absent| !absent.sure).map(|absent| absent.place.path);
@@ -227,13 +228,13 @@ fn nearest<'a>(
     place: (&str, Position),
     left: usize,
     scope: &Scope<'a>,
-) -> Vec<Refusal<'a>> {
+) -> Vec<Refusal> {
     let refused_by = |wanted: &Rc<Record<'a>>| {
         let mut refusals = Refusals { scope, all: Vec::new() };
         members(given, wanted, place, left, &mut refusals);
         refusals.all.iter().any(|refusal| !refusal.some && refusal.because.is_none()).then_some(refusals.all)
     };
-    let each: Option<Vec<Vec<Refusal<'a>>>> = wanted.iter().map(refused_by).collect();
+    let each: Option<Vec<Vec<Refusal>>> = wanted.iter().map(refused_by).collect();
     each.into_iter().flatten().min_by_key(Vec::len).unwrap_or_default()
 }
 
@@ -251,9 +252,8 @@ fn members<'a>(
             let may_have_it = unknown && given.says.is_none();
             if !(slot.optional || may_have_it) {
                 let message = format!("`{name}` lacks `{member}`");
-                let (help, what) = (None, "it is `required` in");
-                let (says, at) = (says.clone(), given.at.unwrap_or(at));
-                refusals.all.push(Refusal { some: unknown, message, help, at, says, what, because: None });
+                let (says, at) = (Says::required(member, says), given.at.unwrap_or(at));
+                refusals.all.push(Refusal { some: unknown, message, help: None, at, says, because: None });
             }
             continue;
         };
@@ -263,8 +263,8 @@ fn members<'a>(
         if let Some(place) = place.as_ref().filter(|_| own.optional && !slot.optional && !given.is_conditional()) {
             let path = place.path.clone();
             let message = format!("`{name}` must have `{member}`, and `{path}` may be absent");
-            let (help, what, says) = (None, "it is `required` in", says.clone());
-            refusals.all.push(Refusal { some: true, message, help, at, says, what, because: Some(path) });
+            let says = Says::required(member, says);
+            refusals.all.push(Refusal { some: true, message, help: None, at, says, because: Some(path) });
         }
         if let Slot::Said(node) = &slot.slot {
             let known = own.slot.resolved(place.as_ref());
@@ -282,11 +282,10 @@ fn members<'a>(
         };
         let at = if own.at.is_none() { at } else { own.at };
         let message = format!("`{name}` must not have `{member}`");
-        let (says, what) = (says.clone(), "it has no others in");
         let some = own.optional;
         if some && own.at.is_none() && given.place.is_none() {
             continue;
         }
-        refusals.all.push(Refusal { some, message, help: Some(help), at, says, what, because: None });
+        refusals.all.push(Refusal { some, message, help: Some(help), at, says: Says::no_others(says), because: None });
     }
 }

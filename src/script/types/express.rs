@@ -5,15 +5,18 @@ use std::rc::Rc;
 
 use rhai::{BinaryExpr, Expr, FnCallExpr, OpAssignment, Position};
 
+use super::super::engine::STATE;
 use super::chain;
-use super::model::{Atom, Kind, Type};
+use super::model::{Atom, Kind, Place, Type};
 use super::record::{Member, Record};
-use super::scope::Scope;
+use super::scope::{Scope, Step};
 use super::trial::Form;
 use super::walk::{THIS, Walker};
 
 /// Comparisons: they take anything, and say `false` of what cannot be compared.
 const COMPARISONS: [&str; 6] = ["==", "!=", "<", "<=", ">", ">="];
+
+const EQUALITIES: [&str; 2] = ["==", "!="];
 
 /// Combinations of kinds tried of one call.
 const MAX_COMBINATIONS: usize = 512;
@@ -27,6 +30,15 @@ pub(super) struct Argument<'a> {
 
 impl<'a> Walker<'a, '_> {
     pub(super) fn express(&mut self, scope: &mut Scope<'a>, expression: &Expr) -> Type<'a> {
+        let is_aside = std::mem::take(&mut self.is_aside);
+        let known = self.yielded(scope, expression);
+        if !is_aside {
+            self.used(scope, &known);
+        }
+        known
+    }
+
+    fn yielded(&mut self, scope: &mut Scope<'a>, expression: &Expr) -> Type<'a> {
         if !self.works() {
             return Type::any();
         }
@@ -100,8 +112,9 @@ impl<'a> Walker<'a, '_> {
 
     fn coalesced(&mut self, scope: &mut Scope<'a>, parts: &[Expr]) -> Type<'a> {
         let Some((first, rest)) = parts.split_first() else { return Type::any() };
-        let mut known = self.express(scope, first);
+        let mut known = self.aside(scope, first);
         let is_open = self.may_be_either(&known);
+        self.blurs(&known);
         if self.deciding > 0 {
             self.examined.extend(known.absences().map(|absent| absent.place.path.clone()));
         } else if self.examining > 0 || !self.calls.is_empty() {
@@ -194,7 +207,8 @@ impl<'a> Walker<'a, '_> {
             return Type::int(None);
         }
         let fits = |atom: &Atom<'a>| matches!(atom.kind(), Kind::Array | Kind::Text);
-        let Some(atoms) = known.atoms() else { return Type::any() };
+        let item = known.copy_of.as_ref().map(Place::item);
+        let Some(atoms) = known.atoms() else { return Type::any().copied(item) };
         let good = atoms.iter().filter(|atom| fits(atom)).count();
         if let Some(absent) = known.absences().next() {
             self.may_be_absent(&absent, chain::blamed(over), "`for` needs an array, not `()`");
@@ -203,20 +217,30 @@ impl<'a> Walker<'a, '_> {
         } else if let Some(astray) = known.astray(fits) {
             self.sometimes_wrong(chain::blamed(over), format!("`for` cannot run over {}", told(&astray)), &astray);
         }
-        known.each(|atom| match atom {
+        let each = known.each(|atom| match atom {
             Atom::Array(item) if !item.is_never() => (**item).clone(),
             Atom::Text(_) => Type::of(Atom::Char),
             Atom::Unit(_) => Type::never(),
             _ => Type::any(),
-        })
+        });
+        each.copied(item)
     }
 
     pub(super) fn operator(&mut self, scope: &mut Scope<'a>, call: &FnCallExpr, at: Position) -> Type<'a> {
-        let arguments: Vec<Argument<'a>> = call.args.iter().map(|operand| self.argument(scope, operand)).collect();
         let name = call.name.as_str();
+        let is_test = EQUALITIES.contains(&name) && call.args.iter().any(|operand| matches!(operand, Expr::Unit(_)));
+        let mut argument = |operand| {
+            self.is_aside = is_test;
+            self.argument(scope, operand)
+        };
+        let arguments: Vec<Argument<'a>> = call.args.iter().map(&mut argument).collect();
         if COMPARISONS.contains(&name) {
             arguments.iter().for_each(|argument| self.tests(&argument.known));
             if let [a, b] = arguments.as_slice() {
+                if EQUALITIES.contains(&name) {
+                    self.compares(&a.known, &b.known);
+                    self.compares(&b.known, &a.known);
+                }
                 self.compared(a, b, name, at);
             }
             return Type::boolean();
@@ -316,6 +340,7 @@ impl<'a> Walker<'a, '_> {
     pub(super) fn assignment(&mut self, scope: &mut Scope<'a>, by: &OpAssignment, parts: &BinaryExpr) {
         let BinaryExpr { lhs, rhs } = parts;
         let is_local = matches!(lhs, Expr::Variable(..));
+        self.is_aside = is_local && by.get_op_assignment_info().is_none() && self.follows(scope, lhs);
         let value =
             if is_local { self.examined(|walker| walker.argument(scope, rhs)) } else { self.argument(scope, rhs) };
         if scope.dead {
@@ -340,21 +365,36 @@ impl<'a> Walker<'a, '_> {
         };
         match self.path(lhs) {
             Some(path) if path.steps.is_empty() => {
+                self.replaces(scope, &path.root, &known);
                 scope.assign(&path.root, known);
                 if by.get_op_assignment_info().is_none() {
                     scope.answers(&path.root, rhs);
                 }
             }
-            Some(path) => scope.write(&path, known, chain::blamed(lhs)),
+            Some(path) => {
+                // Of something with items it is not followed which of them is another now.
+                if path.steps.iter().any(|step| matches!(step, Step::Item(..))) {
+                    self.lets_go(scope, &path.root);
+                }
+                scope.write(&path, known, chain::blamed(lhs));
+            }
             None => self.scattered(scope, lhs),
         }
     }
 }
 
 impl<'a> Walker<'a, '_> {
+    /// Whether it is seen later what becomes of what a variable is given here.
+    fn follows(&self, scope: &Scope<'a>, variable: &Expr) -> bool {
+        let name = chain::root(variable).filter(|name| &**name != STATE);
+        let known = name.and_then(|name| scope.get(&name));
+        known.is_some_and(|variable| !variable.shared) && self.loops.is_empty() && self.report.caught == 0
+    }
+
     /// `counts[item.sku] = …`: some member is written, it is not known which.
     fn scattered(&mut self, scope: &mut Scope<'a>, lhs: &Expr) {
         let Some(root) = chain::root(lhs) else { return };
+        self.lets_go(scope, &root);
         let is_map = scope.get(&root).is_some_and(|variable| variable.known.is_only(Kind::Map));
         let is_member = chain::flattened(lhs).1.len() == 1;
         let known = if is_map && is_member { Type::of_kind(Kind::Map) } else { Type::any() };

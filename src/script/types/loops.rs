@@ -84,7 +84,8 @@ impl<'a> Walker<'a, '_> {
         parts: &FlowControl,
     ) {
         let begun = self.tested.len();
-        let items = self.express(scope, &parts.expr);
+        let items = self.aside(scope, &parts.expr);
+        self.relies(scope, &items);
         let item = self.iterated(&items, &parts.expr);
         let round = |walker: &mut Self, inside: &mut Scope<'a>| {
             let variables = inside.len();
@@ -132,7 +133,7 @@ impl<'a> Walker<'a, '_> {
         round: &dyn Fn(&mut Self, &mut Scope<'a>),
     ) {
         let Some(names) = assigned(all, test).filter(|_| self.loops.len() < MAX_DEPTH) else {
-            return widen(scope, all, test);
+            return self.widen(scope, all, test);
         };
         let names: Vec<Rc<str>> = names.into_iter().filter(|name| scope.get(name).is_some()).collect();
         if names.is_empty() {
@@ -159,7 +160,21 @@ impl<'a> Walker<'a, '_> {
                 return;
             }
         }
-        widen(scope, all, test);
+        self.widen(scope, all, test);
+    }
+
+    /// What they may change may be anything.
+    pub(super) fn widen(&mut self, scope: &mut Scope<'a>, all: &[&[Stmt]], test: Option<&Expr>) {
+        let Some(names) = assigned(all, test) else {
+            self.loses_track();
+            return scope.widen_all();
+        };
+        for name in names {
+            self.lets_go(scope, &name);
+            if scope.get(&name).is_some_and(|variable| !variable.constant) {
+                scope.assign(&name, Type::any());
+            }
+        }
     }
 }
 
@@ -209,17 +224,4 @@ pub(super) fn changes(one: &[Stmt], other: &[Stmt], read: &Read) -> bool {
         names.remove(STATE);
     }
     !names.is_empty()
-}
-
-pub(super) fn widen(scope: &mut Scope<'_>, all: &[&[Stmt]], test: Option<&Expr>) {
-    match assigned(all, test) {
-        Some(names) => {
-            for name in names {
-                if scope.get(&name).is_some_and(|variable| !variable.constant) {
-                    scope.assign(&name, Type::any());
-                }
-            }
-        }
-        None => scope.widen_all(),
-    }
 }

@@ -26,6 +26,7 @@ mod state;
 mod switch;
 pub(super) mod trial;
 mod units;
+mod uses;
 mod walk;
 
 use rhai::Position;
@@ -38,6 +39,7 @@ pub use report::{Finding, Says};
 pub use schema::Document;
 use scope::Scope;
 pub use state::State;
+pub use uses::{Read, Uses, path_to};
 use walk::Walker;
 
 /// What a script is given, and what becomes of what it leaves.
@@ -72,11 +74,19 @@ pub(super) fn check<'a>(engine: &Inner, script: &Compiled, given: &Given<'a>) ->
     walker.findings()
 }
 
+pub(super) fn uses<'a>(engine: &Inner, script: &Compiled, given: &Given<'a>) -> Uses {
+    let mut walker = Walker::new(engine, script, given);
+    walker.uses = Some(Uses::default());
+    walker.walk();
+    walker.uses.unwrap_or_default()
+}
+
 impl<'a> Given<'a> {
     /// What is in scope when a script begins.
     fn scope(&self, kind: Kind) -> Scope<'a> {
         let mut scope = Scope::default();
-        let data = self.data.root().read(Some(&Place::root("event.data")));
+        let place = Place::root("event.data");
+        let data = self.data.root().read(Some(&place)).copied(Some(place));
         scope.declare(EVENT, self.event(data.clone(), kind), true);
         match kind {
             Kind::Upcaster => scope.declare(DATA, data, false),

@@ -135,8 +135,10 @@ impl<'a> Absent<'a> {
 
 #[derive(Clone, Debug)]
 pub(super) enum Why<'a> {
-    /// The schema of the object does not require it.
+    /// The schema of the object describes it, and does not require it.
     Optional(Node<'a>),
+    /// It does not even name it.
+    Unnamed(Node<'a>),
     /// It may be null.
     Null(Node<'a>),
     /// Events need not have it, whatever their schema.
@@ -272,6 +274,12 @@ impl<'a> Type<'a> {
         Self { atoms: self.atoms().map(|atoms| atoms.iter().flat_map(each).collect()), ..self.clone() }
     }
 
+    /// It is what stands in a place of the event.
+    #[must_use]
+    pub(super) fn copied(self, from: Option<Place>) -> Self {
+        Self { copy_of: from, ..self }
+    }
+
     pub(super) fn depth(&self) -> u8 {
         self.depth
     }
@@ -389,10 +397,11 @@ impl<'a> Type<'a> {
 
     /// What an item of it is, as far as it is an array.
     pub(super) fn item(&self) -> Self {
-        self.each(|atom| match atom {
+        let item = self.each(|atom| match atom {
             Atom::Array(item) => (**item).clone(),
             _ => Self::any(),
-        })
+        });
+        item.copied(self.copy_of.as_ref().map(Place::item))
     }
 }
 

@@ -18,6 +18,8 @@ pub(super) struct Record<'a> {
     pub(super) says: Option<Node<'a>>,
     /// Where the script writes it, with some of its members.
     pub(super) at: Option<Position>,
+    /// What else says so: all of it holds.
+    pub(super) also: Vec<Node<'a>>,
 }
 
 #[derive(Clone, Debug)]
@@ -56,28 +58,29 @@ impl<'a> Record<'a> {
         if let Some(member) = self.members.get(name) {
             let found = member.slot.resolved(place.as_ref());
             // What the script has put there is no copy of what the event has.
-            let copy_of = place.clone().filter(|place| place.unique && member.at.is_none());
-            let mut found = if member.optional { found.or(self.absent(place)) } else { found };
-            found.copy_of = copy_of;
-            return Some(found);
+            let copy_of = place.clone().filter(|_| member.at.is_none());
+            let found = if member.optional { found.or(self.absent(name, place)) } else { found };
+            return Some(found.copied(copy_of));
         }
-        match &self.rest {
-            Rest::Nothing => None,
-            Rest::Unknown => Some(Type::any()),
-            Rest::Said(node) => Some(node.read(place.as_ref()).or(self.absent(place))),
-            Rest::Known(known) => Some(known.clone().or(self.absent(place))),
-        }
+        let found = match &self.rest {
+            Rest::Nothing => return None,
+            Rest::Unknown => Type::any(),
+            Rest::Said(node) => node.read(place.as_ref()).or(self.absent(name, place.clone())),
+            Rest::Known(known) => known.clone().or(self.absent(name, place.clone())),
+        };
+        Some(found.copied(place))
     }
 
-    fn absent(&self, place: Option<Place>) -> Type<'a> {
+    fn absent(&self, name: &str, place: Option<Place>) -> Type<'a> {
         if self.is_conditional() {
             return Type::any();
         }
         Type::unit(place.map(|place| {
-            let why = match &self.says {
-                Some(says) => Why::Optional(says.clone()),
-                None if place.is_kept() => Why::Unset,
-                None => Why::Envelope,
+            let why = match (self.members.get(name).map(|member| &member.slot), &self.says) {
+                (Some(Slot::Said(property)), _) => Why::Optional(property.clone()),
+                (_, Some(object)) => Why::Unnamed(object.clone()),
+                (_, None) if place.is_kept() => Why::Unset,
+                (_, None) => Why::Envelope,
             };
             Absent::new(place, why)
         }))
@@ -88,10 +91,17 @@ impl<'a> Record<'a> {
         self.says.as_ref().is_some_and(|says| says.conditional)
     }
 
+    /// Whether every valid object has this member, and not null. `None`: no schema says so, or it depends.
+    pub(super) fn guarantees(&self, name: &str) -> Option<bool> {
+        let told = self.says.iter().chain(&self.also).filter_map(|says| says.guarantees(name)).max();
+        told.filter(|guaranteed| *guaranteed || !self.is_conditional())
+    }
+
     /// Both hold.
     pub(super) fn met(&self, other: &Self) -> Self {
         let mut met = self.clone();
         met.rest = Rest::Unknown;
+        met.also.extend(other.says.iter().chain(&other.also).cloned());
         for (name, member) in &other.members {
             let place = self.place.as_ref().map(|place| place.member(name));
             let both = match self.members.get(name) {

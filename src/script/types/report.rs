@@ -28,8 +28,8 @@ pub struct Finding {
 /// Where a schema says so.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Says {
-    /// What it says; the place follows.
-    pub what: String,
+    /// What it says, for a mark at its place.
+    pub label: &'static str,
     /// Relative to the project.
     pub file: String,
     /// JSON pointer.
@@ -37,8 +37,40 @@ pub struct Says {
 }
 
 impl Says {
-    pub(super) fn new(what: &str, node: &Node<'_>) -> Self {
-        Self { what: what.to_owned(), file: node.document.file.clone(), pointer: node.at.to_string() }
+    fn at(label: &'static str, node: &Node<'_>, pointer: String) -> Self {
+        Self { label, file: node.document.file.clone(), pointer }
+    }
+
+    fn properties(of: &Node<'_>) -> Self {
+        Self::at("its properties are given here", of, of.pointer_to(&["properties"]))
+    }
+
+    fn values(of: &Node<'_>) -> Self {
+        Self::at("its values are given here", of, of.pointer_to(&["enum", "const", "type"]))
+    }
+
+    pub(super) fn type_of(node: &Node<'_>) -> Self {
+        let keywords = ["type", "enum", "const", "oneOf", "anyOf", "$ref"];
+        Self::at("its type is given here", node, node.pointer_to(&keywords))
+    }
+
+    pub(super) fn required(member: &str, by: &Node<'_>) -> Self {
+        Self::at("it is `required` here", by, by.pointer_to_required(member))
+    }
+
+    pub(super) fn no_others(of: &Node<'_>) -> Self {
+        Self::at("no others are allowed", of, of.pointer_to(&["additionalProperties"]))
+    }
+
+    fn absent(why: &Why<'_>) -> Option<Self> {
+        match why {
+            Why::Optional(property) => Some(Self::at("it is not `required`", property, property.at.to_string())),
+            Why::Unnamed(object) => Some(Self::at("this object need not have it", object, object.at.to_string())),
+            Why::Null(node) => {
+                Some(Self::at("null is allowed here", node, node.pointer_to(&["type", "enum", "const"])))
+            }
+            Why::Envelope | Why::Unset => None,
+        }
     }
 }
 
@@ -92,11 +124,8 @@ impl<'a> Walker<'a, '_> {
         if self.report.caught > 0 || (!absent.sure && self.is_examined(path)) {
             return;
         }
-        let (how, says) = match &absent.why {
-            Why::Optional(node) => ("absent", Some(Says::new("it is not `required` in", node))),
-            Why::Null(node) => ("null", Some(Says::new("null is allowed by", node))),
-            Why::Envelope | Why::Unset => ("absent", None),
-        };
+        self.wants(path);
+        let how = if matches!(absent.why, Why::Null(_)) { "null" } else { "absent" };
         let help = if let Why::Unset = absent.why {
             "the first event of a key finds an empty state: give it a default with `??`".to_owned()
         } else if absent.place.unique {
@@ -105,14 +134,14 @@ impl<'a> Walker<'a, '_> {
             "give it a default with `??`, or check first that it is not `()`".to_owned()
         };
         let diagnostic = self.report.at(&rules::MAY_BE_ABSENT, at, format!("`{path}` may be {how}"));
-        self.report.tell(diagnostic.label(why).help(help), says);
+        self.report.tell(diagnostic.label(why).help(help), Says::absent(&absent.why));
     }
 
     pub(super) fn wrong_type(&mut self, at: Position, message: String, of: &Type<'a>) {
         if self.report.caught > 0 {
             return;
         }
-        let says = of.says.as_ref().map(|node| Says::new("its type is given in", node));
+        let says = of.says.as_ref().map(Says::type_of);
         let diagnostic = self.report.at(&rules::WRONG_TYPE, at, message);
         self.report.tell(diagnostic, says);
     }
@@ -122,7 +151,7 @@ impl<'a> Walker<'a, '_> {
         if self.report.caught > 0 {
             return;
         }
-        let says = of.says.as_ref().map(|node| Says::new("its type is given in", node));
+        let says = of.says.as_ref().map(Says::type_of);
         let mut diagnostic = self.report.at(&rules::WRONG_TYPE, at, message);
         diagnostic.level = Level::Warning;
         self.report.tell(diagnostic, says);
@@ -142,7 +171,7 @@ impl<'a> Walker<'a, '_> {
             None => format!("it has {}", listed(names().map(|name| format!("`{name}`")))),
         };
         let diagnostic = diagnostic.help(help).meant(name, surely_meant(name, names()));
-        let says = record.says.as_ref().map(|node| Says::new("it is described in", node));
+        let says = record.says.as_ref().map(Says::properties);
         self.report.tell(diagnostic, says);
     }
 
@@ -172,7 +201,7 @@ impl<'a> Walker<'a, '_> {
         diagnostic.level = Level::Warning;
         // An open schema may just not tell of it: that is for a person to say.
         let diagnostic = diagnostic.help(format!("did you mean `{meant}`?"));
-        let says = record.says.as_ref().map(|node| Says::new("it is described in", node));
+        let says = record.says.as_ref().map(Says::properties);
         self.report.tell(diagnostic, says);
     }
 
@@ -200,8 +229,7 @@ impl<'a> Walker<'a, '_> {
             let surely = surely_meant(written, allowed.iter().map(|text| &**text));
             diagnostic = diagnostic.help(format!("did you mean `\"{meant}\"`?")).meant(written, surely);
         }
-        let says = Says::new("its values are given in", node);
-        self.report.tell(diagnostic, Some(says));
+        self.report.tell(diagnostic, Some(Says::values(node)));
     }
 }
 
@@ -216,12 +244,12 @@ impl<'a> Walker<'a, '_> {
         let message = format!("there is no case for {}", values(&rest));
         let diagnostic = self.report.at(&rules::WITHOUT_CASE, at, message);
         let help = "add one, or `_ => ()` where nothing is to be done";
-        self.report.tell(diagnostic.help(help), Some(Says::new("its values are given in", node)));
+        self.report.tell(diagnostic.help(help), Some(Says::values(node)));
     }
 }
 
 /// The texts it may be, where it is one of some texts.
-fn texts(known: &Type<'_>) -> Option<Vec<Rc<str>>> {
+pub(super) fn texts(known: &Type<'_>) -> Option<Vec<Rc<str>>> {
     let mut all = Vec::new();
     for atom in known.atoms()? {
         match atom {

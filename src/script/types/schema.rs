@@ -93,6 +93,37 @@ impl<'a> Node<'a> {
         std::ptr::eq(self.schema, other.schema)
     }
 
+    /// JSON pointer to the first of these keywords that it has, else to itself.
+    pub(super) fn pointer_to(&self, keywords: &[&str]) -> String {
+        match keywords.iter().find(|keyword| self.schema.get(keyword).is_some()) {
+            Some(keyword) => format!("{}/{keyword}", self.at),
+            None => self.at.to_string(),
+        }
+    }
+
+    /// JSON pointer to where a member is `required`.
+    pub(super) fn pointer_to_required(&self, member: &str) -> String {
+        let list = self.schema.get("required").and_then(Value::as_array);
+        match list.and_then(|list| list.iter().position(|name| name == member)) {
+            Some(nth) => format!("{}/required/{nth}", self.at),
+            None => self.at.to_string(),
+        }
+    }
+
+    /// Whether every valid object has this member, and not null. `None`: it says nothing of it.
+    pub(super) fn guarantees(&self, member: &str) -> Option<bool> {
+        let list = self.schema.get("required").and_then(Value::as_array);
+        let required = list.is_some_and(|list| list.iter().any(|name| name == member));
+        match self.schema.get("properties").and_then(|properties| properties.get(member)) {
+            Some(property) => {
+                let known = self.step(property, &["properties", member]).read(None);
+                Some(required && (known.is_any() || !known.may_be(Kind::Unit)))
+            }
+            None if required => Some(true),
+            None => self.schema.get("additionalProperties").filter(|others| others.is_object()).map(|_| false),
+        }
+    }
+
     pub(super) fn step(&self, schema: &'a Value, keys: &[&str]) -> Self {
         let escaped = keys.iter().map(|key| key.replace('~', "~0").replace('/', "~1"));
         let at = escaped.fold(self.at.to_string(), |at, key| format!("{at}/{key}"));

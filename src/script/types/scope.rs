@@ -195,6 +195,11 @@ impl<'a> Scope<'a> {
         }
     }
 
+    /// Whether it is known that the event has something in this place.
+    pub(super) fn has_found(&self, place: &Place) -> bool {
+        self.present.contains(&place.path)
+    }
+
     /// A value as it is read here.
     pub(super) fn seen(&self, mut known: Type<'a>) -> Type<'a> {
         known.open = known.open.filter(|open| self.stretch == Some(*open));

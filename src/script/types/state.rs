@@ -94,6 +94,7 @@ fn kept_record<'a>(record: &Record<'a>, place: &Place) -> Record<'a> {
         place: Some(place.clone()),
         says: record.says.clone(),
         at: None,
+        also: record.also.clone(),
     }
 }
 

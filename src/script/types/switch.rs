@@ -27,6 +27,9 @@ impl<'a> Walker<'a, '_> {
         let known = asked.map_or(known, |of| kinds_of(&self.known(scope, of)));
         let by = By { of: asked.unwrap_or(subject), kind: asked.is_some() };
         let came = if cases.ranges.is_empty() { self.came(&known, cases) } else { None };
+        for case in came.iter().flat_map(|came| &came.cases) {
+            self.compares(&known, case);
+        }
         let (mut met, mut value) = (Scope::nowhere(), Type::never());
         for (nth, case) in cases.expressions.iter().enumerate() {
             let mut inside = scope.clone();

@@ -9,13 +9,14 @@ use super::super::Kind as Purpose;
 use super::super::engine::{Compiled, DATA, EVENT, Inner, STATE};
 use super::Given;
 use super::express::told;
-use super::loops::{Loop, Order, changes, widen};
+use super::loops::{Loop, Order, changes};
 use super::marks::Read;
 use super::model::{Kind, Stretch, Type};
 use super::narrow::is_test;
 use super::report::{Finding, Report};
 use super::scope::{Path, Scope, Step};
 use super::units::{Signature, Unit, Units};
+use super::uses::Uses;
 
 /// Expressions looked at in all, calls within calls included. A script of some hundred lines has some thousand.
 const WORK: usize = 30_000;
@@ -52,6 +53,10 @@ pub(super) struct Walker<'a, 's> {
     pub(super) tested: Vec<Rc<str>>,
     /// Places of which nothing is told any more.
     pub(super) examined: HashSet<Rc<str>>,
+    /// What is read of the event, if somebody asks.
+    pub(super) uses: Option<Uses>,
+    /// What the next expression yields is not used there.
+    pub(super) is_aside: bool,
 }
 
 impl<'a, 's> Walker<'a, 's> {
@@ -74,6 +79,8 @@ impl<'a, 's> Walker<'a, 's> {
             deciding: 0,
             tested: Vec::new(),
             examined: HashSet::new(),
+            uses: None,
+            is_aside: false,
         }
     }
 
@@ -148,7 +155,10 @@ impl<'a, 's> Walker<'a, 's> {
         match self.left {
             0 => return false,
             // What is known from here on may be out of date.
-            1 => self.report.silent += 1,
+            1 => {
+                self.loses_track();
+                self.report.silent += 1;
+            }
             _ => {}
         }
         self.left -= 1;
@@ -218,10 +228,16 @@ impl<'a, 's> Walker<'a, 's> {
                 }
                 scope.dead = true;
             }
-            Stmt::Share(captured) => captured.iter().for_each(|(name, _)| scope.share(&name.name)),
+            Stmt::Share(captured) => captured.iter().for_each(|(name, _)| self.share(scope, &name.name)),
             _ => {}
         }
         Type::unit(None)
+    }
+
+    /// A closure has it too.
+    pub(super) fn share(&mut self, scope: &mut Scope<'a>, name: &str) {
+        self.lets_go(scope, name);
+        scope.share(name);
     }
 
     fn returned(&mut self, scope: &mut Scope<'a>, value: Type<'a>) {
@@ -250,6 +266,7 @@ impl<'a, 's> Walker<'a, 's> {
     fn leaves_data(&mut self, scope: &Scope<'a>) {
         if let (Some(becomes), Some(data)) = (self.given.becomes, scope.get(DATA)) {
             let (data, at) = (data.known.clone(), self.end());
+            self.hands_on(&data);
             self.must_match(scope, &data, becomes, at);
         }
     }
@@ -265,7 +282,7 @@ impl<'a, 's> Walker<'a, 's> {
     /// The value of a variable. A test is followed to where its answer is asked for; whatever else is found out is not.
     pub(super) fn kept(&mut self, scope: &mut Scope<'a>, value: &Expr) -> Type<'a> {
         if !is_test(value) {
-            return self.examined(|walker| walker.express(scope, value));
+            return self.examined(|walker| walker.aside(scope, value));
         }
         self.deciding += 1;
         let known = self.express(scope, value);
@@ -305,7 +322,7 @@ impl<'a, 's> Walker<'a, 's> {
         self.report.caught += 1;
         self.block(&mut tried, parts.body.statements());
         self.report.caught -= 1;
-        widen(scope, &[parts.body.statements()], None);
+        self.widen(scope, &[parts.body.statements()], None);
         let variables = scope.len();
         if let Expr::Variable(error, ..) = &parts.expr {
             scope.declare(&error.1, Type::any(), false);

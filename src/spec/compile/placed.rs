@@ -31,9 +31,14 @@ impl Placed {
     /// The engine counts lines from the text's first in the file, and columns in the text; people count in the file.
     pub fn moved(&self, mut problem: Diagnostic) -> Diagnostic {
         if let Some(span) = problem.span.as_mut().filter(|span| span.file == self.whole.file) {
-            *span = self.span(span).unwrap_or_else(|| self.whole.clone());
+            *span = self.in_file(span);
         }
         problem
+    }
+
+    /// A place in the text as people count it.
+    pub fn in_file(&self, of_text: &Span) -> Span {
+        self.span(of_text).unwrap_or_else(|| self.whole.clone())
     }
 
     fn span(&self, of_text: &Span) -> Option<Span> {

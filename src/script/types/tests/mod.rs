@@ -9,6 +9,7 @@ mod mutants;
 mod runs;
 mod schemas;
 mod state;
+mod uses;
 mod wrong;
 
 use std::sync::LazyLock;
@@ -47,11 +48,15 @@ fn told_of(kind: Kind, text: &str, schema: &Value) -> Vec<String> {
 }
 
 fn check_with(script: &Script, schema: &Value) -> Vec<Finding> {
+    with(script, schema, |given| script.check(given))
+}
+
+fn with<T>(script: &Script, schema: &Value, look: impl FnOnce(&Given<'_>) -> T) -> T {
     let tracked = tracked();
     let data = Document::new("schemas/OrderPlaced/1.json".to_owned(), schema);
     let emitted = Document::new("schemas/OrderTracked/1.json".to_owned(), &tracked);
     let becomes = (script.compiled.kind == Kind::Upcaster).then_some(&emitted);
-    script.check(&Given { becomes, ..given(&data, &emitted) })
+    look(&Given { becomes, ..given(&data, &emitted) })
 }
 
 fn given<'a>(data: &'a Document<'a>, emitted: &'a Document<'a>) -> Given<'a> {
