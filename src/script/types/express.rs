@@ -135,9 +135,8 @@ impl<'a> Walker<'a, '_> {
                 *scope = before.join(otherwise);
                 scope.stretch = stretch;
             }
-            if may_lack {
-                known = known.present().or(other);
-            }
+            // With a default nobody relies on it.
+            known = if may_lack { known.present().or(other) } else { known.copied(None) };
         }
         known.open = is_open.then(|| self.stretch(scope));
         known

@@ -28,6 +28,7 @@ pub(in crate::script) enum Form {
 }
 
 type Key = (Form, String, Vec<Kind>);
+type Partly = (Form, String, Vec<Option<Kind>>);
 
 /// Of which kind a result was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -42,7 +43,7 @@ pub(super) enum Made {
 pub(in crate::script) struct Trials {
     results: Mutex<HashMap<Key, Option<Made>>>,
     /// With a value of none of our kinds in the place of `None`.
-    others: Mutex<HashMap<(Form, String, Vec<Option<Kind>>), bool>>,
+    others: Mutex<HashMap<Partly, bool>>,
     /// Of literals, as `switch` sees them.
     hashes: Mutex<HashMap<String, Option<u64>>>,
 }

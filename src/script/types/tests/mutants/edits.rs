@@ -280,10 +280,11 @@ impl Editor<'_> {
                     self.put("a literal is of another type", place, "1", None);
                 }
             }
-            _ if text.chars().all(|c| c.is_ascii_digit()) && !matches!(self.at(nth + 1), "." | "..") => {
-                if nth == 0 || self.at(nth - 1) != "." {
-                    self.put("a literal is of another type", place, "\"1\"", None);
-                }
+            _ if text.chars().all(|c| c.is_ascii_digit())
+                && !matches!(self.at(nth + 1), "." | "..")
+                && (nth == 0 || self.at(nth - 1) != ".") =>
+            {
+                self.put("a literal is of another type", place, "\"1\"", None);
             }
             _ => {}
         }
