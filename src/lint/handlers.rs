@@ -133,7 +133,7 @@ fn time(pipeline: &Pipeline) -> Option<&FieldPath> {
 
 /// A finding at its place in the file, with the line of the schema that says so.
 fn placed(project: &Project<'_>, pipeline: &Pipeline, script: &Script, base: &NodePath, found: Finding) -> Diagnostic {
-    let Finding { mut diagnostic, says } = found;
+    let Finding { mut diagnostic, called, says } = found;
     if let Some(span) = &mut diagnostic.span {
         *span = in_file(project, pipeline, script, base, span);
         if let Some(fix) = &mut diagnostic.fix {
@@ -144,6 +144,9 @@ fn placed(project: &Project<'_>, pipeline: &Pipeline, script: &Script, base: &No
         let path = NodePath::from_pointer(&pointer);
         let target = if path.0.is_empty() { Target::Value } else { Target::Key(0) };
         diagnostic = diagnostic.related(project.place(&file, &path, target), label);
+    }
+    if let Some(called) = called {
+        diagnostic = diagnostic.related(in_file(project, pipeline, script, base, &called), "called here");
     }
     diagnostic
 }
@@ -204,6 +207,7 @@ emits:
                 vec![("\"enum\"", 5, "its values are given here")],
             ),
             ("emit(\"OrderPaid\", #{ order_id: \"o\" });", vec![("\"cents\"", 2, "it is `required` here")]),
+            ("fn half(n) { n / 2 } state.x = half(\"a\");", vec![("half", 1, "called here")]),
             (
                 "emit(\"OrderPaid\", #{ order_id: \"o\", cents: \"1\" });",
                 vec![("\"type\"", 3, "its type is given here")],

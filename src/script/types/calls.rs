@@ -1,20 +1,15 @@
-//! Calls: of the language, of the host, of the script's own functions.
+//! Calls: what they ask of their arguments, change, and yield.
 
 use std::rc::Rc;
 
-use rhai::{Expr, FnCallExpr, Position, Stmt};
+use rhai::{Expr, FnCallExpr, Position};
 
 use super::chain;
 use super::express::Argument;
-use super::loops::assigned;
 use super::model::{Atom, Kind, Type};
 use super::scope::{Path, Scope};
 use super::trial::Form;
-use super::units::Function;
-use super::walk::{THIS, Walker};
-
-/// Calls within calls that are followed.
-const MAX_DEPTH: usize = 8;
+use super::walk::Walker;
 
 /// Functions that leave what they are called on as it is, and whose result is always of the kind that it was when it was tried.
 const TRUSTED: [&str; 36] = [
@@ -88,44 +83,11 @@ const ENDING: [&str; 4] = ["skip", "reject", "retry", "wait_for"];
 /// Others that do something with what they are given, and find nothing out.
 const TELLING: [&str; 4] = ["emit", "log", "print", "debug"];
 
+/// Those that take nothing but numbers and texts, and look into nothing else.
+const COUNTING: [&str; 6] = ["min", "max", "abs", "round", "parse_int", "parse_float"];
+
 /// Those that find out what something is, or whether it is there.
 const ASKING: [&str; 4] = ["contains", "type_of", "to_string", "to_debug"];
-
-/// Those that call a function with the items of an array, and keep it no longer.
-const CALLING: [&str; 13] = [
-    "map",
-    "filter",
-    "for_each",
-    "some",
-    "all",
-    "find",
-    "find_map",
-    "retain",
-    "drain",
-    "reduce",
-    "reduce_rev",
-    "sort",
-    "sort_by",
-];
-
-/// The name of a closure that is written here, and what it captures.
-fn written_here(argument: &Expr) -> Option<(String, Vec<Expr>)> {
-    let name = |argument: &Expr| match argument {
-        Expr::DynamicConstant(value, _) => Some(value.read_lock::<rhai::FnPtr>()?.fn_name().to_owned()),
-        _ => None,
-    };
-    let Expr::Stmt(block) = argument else { return Some((name(argument)?, Vec::new())) };
-    let curry = match block.statements() {
-        [Stmt::Share(_), Stmt::FnCall(call, _)] => call,
-        [Stmt::Share(_), Stmt::Expr(inner)] => match &**inner {
-            Expr::FnCall(call, _) => call,
-            _ => return None,
-        },
-        _ => return None,
-    };
-    let (first, captured) = curry.args.split_first()?;
-    Some((name(first)?, captured.to_vec()))
-}
 
 pub(super) fn is_pure(name: &str) -> bool {
     TRUSTED.contains(&name) || HARMLESS.contains(&name) || tells(name)
@@ -166,12 +128,23 @@ impl<'a, 's> Walker<'a, 's> {
         }
         if let Some(function) = called {
             let given = arguments.into_iter().map(|argument| argument.known).collect();
-            return self.called(scope, (name, &function), given, None);
+            return self.called(scope, (name, &function, at), given, None);
         }
         if scope.get(name).is_some() {
             return Type::any();
         }
+        if let ("call", Some((first, of))) = (name, arguments.split_first())
+            && let Some(function) = self.pointed_to(&first.known, of.len())
+        {
+            return self.called_by_pointer(
+                scope,
+                &first.known,
+                (&function, at),
+                of.iter().map(|given| given.known.clone()),
+            );
+        }
         match name {
+            "Fn" | "is_def_fn" | "is_def_var" => return self.of_language(call, &arguments),
             "emit" => self.emitted(scope, call, &arguments, at),
             "contains" => self.looked_for(scope, &call.args, &arguments),
             "uuid" => return Type::text(None),
@@ -180,7 +153,7 @@ impl<'a, 's> Walker<'a, 's> {
         }
         if ASKING.contains(&name) {
             self.asks(&arguments);
-        } else if !tells(name) {
+        } else if !tells(name) && !COUNTING.contains(&name) {
             self.looks_into(&arguments);
         }
         // Of a variable as its first argument the function may change it.
@@ -267,6 +240,10 @@ impl<'a, 's> Walker<'a, 's> {
         let of: Vec<Argument<'a>> = call.args.iter().map(|argument| self.handed(scope, argument, name)).collect();
         let is_held = |atom: &Atom<'a>| matches!(atom, Atom::Map(record) if record.members.contains_key(name));
         let held = receiver.atoms().is_some_and(|atoms| atoms.iter().any(is_held));
+        if let ("call", Some(function)) = (name, self.pointed_to(receiver, of.len())) {
+            let given = of.into_iter().map(|argument| argument.known);
+            return self.called_by_pointer(scope, receiver, (&function, at), given);
+        }
         if held || name == "call" || call.capture_parent_scope {
             of.iter().for_each(|argument| self.examines(&argument.known));
             self.examines(receiver);
@@ -277,7 +254,7 @@ impl<'a, 's> Walker<'a, 's> {
         if let Some(function) = self.own(name, of.len()) {
             let given = of.into_iter().map(|argument| argument.known).collect();
             let mut this = receiver.clone();
-            let result = self.called(scope, (name, &function), given, Some(&mut this));
+            let result = self.called(scope, (name, &function, at), given, Some(&mut this));
             if this.is_any() {
                 self.hands_on(receiver);
             }
@@ -295,10 +272,15 @@ impl<'a, 's> Walker<'a, 's> {
             self.changed(scope, (receiver, Type::any()), path, at);
         }
         let item = receiver.item();
+        // What a reduction begins with.
+        let begins_with = of.get(1).map_or_else(|| Type::unit(None), |given| given.known.clone());
         let yielded: Vec<Option<Type<'a>>> = call
             .args
             .iter()
-            .map(|argument| self.closure(scope, argument, (name, of.len() == 1), (receiver, &item)))
+            .zip(&of)
+            .map(|(argument, given)| {
+                self.closure(scope, (argument, &given.known), (name, &begins_with), (receiver, &item))
+            })
             .collect();
         match (name, call.args.as_slice()) {
             ("contains", [Expr::StringConstant(name, at)]) => self.reads(receiver, name, *at),
@@ -382,119 +364,5 @@ impl<'a, 's> Walker<'a, 's> {
         } else {
             scope.write(path, after, at);
         }
-    }
-
-    /// An argument of a method. Closures that only last as long as the call are looked at by themselves.
-    fn handed(&mut self, scope: &mut Scope<'a>, argument: &Expr, method: &str) -> Argument<'a> {
-        if let (Expr::Stmt(block), Some(_)) = (argument, written_here(argument))
-            && CALLING.contains(&method)
-        {
-            for statement in block.statements() {
-                if let Stmt::Share(captured) = statement {
-                    captured.iter().for_each(|(name, _)| self.share(scope, &name.name));
-                }
-            }
-            return Argument { known: Type::of(Atom::Function), at: argument.start_position() };
-        }
-        self.argument(scope, argument)
-    }
-
-    /// Runs a closure that is handed to a method which calls it with the items of an array.
-    fn closure(
-        &mut self,
-        scope: &mut Scope<'a>,
-        argument: &Expr,
-        (method, begins_with_nothing): (&str, bool),
-        (receiver, item): (&Type<'a>, &Type<'a>),
-    ) -> Option<Type<'a>> {
-        let (name, captured) = written_here(argument)?;
-        let captured: Vec<Type<'a>> = captured.iter().map(|captured| self.express(scope, captured)).collect();
-        let before = captured.len();
-        if !receiver.is_only(Kind::Array) || item.is_never() {
-            return None;
-        }
-        let item = || item.clone();
-        let (given, this) = match method {
-            // It is called on the item; the others hand the item over, and its number if they are asked to.
-            "for_each" => (Vec::new(), Some(item())),
-            "map" | "filter" | "some" | "all" | "find" | "find_map" | "retain" | "drain" => {
-                let one = self.own(&name, before + 1).is_some();
-                (if one { vec![item()] } else { vec![item(), Type::int(None)] }, None)
-            }
-            "reduce" | "reduce_rev" => {
-                // It begins with nothing, unless it is told what to begin with.
-                if begins_with_nothing {
-                    let function = self.own(&name, before + 2)?;
-                    let given = captured.iter().cloned().chain([Type::unit(None), item()]).collect();
-                    self.called(scope, (&name, &function), given, None);
-                }
-                (vec![Type::any(), item()], None)
-            }
-            "sort" | "sort_by" => (vec![item(), item()], None),
-            _ => return None,
-        };
-        let given: Vec<Type<'a>> = captured.into_iter().chain(given).collect();
-        let function = self.own(&name, given.len())?;
-        let mut this = this;
-        Some(self.called(scope, (&name, &function), given, this.as_mut()))
-    }
-
-    /// A function of the file that is looked at.
-    fn own(&mut self, name: &str, arity: usize) -> Option<Rc<Function<'s>>> {
-        self.units.own(&self.report.unit, name, arity)
-    }
-
-    /// What it yields for these arguments.
-    fn called(
-        &mut self,
-        scope: &mut Scope<'a>,
-        (name, function): (&str, &Function<'s>),
-        given: Vec<Type<'a>>,
-        this: Option<&mut Type<'a>>,
-    ) -> Type<'a> {
-        let key = (function.unit.source.file, name.to_owned(), given.len());
-        if self.calls.len() >= MAX_DEPTH || self.calls.contains(&key) || !self.works() {
-            for known in given.iter().chain(this.as_deref()) {
-                self.examines(known);
-                self.used(scope, known);
-            }
-            if let Some(this) = this {
-                *this = Type::any();
-            }
-            return Type::any();
-        }
-        let mut inside = scope.of_function();
-        for (parameter, known) in function.parameters.iter().zip(given) {
-            inside.declare(parameter, known, false);
-        }
-        if let Some(this) = &this {
-            inside.declare(THIS, (*this).clone(), false);
-        }
-        self.calls.push(key);
-        let unit = std::mem::replace(&mut self.report.unit, function.unit.clone());
-        let returns = std::mem::replace(&mut self.returns, Type::never());
-        let begun = self.tested.len();
-        let loops = std::mem::take(&mut self.loops);
-        let (examining, deciding) = (std::mem::take(&mut self.examining), std::mem::take(&mut self.deciding));
-        let value = self.statements(&mut inside, &function.body);
-        (self.examining, self.deciding, self.loops) = (examining, deciding, loops);
-        self.report.unit = unit;
-        let returned = std::mem::replace(&mut self.returns, returns);
-        // What it answers may tell what it found out.
-        self.forget_since(begun);
-        self.calls.pop();
-        if let Some(this) = this {
-            let is_changed = assigned(&[&function.body], None).is_none_or(|names| names.contains(THIS));
-            match inside.get(THIS) {
-                _ if !is_changed => {}
-                // What it was at an early `return` is not kept.
-                Some(left) if returned.is_never() => *this = left.known.clone(),
-                _ => *this = Type::any(),
-            }
-        }
-        let result = value.or(returned);
-        // A function that always throws or ends the script.
-        scope.dead |= inside.dead && result.is_never();
-        result
     }
 }

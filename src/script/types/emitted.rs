@@ -73,12 +73,13 @@ impl<'a> Walker<'a, '_> {
                 let message = format!("`{name}` is {}, and must be {}", told(&given), kinds.join(" or "));
                 self.wrong_type(member.at, message, &given);
             }
-            let texts = |record: &Record<'a>| {
-                let mut values = record.members.values().map(|member| member.slot.resolved(None));
-                values.all(|value| value.is_never() || value.may_be(Kind::Text))
-            };
-            if &**name == "headers" && !given.single_map().is_none_or(texts) {
-                self.wrong_type(member.at, "`headers` must be an object of strings".to_owned(), &given);
+            let headers = given.single_map().filter(|_| &**name == "headers");
+            for (name, member) in headers.iter().flat_map(|headers| &headers.members) {
+                let value = member.slot.resolved(None);
+                if !value.is_never() && !value.may_be(Kind::Text) {
+                    let message = format!("the header `{name}` is {}, and must be a string", told(&value));
+                    self.wrong_type(member.at, message, &value);
+                }
             }
         }
     }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::rc::Rc;
 
-use rhai::{BinaryExpr, Expr, FnCallExpr, OpAssignment, Position};
+use rhai::{BinaryExpr, Expr, FnCallExpr, OpAssignment, Position, Stmt};
 
 use super::super::engine::STATE;
 use super::chain;
@@ -49,7 +49,6 @@ impl<'a> Walker<'a, '_> {
             Expr::CharConstant(..) => Type::of(Atom::Char),
             Expr::StringConstant(text, _) => Type::text(Some(text)),
             Expr::Unit(_) => Type::unit(None),
-            Expr::DynamicConstant(value, _) if value.is_fnptr() => Type::of(Atom::Function),
             Expr::InterpolatedString(parts, _) => {
                 parts.iter().for_each(|part| drop(self.express(scope, part)));
                 Type::text(None)
@@ -73,6 +72,10 @@ impl<'a> Walker<'a, '_> {
                 scope.get(&variable.1).map_or_else(Type::any, |variable| scope.seen(variable.known.clone()))
             }
             Expr::ThisPtr(_) => scope.get(THIS).map_or_else(Type::any, |this| scope.seen(this.known.clone())),
+            Expr::DynamicConstant(..) => self.pointer(scope, expression).unwrap_or_default(),
+            Expr::Stmt(block) if matches!(block.statements(), [Stmt::Share(_), ..]) => {
+                self.pointer(scope, expression).unwrap_or_else(|| self.block(scope, block.statements()))
+            }
             Expr::Stmt(block) => self.block(scope, block.statements()),
             Expr::FnCall(call, at) => self.call(scope, call, *at),
             Expr::Dot(..) | Expr::Index(..) => self.chain(scope, expression),

@@ -14,6 +14,7 @@ mod chain;
 mod copies;
 mod emitted;
 mod express;
+mod functions;
 mod loops;
 mod marks;
 mod model;

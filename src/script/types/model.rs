@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::rc::Rc;
 
 use super::super::engine::STATE;
+use super::functions::Pointer;
 use super::record::{Record, Rest};
 use super::schema::Node;
 use super::trial::Made;
@@ -115,7 +116,8 @@ pub(super) enum Atom<'a> {
     Char,
     Array(Rc<Type<'a>>),
     Map(Rc<Record<'a>>),
-    Function,
+    /// `None`: any.
+    Function(Option<Rc<Pointer<'a>>>),
 }
 
 /// A `()` that a valid event may have in some place.
@@ -234,7 +236,7 @@ impl<'a> Type<'a> {
             Kind::Char => Self::of(Atom::Char),
             Kind::Array => Self::of(Atom::Array(Rc::new(Self::any()))),
             Kind::Map => Self::map(Record { rest: Rest::Unknown, ..Record::default() }),
-            Kind::Function => Self::of(Atom::Function),
+            Kind::Function => Self::of(Atom::Function(None)),
         }
     }
 
@@ -382,6 +384,14 @@ impl<'a> Type<'a> {
         }
     }
 
+    /// The function that it is, if it is but one.
+    pub(super) fn pointer(&self) -> Option<Rc<Pointer<'a>>> {
+        match self.atoms() {
+            Some([Atom::Function(pointer)]) => pointer.clone(),
+            _ => None,
+        }
+    }
+
     /// Whether all that the other may be is among what this may be; where that is not plain, `false`.
     pub(super) fn covers(&self, other: &Self) -> bool {
         let (Some(own), Some(others)) = (self.atoms(), other.atoms()) else { return self.is_any() };
@@ -416,7 +426,7 @@ impl<'a> Atom<'a> {
             Self::Char => Kind::Char,
             Self::Array(_) => Kind::Array,
             Self::Map(_) => Kind::Map,
-            Self::Function => Kind::Function,
+            Self::Function(_) => Kind::Function,
         }
     }
 
@@ -428,6 +438,7 @@ impl<'a> Atom<'a> {
             (Self::Text(a), Self::Text(b)) => within(b.as_ref(), a.as_ref()),
             (Self::Array(a), Self::Array(b)) => a.covers(b),
             (Self::Map(a), Self::Map(b)) => Rc::ptr_eq(a, b) || a.covers(b),
+            (Self::Function(a), Self::Function(b)) => a.is_none() || Pointer::is_same(a.as_deref(), b.as_deref()),
             _ => self.kind() == other.kind(),
         }
     }
@@ -449,8 +460,10 @@ impl<'a> Atom<'a> {
                 (Self::Array(a), Self::Array(b)) => Some(Self::Array(Rc::new((**a).clone().or((**b).clone())))),
                 (Self::Map(a), Self::Map(b)) if Rc::ptr_eq(a, b) => Some(known.clone()),
                 (Self::Map(a), Self::Map(b)) => a.merged(b).map(|merged| Self::Map(Rc::new(merged))),
-                (Self::Float, Self::Float) | (Self::Char, Self::Char) | (Self::Function, Self::Function) => {
-                    Some(known.clone())
+                (Self::Float, Self::Float) | (Self::Char, Self::Char) => Some(known.clone()),
+                (Self::Function(a), Self::Function(b)) => {
+                    let same = Pointer::is_same(a.as_deref(), b.as_deref());
+                    Some(Self::Function(a.clone().filter(|_| same)))
                 }
                 _ => None,
             };

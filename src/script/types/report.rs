@@ -13,7 +13,7 @@ use super::schema::Node;
 use super::units::Unit;
 use super::walk::Walker;
 use crate::diagnostic::rules::{self, Rule};
-use crate::diagnostic::{Diagnostic, Level, did_you_mean, surely_meant};
+use crate::diagnostic::{Diagnostic, Level, Span, did_you_mean, surely_meant};
 
 /// Names listed in a help.
 const MAX_NAMES: usize = 8;
@@ -22,6 +22,8 @@ const MAX_NAMES: usize = 8;
 #[derive(Clone, Debug)]
 pub struct Finding {
     pub diagnostic: Diagnostic,
+    /// Where the script calls the function that it is in.
+    pub called: Option<Span>,
     pub says: Option<Says>,
 }
 
@@ -77,6 +79,7 @@ impl Says {
 pub(super) struct Report<'s> {
     /// The file that is looked at.
     pub(super) unit: Unit<'s>,
+    pub(super) called: Option<Span>,
     found: Vec<Finding>,
     /// Above 0: somebody only looks.
     pub(super) silent: u32,
@@ -86,12 +89,17 @@ pub(super) struct Report<'s> {
 
 impl<'s> Report<'s> {
     pub(super) fn new(unit: Unit<'s>) -> Self {
-        Self { unit, found: Vec::new(), silent: 0, caught: 0 }
+        Self { unit, called: None, found: Vec::new(), silent: 0, caught: 0 }
     }
 
     pub(super) fn findings(mut self) -> Vec<Finding> {
         self.found.sort_by(|a, b| a.diagnostic.span.cmp(&b.diagnostic.span));
         self.found
+    }
+
+    /// A function is called here, by the script itself; what it says from now on is about that call.
+    pub(super) fn calls_at(&mut self, at: Position) {
+        self.called = self.at(&rules::WRONG_TYPE, at, String::new()).span;
     }
 
     /// An empty diagnostic at a place of the script.
@@ -107,7 +115,8 @@ impl<'s> Report<'s> {
         let new =
             |known: &Finding| known.diagnostic.rule != diagnostic.rule || known.diagnostic.span != diagnostic.span;
         if self.silent == 0 && diagnostic.span.is_some() && self.found.iter().all(new) {
-            self.found.push(Finding { diagnostic, says });
+            let called = self.called.clone();
+            self.found.push(Finding { diagnostic, called, says });
         }
     }
 }

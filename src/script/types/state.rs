@@ -67,7 +67,7 @@ fn kept<'a>(known: &Type<'a>, place: &Place) -> Type<'a> {
     let mut kept = known.each(|atom| match atom {
         Atom::Unit(_) => Type::unset(place.clone()),
         Atom::Char => Type::text(None),
-        Atom::Function => Type::any(),
+        Atom::Function(_) => Type::any(),
         Atom::Array(item) => Type::of(Atom::Array(Rc::new(kept(item, &place.item())))),
         Atom::Map(record) => Type::map(kept_record(record, place)),
         other => Type::of(other.clone()),
