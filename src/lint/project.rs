@@ -1,9 +1,8 @@
 //! A sound project as rules see it: the program, and where in the files each thing of it stands.
 
-use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use crate::diagnostic::{Sources, Span};
 use crate::event::ChannelName;
@@ -17,7 +16,7 @@ pub struct Project<'a> {
     sources: &'a Sources,
     /// The directory of schemas, relative to the project.
     schemas: &'a Path,
-    events: OnceCell<Vec<Named<'a>>>,
+    events: OnceLock<Vec<Named<'a>>>,
 }
 
 /// An event type, as some pipeline names it first.
@@ -42,7 +41,7 @@ pub struct Used<'a> {
 
 impl<'a> Project<'a> {
     pub fn new(program: &'a Program, sources: &'a Sources, schemas: &'a Path) -> Self {
-        Self { program, sources, schemas, events: OnceCell::new() }
+        Self { program, sources, schemas, events: OnceLock::new() }
     }
 
     /// The span of a value.

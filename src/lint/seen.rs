@@ -1,7 +1,10 @@
 //! What schemas and pipelines by themselves were found to be, for the next look at the project.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
+use std::panic::resume_unwind;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::thread;
 
 use serde_json::Value;
 
@@ -11,6 +14,12 @@ use crate::diagnostic::{Diagnostic, rules};
 use crate::schema::Schema;
 use crate::spec::locate::{NodePath, Target};
 use crate::spec::program::Pipeline;
+
+/// Of a thread: what is looked at can be nested.
+const STACK_BYTES: usize = 64 << 20;
+
+/// Below so many things another thread is not worth while.
+const WORTH_A_THREAD: usize = 16;
 
 /// What is wrong with a schema.
 pub struct Flaw {
@@ -27,16 +36,18 @@ pub enum Where {
 
 #[derive(Default)]
 pub struct Seen {
-    schemas: Kept<Schema, Vec<(&'static rules::Rule, Flaw)>>,
-    pipelines: Kept<Pipeline, Vec<Diagnostic>>,
+    schemas: Kept<Schema, (&'static rules::Rule, Flaw)>,
+    pipelines: Kept<Pipeline, Diagnostic>,
 }
 
 impl Seen {
     /// What is wrong with the schemas and pipelines of a project, each by itself.
     pub(super) fn look(&mut self, project: &Project<'_>) -> Vec<Diagnostic> {
         let mut found = Vec::new();
-        for Used { kind, version, schema } in project.schemas_in_use() {
-            for (rule, Flaw { at, message, help }) in self.schemas.of(schema, || flaws(schema.document())) {
+        let schemas = project.schemas_in_use();
+        self.schemas.learn(schemas.iter().map(|used| used.schema), |schema| flaws(schema.document()));
+        for Used { kind, version, schema } in schemas {
+            for (rule, Flaw { at, message, help }) in self.schemas.of(schema) {
                 let file = project.schema_file(kind, version);
                 let flaw = Diagnostic::new(rule, message.clone());
                 match at {
@@ -51,9 +62,10 @@ impl Seen {
                 }
             }
         }
+        self.pipelines.learn(project.program.pipelines.iter(), |pipeline| findings(project, pipeline));
         for pipeline in &project.program.pipelines {
             // A script that several pipelines share is told of once.
-            for finding in self.pipelines.of(pipeline, || findings(project, pipeline)) {
+            for finding in self.pipelines.of(pipeline) {
                 if !found.contains(finding) {
                     found.push(finding.clone());
                 }
@@ -90,17 +102,52 @@ fn findings(project: &Project<'_>, pipeline: &Pipeline) -> Vec<Diagnostic> {
 }
 
 /// By address: a thing is never changed, and its address is nothing else's as long as it is held here.
-struct Kept<T, V>(HashMap<usize, (Arc<T>, V)>);
+struct Kept<T, F>(HashMap<usize, (Arc<T>, Vec<F>)>);
 
-impl<T, V> Default for Kept<T, V> {
+impl<T, F> Default for Kept<T, F> {
     fn default() -> Self {
         Self(HashMap::new())
     }
 }
 
-impl<T, V> Kept<T, V> {
-    fn of(&mut self, thing: &Arc<T>, make: impl FnOnce() -> V) -> &V {
-        &self.0.entry(Arc::as_ptr(thing).addr()).or_insert_with(|| (Arc::clone(thing), make())).1
+impl<T: Send + Sync, F: Send> Kept<T, F> {
+    /// Finds out what is not known of these yet, on all cores.
+    fn learn<'t>(&mut self, things: impl Iterator<Item = &'t Arc<T>>, make: impl Fn(&T) -> Vec<F> + Sync)
+    where
+        T: 't,
+    {
+        let new: BTreeMap<usize, &Arc<T>> = things
+            .map(|thing| (Arc::as_ptr(thing).addr(), thing))
+            .filter(|(address, _)| !self.0.contains_key(address))
+            .collect();
+        let new: Vec<&Arc<T>> = new.into_values().collect();
+        let next = AtomicUsize::new(0);
+        let work = || {
+            let mut made = Vec::new();
+            while let Some(thing) = new.get(next.fetch_add(1, Relaxed)) {
+                made.push((Arc::as_ptr(thing).addr(), (Arc::clone(thing), make(thing))));
+            }
+            made
+        };
+        let helpers = thread::available_parallelism().map_or(1, usize::from).min(new.len().div_ceil(WORTH_A_THREAD));
+        let made: Vec<_> = thread::scope(|scope| {
+            let spawned: Vec<_> = (1..helpers)
+                .filter_map(|_| thread::Builder::new().stack_size(STACK_BYTES).spawn_scoped(scope, &work).ok())
+                .collect();
+            let mut made = work();
+            for thread in spawned {
+                match thread.join() {
+                    Ok(more) => made.extend(more),
+                    Err(panic) => resume_unwind(panic),
+                }
+            }
+            made
+        });
+        self.0.extend(made);
+    }
+
+    fn of(&self, thing: &Arc<T>) -> &[F] {
+        self.0.get(&Arc::as_ptr(thing).addr()).map_or(&[], |(_, found)| found)
     }
 
     fn forget_the_gone(&mut self) {

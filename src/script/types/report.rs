@@ -66,8 +66,8 @@ impl Says {
 
     fn absent(why: &Why<'_>) -> Option<Self> {
         match why {
-            Why::Optional(property) => Some(Self::at("it is not `required`", property, property.at.to_string())),
-            Why::Unnamed(object) => Some(Self::at("this object need not have it", object, object.at.to_string())),
+            Why::Optional(property) => Some(Self::at("it is not `required`", property, property.pointer())),
+            Why::Unnamed(object) => Some(Self::at("this object need not have it", object, object.pointer())),
             Why::Null(node) => {
                 Some(Self::at("null is allowed here", node, node.pointer_to(&["type", "enum", "const"])))
             }

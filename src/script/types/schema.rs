@@ -21,12 +21,10 @@ pub struct Document<'a> {
 }
 
 /// A schema within a document.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Node<'a> {
     pub(super) document: &'a Document<'a>,
     schema: &'a Value,
-    /// JSON pointer to it.
-    pub(super) at: Rc<str>,
     /// It is about the whole of an event's data.
     whole: bool,
     /// Conditions hold around it: what it lets be absent or null may still have to be there.
@@ -84,7 +82,7 @@ impl<'a> Document<'a> {
     }
 
     pub(super) fn root(&'a self) -> Node<'a> {
-        Node { document: self, schema: self.schema, at: "".into(), whole: true, conditional: false }
+        Node { document: self, schema: self.schema, whole: true, conditional: false }
     }
 }
 
@@ -93,11 +91,18 @@ impl<'a> Node<'a> {
         std::ptr::eq(self.schema, other.schema)
     }
 
+    /// JSON pointer to it.
+    pub(super) fn pointer(&self) -> String {
+        let mut keys = Vec::new();
+        leads_to(self.document.schema, self.schema, &mut keys);
+        keys.iter().rev().fold(String::new(), |at, key| format!("{at}/{}", key.replace('~', "~0").replace('/', "~1")))
+    }
+
     /// JSON pointer to the first of these keywords that it has, else to itself.
     pub(super) fn pointer_to(&self, keywords: &[&str]) -> String {
         match keywords.iter().find(|keyword| self.schema.get(keyword).is_some()) {
-            Some(keyword) => format!("{}/{keyword}", self.at),
-            None => self.at.to_string(),
+            Some(keyword) => format!("{}/{keyword}", self.pointer()),
+            None => self.pointer(),
         }
     }
 
@@ -105,8 +110,8 @@ impl<'a> Node<'a> {
     pub(super) fn pointer_to_required(&self, member: &str) -> String {
         let list = self.schema.get("required").and_then(Value::as_array);
         match list.and_then(|list| list.iter().position(|name| name == member)) {
-            Some(nth) => format!("{}/required/{nth}", self.at),
-            None => self.at.to_string(),
+            Some(nth) => format!("{}/required/{nth}", self.pointer()),
+            None => self.pointer(),
         }
     }
 
@@ -116,7 +121,7 @@ impl<'a> Node<'a> {
         let required = list.is_some_and(|list| list.iter().any(|name| name == member));
         match self.schema.get("properties").and_then(|properties| properties.get(member)) {
             Some(property) => {
-                let known = self.step(property, &["properties", member]).read(None);
+                let known = self.step(property).read(None);
                 Some(required && (known.is_any() || !known.may_be(Kind::Unit)))
             }
             None if required => Some(true),
@@ -124,10 +129,9 @@ impl<'a> Node<'a> {
         }
     }
 
-    pub(super) fn step(&self, schema: &'a Value, keys: &[&str]) -> Self {
-        let escaped = keys.iter().map(|key| key.replace('~', "~0").replace('/', "~1"));
-        let at = escaped.fold(self.at.to_string(), |at, key| format!("{at}/{key}"));
-        Self { schema, at: at.into(), whole: false, ..self.clone() }
+    /// A schema within it.
+    fn step(&self, schema: &'a Value) -> Self {
+        Self { schema, whole: false, ..*self }
     }
 
     /// The type of what is valid by it, in a place of an event.
@@ -138,19 +142,22 @@ impl<'a> Node<'a> {
     fn read_within(&self, place: Option<&Place>, left: usize) -> Type<'a> {
         let (Some(schema), Some(left)) = (self.schema.as_object(), left.checked_sub(1)) else { return Type::any() };
         let conditional = self.conditional || schema.keys().any(|key| CONDITIONS.contains(&key.as_str()));
-        let node = Self { conditional, ..self.clone() };
+        let node = Self { conditional, ..*self };
+        if !schema.contains_key("$ref") && !schema.contains_key("allOf") {
+            return node.read_alone(schema, place, left);
+        }
         let parts = node.parts(schema);
         // Beside a reference, older drafts take no notice of anything.
         if let Some(referred) = parts.first().filter(|_| schema.contains_key("$ref") && self.document.is_old()) {
             return referred.read_within(place, left);
         }
         let all = |whole: bool| {
-            let each = parts.iter().map(|part| Self { whole, ..part.clone() }.read_within(place, left));
-            each.chain([Self { whole, ..node.clone() }.read_alone(schema, place, left)]).collect::<Vec<_>>()
+            let each = parts.iter().map(|part| Self { whole, ..*part }.read_within(place, left));
+            each.chain([Self { whole, ..node }.read_alone(schema, place, left)]).collect::<Vec<_>>()
         };
         let mut read = all(self.whole);
         // Where one part says that it is an object, the others are about objects, too.
-        if read.len() > 1 && !self.whole && read.iter().any(|part| part.is_only(Kind::Map)) {
+        if !self.whole && read.iter().any(|part| part.is_only(Kind::Map)) {
             read = all(true);
         }
         read.into_iter().fold(Type::any(), Type::met)
@@ -160,11 +167,11 @@ impl<'a> Node<'a> {
     fn parts(&self, schema: &'a Map<String, Value>) -> Vec<Self> {
         let mut parts = Vec::new();
         if let Some(reference) = schema.get("$ref") {
-            let unknown = || self.step(&Value::Bool(true), &["$ref"]);
+            let unknown = || self.step(&Value::Bool(true));
             parts.push(self.referred(reference).unwrap_or_else(unknown));
         }
-        for (nth, part) in schema.get("allOf").and_then(Value::as_array).into_iter().flatten().enumerate() {
-            parts.push(self.step(part, &["allOf", &nth.to_string()]));
+        for part in schema.get("allOf").and_then(Value::as_array).into_iter().flatten() {
+            parts.push(self.step(part));
         }
         parts
     }
@@ -180,7 +187,7 @@ impl<'a> Node<'a> {
         if schema.contains_key("oneOf") || schema.contains_key("anyOf") {
             return match self.alternatives(schema, place, left) {
                 Some(alternatives) => alternatives,
-                None => Self { conditional: true, ..self.clone() }.of_types(schema, place, left),
+                None => Self { conditional: true, ..*self }.of_types(schema, place, left),
             };
         }
         self.of_types(schema, place, left)
@@ -195,7 +202,7 @@ impl<'a> Node<'a> {
             _ => return Type::any(),
         };
         let each = types.iter().map(|name| self.of_type(name, schema, place, left));
-        each.fold(Type::never(), Type::or).said_by(self.clone())
+        each.fold(Type::never(), Type::or).said_by(*self)
     }
 
     /// Whether nothing is within what it allows: then it can be read at once.
@@ -213,7 +220,7 @@ impl<'a> Node<'a> {
 
     /// The schema of the items of an array.
     pub(super) fn items(&self) -> Option<Self> {
-        let mut node = self.clone();
+        let mut node = *self;
         for _ in 0..MAX_STEPS {
             let schema = node.schema.as_object()?;
             match schema.get("$ref") {
@@ -227,7 +234,7 @@ impl<'a> Node<'a> {
     /// The schema of all items, if one schema is about all.
     fn item(&self, schema: &'a Map<String, Value>) -> Option<Self> {
         let items = schema.get("items").filter(|items| items.is_object() && !schema.contains_key("prefixItems"))?;
-        Some(self.step(items, &["items"]))
+        Some(self.step(items))
     }
 
     /// Where a reference leads.
@@ -235,7 +242,7 @@ impl<'a> Node<'a> {
         let pointer = reference.as_str()?.strip_prefix('#')?;
         let schema = self.document.schema.pointer(pointer)?;
         let has_ids = *self.document.has_ids.get_or_init(|| has_ids(self.document.schema));
-        (!has_ids).then(|| Self { schema, at: pointer.into(), ..self.clone() })
+        (!has_ids).then(|| Self { schema, ..*self })
     }
 
     fn of_type(&self, name: &str, schema: &'a Map<String, Value>, place: Option<&Place>, left: usize) -> Type<'a> {
@@ -259,16 +266,16 @@ impl<'a> Node<'a> {
         if self.conditional {
             return Type::any();
         }
-        Type::unit(place.map(|place| Absent::new(place.clone(), Why::Null(self.clone()))))
+        Type::unit(place.map(|place| Absent::new(place.clone(), Why::Null(*self))))
     }
 
     fn record(&self, schema: &'a Map<String, Value>, place: Option<&Place>) -> Record<'a> {
         let required: BTreeSet<&str> =
             schema.get("required").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).collect();
         let described = schema.get("properties").and_then(Value::as_object).into_iter().flatten();
-        let mut record = Record { place: place.cloned(), says: Some(self.clone()), ..Record::default() };
+        let mut record = Record { place: place.cloned(), says: Some(*self), ..Record::default() };
         for (name, property) in described {
-            let slot = Slot::Said(self.step(property, &["properties", name]));
+            let slot = Slot::Said(self.step(property));
             let optional = !required.contains(name.as_str());
             record.members.insert(name.as_str().into(), Member { slot, optional, at: Position::NONE });
         }
@@ -279,7 +286,7 @@ impl<'a> Node<'a> {
         record.rest = match schema.get("additionalProperties") {
             _ if schema.contains_key("patternProperties") => Rest::Unknown,
             Some(Value::Bool(false)) => Rest::Nothing,
-            Some(of @ Value::Object(_)) => Rest::Said(self.step(of, &["additionalProperties"])),
+            Some(of @ Value::Object(_)) => Rest::Said(self.step(of)),
             _ => Rest::Unknown,
         };
         record
@@ -296,7 +303,7 @@ impl<'a> Node<'a> {
             },
             Value::Array(_) | Value::Object(_) => Type::any(),
         };
-        constants.iter().map(of).fold(Type::never(), Type::or).said_by(self.clone())
+        constants.iter().map(of).fold(Type::never(), Type::or).said_by(*self)
     }
 
     /// A choice between schemas that say all there is to say.
@@ -306,18 +313,33 @@ impl<'a> Node<'a> {
                 || ASIDE.contains(&key.as_str())
                 || (key == "type" && value == "object")
         };
-        let (key, choices) = match (schema.get("oneOf"), schema.get("anyOf")) {
-            (Some(choices), None) => ("oneOf", choices),
-            (None, Some(choices)) => ("anyOf", choices),
+        let choices = match (schema.get("oneOf"), schema.get("anyOf")) {
+            (Some(choices), None) | (None, Some(choices)) => choices,
             _ => return None,
         };
         let choices = choices.as_array().filter(|_| schema.iter().all(is_aside))?;
-        let each = choices.iter().enumerate().map(|(nth, choice)| {
-            let node = self.step(choice, &[key, &nth.to_string()]);
+        let each = choices.iter().map(|choice| {
+            let node = self.step(choice);
             node.read_within(place, left)
         });
-        Some(each.fold(Type::never(), Type::or).said_by(self.clone()))
+        Some(each.fold(Type::never(), Type::or).said_by(*self))
     }
+}
+
+/// Adds the keys on the way from a value to one within it, the last first.
+fn leads_to(value: &Value, wanted: &Value, keys: &mut Vec<String>) -> bool {
+    if std::ptr::eq(value, wanted) {
+        return true;
+    }
+    let key = match value {
+        Value::Object(members) => {
+            members.iter().find(|(_, inner)| leads_to(inner, wanted, keys)).map(|(name, _)| name.clone())
+        }
+        Value::Array(items) => items.iter().position(|inner| leads_to(inner, wanted, keys)).map(|nth| nth.to_string()),
+        _ => None,
+    };
+    keys.extend(key.clone());
+    key.is_some()
 }
 
 /// Whether some part of a schema has an `$id` of its own.

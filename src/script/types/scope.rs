@@ -30,7 +30,8 @@ struct Fact<'a> {
 
 #[derive(Clone, Debug, Default)]
 pub(super) struct Scope<'a> {
-    variables: Vec<Variable<'a>>,
+    /// Scopes are copied often, and seldom changed.
+    variables: Rc<Vec<Variable<'a>>>,
     facts: Vec<Fact<'a>>,
     /// Places of the event that have something in them.
     present: BTreeSet<Rc<str>>,
@@ -76,7 +77,13 @@ impl Path {
 impl<'a> Scope<'a> {
     pub(super) fn declare(&mut self, name: &str, known: Type<'a>, constant: bool) {
         self.forget(name);
-        self.variables.push(Variable { name: name.into(), known, constant, shared: false, test: None });
+        Rc::make_mut(&mut self.variables).push(Variable {
+            name: name.into(),
+            known,
+            constant,
+            shared: false,
+            test: None,
+        });
     }
 
     pub(super) fn get(&self, name: &str) -> Option<&Variable<'a>> {
@@ -84,7 +91,8 @@ impl<'a> Scope<'a> {
     }
 
     fn get_mut(&mut self, name: &str) -> Option<&mut Variable<'a>> {
-        self.variables.iter_mut().rev().find(|variable| &*variable.name == name)
+        let at = self.variables.iter().rposition(|variable| &*variable.name == name)?;
+        Rc::make_mut(&mut self.variables).get_mut(at)
     }
 
     pub(super) fn len(&self) -> usize {
@@ -93,8 +101,10 @@ impl<'a> Scope<'a> {
 
     /// Ends a block that began with so many variables.
     pub(super) fn leave(&mut self, variables: usize) {
-        for gone in self.variables.split_off(variables.min(self.variables.len())) {
-            self.forget(&gone.name);
+        if variables < self.variables.len() {
+            for gone in Rc::make_mut(&mut self.variables).split_off(variables) {
+                self.forget(&gone.name);
+            }
         }
     }
 
@@ -125,13 +135,13 @@ impl<'a> Scope<'a> {
     /// What was found out about a variable is about another value now.
     fn forget(&mut self, name: &str) {
         self.facts.retain(|fact| fact.of.iter().all(|of| &**of != name));
-        for variable in &mut self.variables {
-            if variable.test.as_ref().is_some_and(|test| mentions(test, name)) {
+        for at in 0..self.variables.len() {
+            let Some(test) = self.variables.get(at).and_then(|variable| variable.test.as_ref()) else { continue };
+            let is_about =
+                mentions(test, name) || self.variables.get(at).is_some_and(|variable| &*variable.name == name);
+            if let Some(variable) = Rc::make_mut(&mut self.variables).get_mut(at).filter(|_| is_about) {
                 variable.test = None;
             }
-        }
-        if let Some(variable) = self.get_mut(name) {
-            variable.test = None;
         }
     }
 
@@ -239,21 +249,26 @@ impl<'a> Scope<'a> {
         if other.dead {
             return self;
         }
-        let variables = self.variables.into_iter().zip(other.variables).map(|(a, b)| {
-            let test = match (a.test, b.test) {
-                (Some(a), Some(b)) if Rc::ptr_eq(&a, &b) => Some(a),
+        let joined = |(a, b): (&Variable<'a>, &Variable<'a>)| {
+            let test = match (&a.test, &b.test) {
+                (Some(a), Some(b)) if Rc::ptr_eq(a, b) => Some(Rc::clone(a)),
                 _ => None,
             };
             let (constant, shared) = (a.constant && b.constant, a.shared || b.shared);
-            Variable { known: a.known.or(b.known), name: a.name, constant, shared, test }
-        });
+            Variable { known: a.known.clone().or(b.known.clone()), name: a.name.clone(), constant, shared, test }
+        };
+        let variables = if Rc::ptr_eq(&self.variables, &other.variables) {
+            self.variables
+        } else {
+            Rc::new(self.variables.iter().zip(other.variables.iter()).map(joined).collect())
+        };
         let facts = self.facts.into_iter().filter_map(|fact| {
             let same = other.facts.iter().find(|known| known.key == fact.key)?;
             Some(Fact { known: fact.known.or(same.known.clone()), ..fact })
         });
         let present = &self.present & &other.present;
         let stretch = self.stretch.filter(|stretch| other.stretch == Some(*stretch));
-        Self { variables: variables.collect(), facts: facts.collect(), present, stretch, dead: false }
+        Self { variables, facts: facts.collect(), present, stretch, dead: false }
     }
 }
 

@@ -20,6 +20,8 @@ pub struct State<'a>(Option<Type<'a>>);
 impl<'a> State<'a> {
     /// What these handlers leave, and the empty state that the first event of a key finds.
     pub fn left_by(handlers: &[(&Script, &Given<'a>)]) -> Self {
+        // What does not name it leaves it as it is.
+        let handlers: Vec<_> = handlers.iter().filter(|(script, _)| script.text().contains(STATE)).collect();
         let mut kept = Type::map(Record { place: Some(place()), ..Record::default() });
         for _ in 0..MAX_ROUNDS {
             let found = Self(Some(kept.clone()));
