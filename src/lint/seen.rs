@@ -132,7 +132,7 @@ impl<T: Send + Sync, F: Send> Kept<T, F> {
         let helpers = thread::available_parallelism().map_or(1, usize::from).min(new.len().div_ceil(WORTH_A_THREAD));
         let made: Vec<_> = thread::scope(|scope| {
             let spawned: Vec<_> = (1..helpers)
-                .filter_map(|_| thread::Builder::new().stack_size(STACK_BYTES).spawn_scoped(scope, &work).ok())
+                .filter_map(|_| thread::Builder::new().stack_size(STACK_BYTES).spawn_scoped(scope, work).ok())
                 .collect();
             let mut made = work();
             for thread in spawned {

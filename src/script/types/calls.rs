@@ -6,8 +6,10 @@ use rhai::{Expr, FnCallExpr, Position};
 
 use super::chain;
 use super::express::Argument;
+use super::functions::Yielded;
 use super::model::{Atom, Kind, Type};
-use super::scope::{Path, Scope};
+use super::record::Record;
+use super::scope::{Path, Scope, Step};
 use super::trial::Form;
 use super::walk::Walker;
 
@@ -52,7 +54,7 @@ const TRUSTED: [&str; 36] = [
 ];
 
 /// Others that leave it as it is.
-const HARMLESS: [&str; 18] = [
+const HARMLESS: [&str; 17] = [
     "split_rev",
     "chars",
     "bytes",
@@ -60,7 +62,6 @@ const HARMLESS: [&str; 18] = [
     "all",
     "find",
     "find_map",
-    "for_each",
     "reduce",
     "reduce_rev",
     "get",
@@ -85,6 +86,9 @@ const TELLING: [&str; 4] = ["emit", "log", "print", "debug"];
 
 /// Those that take nothing but numbers and texts, and look into nothing else.
 const COUNTING: [&str; 6] = ["min", "max", "abs", "round", "parse_int", "parse_float"];
+
+/// Those that yield what is in it, so that it can be looked for there.
+const LISTING: [&str; 4] = ["keys", "values", "to_json", "get"];
 
 /// Those that find out what something is, or whether it is there.
 const ASKING: [&str; 4] = ["contains", "type_of", "to_string", "to_debug"];
@@ -181,6 +185,7 @@ impl<'a, 's> Walker<'a, 's> {
                 self.reads(&container.known, name, *at);
             }
             _ => {
+                self.examines_within(&container.known);
                 self.hands_on(&container.known);
                 self.used(scope, &item.known);
                 self.compares(&item.known, &container.known.item());
@@ -264,17 +269,24 @@ impl<'a, 's> Walker<'a, 's> {
         if ASKING.contains(&name) {
             self.asks(&[Argument { known: receiver.clone(), at: before }]);
         }
+        if LISTING.contains(&name) || receiver.single_map().is_some_and(Record::is_kept) {
+            self.examines_within(receiver);
+        }
+        if name == "type_of" {
+            self.examines(receiver);
+        }
         if !["contains", "get"].contains(&name) {
             self.looks_into(&of);
         }
         let is_known = self.changes(scope, (name, receiver, path), (&of, &call.args), at);
-        if !is_pure(name) && !is_known {
+        // What a closure does to the items is seen below.
+        if !is_pure(name) && !is_known && name != "for_each" {
             self.changed(scope, (receiver, Type::any()), path, at);
         }
         let item = receiver.item();
         // What a reduction begins with.
         let begins_with = of.get(1).map_or_else(|| Type::unit(None), |given| given.known.clone());
-        let yielded: Vec<Option<Type<'a>>> = call
+        let yielded: Vec<Option<Yielded<'a>>> = call
             .args
             .iter()
             .zip(&of)
@@ -282,6 +294,11 @@ impl<'a, 's> Walker<'a, 's> {
                 self.closure(scope, (argument, &given.known), (name, &begins_with), (receiver, &item))
             })
             .collect();
+        if let Some(item) = yielded.iter().flatten().find_map(|yielded| yielded.leaves.clone()) {
+            let after = if name == "for_each" { Type::of(Atom::Array(Rc::new(item))) } else { Type::any() };
+            let one_of_many = path.is_some_and(|path| path.steps.iter().any(|step| matches!(step, Step::Item(..))));
+            self.changed(scope, (receiver, if one_of_many { Type::any() } else { after }), path, at);
+        }
         match (name, call.args.as_slice()) {
             ("contains", [Expr::StringConstant(name, at)]) => self.reads(receiver, name, *at),
             ("len" | "is_empty" | "type_of", _) => {}
@@ -296,7 +313,7 @@ impl<'a, 's> Walker<'a, 's> {
         let is_array = receiver.is_only(Kind::Array);
         match (name, yielded.first()) {
             ("filter", _) if is_array => receiver.clone(),
-            ("map", Some(Some(made))) if is_array => Type::of(Atom::Array(Rc::new(made.clone()))),
+            ("map", Some(Some(made))) if is_array => Type::of(Atom::Array(Rc::new(made.known.clone()))),
             ("find" | "get" | "pop" | "shift", _) if is_array => item.or(Type::unit(None)),
             ("get", _) | ("filter" | "map" | "find", _) => Type::any(),
             ("values", _) | ("keys", _) if !receiver.is_only(Kind::Map) => Type::any(),
@@ -337,10 +354,13 @@ impl<'a, 's> Walker<'a, 's> {
         if scope.get(&path.root).is_none_or(|variable| variable.constant) {
             return false;
         }
+        // Of one item after the other it may be called on all.
+        let one_of_many = path.steps.iter().any(|step| matches!(step, Step::Item(..)));
+        let after = if one_of_many { Type::any() } else { Type::of(after) };
         if path.steps.is_empty() {
-            scope.assign(&path.root, Type::of(after));
+            scope.assign(&path.root, after);
         } else {
-            scope.write(path, Type::of(after), at);
+            scope.write(path, after, at);
         }
         true
     }

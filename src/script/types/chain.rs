@@ -266,7 +266,9 @@ impl<'a> Walker<'a, '_> {
             self.hands_on(&known);
             return Type::any();
         }
-        known.or(ended)
+        // Where it is something, it is what stands there.
+        let place = known.copy_of.clone();
+        known.or(ended).copied(place)
     }
 
     fn indexed(
@@ -284,7 +286,11 @@ impl<'a> Walker<'a, '_> {
         }
         match name {
             Some(name) => self.reads(known, name, here),
-            None if !known.is_only(Kind::Array) => self.hands_on(known),
+            None if !known.is_only(Kind::Array) => {
+                // It is looked for by a name that is not known.
+                self.examines_within(known);
+                self.hands_on(known);
+            }
             None => {}
         }
         let item = known.copy_of.as_ref().filter(|_| known.present().is_only(Kind::Array)).map(Place::item);
@@ -388,7 +394,7 @@ impl<'a> Walker<'a, '_> {
             if record.is_conditional() {
                 return Type::any();
             }
-            let absent = record.place.as_ref().zip(record.says.clone());
+            let absent = record.place.as_ref().zip(record.says);
             let absent = absent.map(|(place, says)| Absent::new(place.member(name), Why::Unnamed(says)));
             found = found.or(Type::unit(absent));
         }

@@ -2,10 +2,12 @@
 //! language hands out copies.
 
 use std::collections::{HashMap, HashSet};
+use std::rc::Rc;
 
 use rhai::{ASTNode, Expr, Position, Stmt};
 
 use super::chain::{flattened, last_call};
+use super::units::Unit;
 use super::walk::Walker;
 use crate::diagnostic::rules;
 
@@ -51,13 +53,15 @@ struct Body {
     occurrences: Vec<Occurrence>,
     /// Closures have them too.
     shared: HashSet<String>,
+    /// Functions of the file.
+    own: HashSet<String>,
 }
 
 impl<'s> Walker<'_, 's> {
     /// Tells of changes in the script, in its functions, and in those that it imports.
     pub(super) fn changes_of_copies(&mut self) {
         let script = self.report.unit.clone();
-        self.changes_in(Body::of(&[], script.ast.statements()));
+        self.changes_in(Body::of(&script, &[], script.ast.statements()));
         for unit in self.units.all(&script) {
             self.report.unit = unit.clone();
             // What a closure captures comes as arguments, too, and is no copy.
@@ -66,7 +70,7 @@ impl<'s> Walker<'_, 's> {
                 named.map(|function| (function.name.to_owned(), function.params.len())).collect();
             for (name, arity) in signatures {
                 if let Some(function) = self.units.own(&unit, &name, arity) {
-                    self.changes_in(Body::of(&function.parameters, &function.body));
+                    self.changes_in(Body::of(&unit, &function.parameters, &function.body));
                 }
             }
         }
@@ -92,8 +96,9 @@ impl<'s> Walker<'_, 's> {
 }
 
 impl Body {
-    fn of(parameters: &[std::rc::Rc<str>], statements: &[Stmt]) -> Self {
-        let mut body = Self::default();
+    fn of(unit: &Unit<'_>, parameters: &[Rc<str>], statements: &[Stmt]) -> Self {
+        let own = unit.ast.iter_functions().map(|function| function.name.to_owned()).collect();
+        let mut body = Self { own, ..Self::default() };
         for name in parameters {
             body.declare(name, Some(Copied::Argument), Vec::new());
         }
@@ -126,11 +131,40 @@ impl Body {
                 self.shared.extend(captured.iter().map(|(name, _)| name.name.to_string()));
             }
             Some(ASTNode::Expr(variable @ Expr::Variable(parts, _, at))) if parts.2.path.is_empty() => {
-                let role = role(path, variable, &parts.1);
+                let role = self.role(path, variable, &parts.1);
                 self.occurrences.push(Occurrence { name: parts.1.to_string(), at: *at, role, loops: loops(path) });
             }
             _ => {}
         }
+    }
+
+    /// What a variable is there for, by the statement around it.
+    fn role(&self, path: &[ASTNode<'_>], variable: &Expr, name: &str) -> Role {
+        let statement = path.iter().rev().find_map(|node| match node {
+            ASTNode::Stmt(statement) => Some(*statement),
+            _ => None,
+        });
+        let changed = match statement {
+            Some(Stmt::Assignment(parts)) if matches!(parts.1.lhs, Expr::Dot(..) | Expr::Index(..)) => &parts.1.lhs,
+            Some(Stmt::Expr(chain)) if self.yields_nothing(chain) => chain,
+            _ => return Role::Used,
+        };
+        let base = flattened(changed).0;
+        let called =
+            |node: &&ASTNode<'_>| matches!(node, ASTNode::Expr(Expr::FnCall(call, _)) if call.op_token.is_none());
+        match base {
+            _ if std::ptr::eq(base, variable) => Role::Changed,
+            // A function may do something with it.
+            _ if path.iter().rev().take_while(|node| !matches!(node, ASTNode::Stmt(_))).any(|node| called(&node)) => {
+                Role::Used
+            }
+            Expr::Variable(parts, ..) if parts.1 == name => Role::Within,
+            _ => Role::Used,
+        }
+    }
+
+    fn yields_nothing(&self, chain: &Expr) -> bool {
+        last_call(chain).is_some_and(|name| YIELDING_NOTHING.contains(&name) && !self.own.contains(name))
     }
 
     /// Where a name is changed for nobody: it is not used after that, nor in a loop around it that goes on with the same
@@ -155,29 +189,6 @@ fn loops(path: &[ASTNode<'_>]) -> Vec<Position> {
         _ => None,
     };
     path.iter().filter_map(at).collect()
-}
-
-/// What a variable is there for, by the statement around it.
-fn role(path: &[ASTNode<'_>], variable: &Expr, name: &str) -> Role {
-    let statement = path.iter().rev().find_map(|node| match node {
-        ASTNode::Stmt(statement) => Some(*statement),
-        _ => None,
-    });
-    let changed = match statement {
-        Some(Stmt::Assignment(parts)) if matches!(parts.1.lhs, Expr::Dot(..) | Expr::Index(..)) => &parts.1.lhs,
-        Some(Stmt::Expr(chain)) if yields_nothing(chain) => chain,
-        _ => return Role::Used,
-    };
-    let base = flattened(changed).0;
-    match base {
-        _ if std::ptr::eq(base, variable) => Role::Changed,
-        Expr::Variable(parts, ..) if parts.1 == name => Role::Within,
-        _ => Role::Used,
-    }
-}
-
-fn yields_nothing(chain: &Expr) -> bool {
-    last_call(chain).is_some_and(|name| YIELDING_NOTHING.contains(&name))
 }
 
 /// Whether it is read from somewhere, with a default perhaps.

@@ -8,6 +8,7 @@ use rhai::{BinaryExpr, Expr, FnCallExpr, OpAssignment, Position, Stmt};
 use super::super::engine::STATE;
 use super::chain;
 use super::model::{Atom, Kind, Place, Type};
+use super::narrow::is_test;
 use super::record::{Member, Record};
 use super::scope::{Scope, Step};
 use super::trial::Form;
@@ -159,6 +160,9 @@ impl<'a> Walker<'a, '_> {
     /// A test of whether it is there.
     pub(super) fn tests(&mut self, known: &Type<'a>) {
         let places: Vec<Rc<str>> = known.absences().map(|absent| absent.place.path.clone()).collect();
+        if known.single_map().is_some_and(Record::is_kept) {
+            self.tested.push(format!("{STATE}.").into());
+        }
         if self.examining > 0 {
             self.examined.extend(places);
         } else {
@@ -170,6 +174,11 @@ impl<'a> Walker<'a, '_> {
     pub(super) fn examines(&mut self, known: &Type<'a>) {
         let places: Vec<Rc<str>> = known.absences().map(|absent| absent.place.path.clone()).collect();
         self.examined.extend(places);
+        self.examines_within(known);
+    }
+
+    /// What is in it may be found out about; that it is there is not asked.
+    pub(super) fn examines_within(&mut self, known: &Type<'a>) {
         for atom in known.atoms().into_iter().flatten() {
             if let Atom::Map(record) = atom
                 && let Some(place) = &record.place
@@ -343,8 +352,13 @@ impl<'a> Walker<'a, '_> {
         let BinaryExpr { lhs, rhs } = parts;
         let is_local = matches!(lhs, Expr::Variable(..));
         self.is_aside = is_local && by.get_op_assignment_info().is_none() && self.follows(scope, lhs);
+        let begun = self.tested.len();
         let value =
             if is_local { self.examined(|walker| walker.argument(scope, rhs)) } else { self.argument(scope, rhs) };
+        if !is_local && is_test(rhs) {
+            // The answer is kept where it is not followed.
+            self.forget_since(begun);
+        }
         if scope.dead {
             return;
         }
@@ -353,12 +367,13 @@ impl<'a> Walker<'a, '_> {
                 self.updating = true;
                 let before = self.argument(scope, lhs);
                 self.updating = false;
+                let known = self.fits(Form::Assign, syntax, &[before, value], by.position());
                 // It fails here, so nothing is kept of it.
-                if self.leaves.is_some() && before.known.is_only(Kind::Unit) {
+                if self.leaves.is_some() && known.is_never() {
                     scope.dead = true;
                     return;
                 }
-                self.fits(Form::Assign, syntax, &[before, value], by.position())
+                known
             }
             None => {
                 self.holds(scope, lhs);

@@ -67,6 +67,13 @@ impl Pointer<'_> {
     }
 }
 
+/// What a closure makes of an item.
+pub(super) struct Yielded<'a> {
+    pub(super) known: Type<'a>,
+    /// What the item is after that, if it is changed.
+    pub(super) leaves: Option<Type<'a>>,
+}
+
 impl<'a, 's> Walker<'a, 's> {
     /// A closure, or the name of a function, as a value.
     pub(super) fn pointer(&mut self, scope: &mut Scope<'a>, expression: &Expr) -> Option<Type<'a>> {
@@ -142,7 +149,7 @@ impl<'a, 's> Walker<'a, 's> {
         (argument, known): (&Expr, &Type<'a>),
         (method, begins_with): (&str, &Type<'a>),
         (receiver, item): (&Type<'a>, &Type<'a>),
-    ) -> Option<Type<'a>> {
+    ) -> Option<Yielded<'a>> {
         let (name, captured): (String, Vec<Type<'a>>) = match written_here(argument) {
             Some((name, captured)) => (name, captured.iter().map(|captured| self.express(scope, captured)).collect()),
             None => {
@@ -159,8 +166,13 @@ impl<'a, 's> Walker<'a, 's> {
             // It is called on the item; the others hand the item over, and its number if they are asked to.
             "for_each" => (Vec::new(), Some(item())),
             "map" | "filter" | "some" | "all" | "find" | "find_map" | "retain" | "drain" => {
-                let one = self.own(&name, before + 1).is_some();
-                (if one { vec![item()] } else { vec![item(), Type::int(None)] }, None)
+                let takes = |walker: &mut Self, more| walker.own(&name, before + more).is_some();
+                match (takes(self, 1), takes(self, 2)) {
+                    (true, _) => (vec![item()], None),
+                    (false, true) => (vec![item(), Type::int(None)], None),
+                    // It is called on the item.
+                    (false, false) => (Vec::new(), Some(item())),
+                }
             }
             "reduce" | "reduce_rev" => {
                 let function = self.own(&name, before + 2)?;
@@ -173,9 +185,11 @@ impl<'a, 's> Walker<'a, 's> {
         };
         let given: Vec<Type<'a>> = captured.into_iter().chain(given).collect();
         let function = self.own(&name, given.len())?;
+        let changes = assigned(&[&function.body], None).is_none_or(|names| names.contains(THIS));
         let mut this = this;
         // A closure is seen where it is called.
-        Some(self.called(scope, (&name, &function, Position::NONE), given, this.as_mut()))
+        let known = self.called(scope, (&name, &function, Position::NONE), given, this.as_mut());
+        Some(Yielded { known, leaves: this.filter(|_| changes) })
     }
 
     /// A function of the file that is looked at.

@@ -340,7 +340,7 @@ impl<'a> Type<'a> {
     pub(super) fn each(&self, make: impl FnMut(&Atom<'a>) -> Self) -> Self {
         let Some(atoms) = self.atoms() else { return Self::any() };
         let made = atoms.iter().map(make).fold(Self::never(), Self::or);
-        Self { says: made.says.clone().or(self.says.clone()), copy_of: self.copy_of.clone(), ..made }
+        Self { says: made.says.or(self.says), copy_of: self.copy_of.clone(), ..made }
     }
 
     #[must_use]
@@ -375,7 +375,7 @@ impl<'a> Type<'a> {
         match (self.atoms(), other.atoms()) {
             (None, _) => other,
             (_, None) => self,
-            (Some([Atom::Map(a)]), Some([Atom::Map(b)])) => Self::map(a.met(b)).saying(self.says.clone()),
+            (Some([Atom::Map(a)]), Some([Atom::Map(b)])) => Self::map(a.met(b)).saying(self.says),
             _ if self.may_be(Kind::Map) && other.may_be(Kind::Map) => Self::any(),
             _ => {
                 let met = super::narrow::equals(&self, &other);

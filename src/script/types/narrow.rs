@@ -112,6 +112,10 @@ impl<'a> Walker<'a, '_> {
     pub(super) fn narrow_present(&mut self, scope: &mut Scope<'a>, expression: &Expr) {
         if let Some(place) = self.known(scope, expression).copy_of {
             scope.finds(&place);
+            // It is one of many, known by another name.
+            if !place.unique && matches!(expression, Expr::Variable(..)) {
+                self.examined.insert(place.path);
+            }
         }
         for prefix in self.safe_prefixes(expression) {
             self.refine_path(scope, &prefix, &Type::present);
@@ -164,6 +168,8 @@ impl<'a> Walker<'a, '_> {
             known.filtered(|atom| match atom {
                 // Null is a value like any other: the name is there.
                 Atom::Unit(Some(Absent { why: Why::Null(_), .. })) => answer,
+                // Nothing may have been put there.
+                Atom::Unit(None | Some(Absent { why: Why::Unset, .. })) => true,
                 Atom::Unit(_) => !answer,
                 _ => answer,
             })
@@ -226,7 +232,7 @@ pub(super) fn is_test(expression: &Expr) -> bool {
 /// What is left of a type where it equals something of the other.
 pub(super) fn equals<'a>(known: &Type<'a>, other: &Type<'a>) -> Type<'a> {
     let Some(others) = other.atoms() else { return known.clone() };
-    let says = known.says.clone();
+    let says = known.says;
     let left = known.each(|atom| {
         let alike: Vec<&Atom<'a>> =
             others.iter().filter(|other| other.kind().family() == atom.kind().family()).collect();
@@ -293,7 +299,7 @@ fn single<'t, 'a>(known: &'t Type<'a>) -> Option<&'t Atom<'a>> {
 }
 
 fn without<'a>(known: &Type<'a>, value: &Atom<'a>) -> Type<'a> {
-    let says = known.says.clone();
+    let says = known.says;
     let left = known.each(|atom| match (atom, value) {
         (Atom::Text(Some(texts)), Atom::Text(Some(gone))) => less(texts, gone, Atom::Text),
         (Atom::Int(Some(ints)), Atom::Int(Some(gone))) => less(ints, gone, Atom::Int),

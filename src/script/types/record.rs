@@ -77,8 +77,8 @@ impl<'a> Record<'a> {
         }
         Type::unit(place.map(|place| {
             let why = match (self.members.get(name).map(|member| &member.slot), &self.says) {
-                (Some(Slot::Said(property)), _) => Why::Optional(property.clone()),
-                (_, Some(object)) => Why::Unnamed(object.clone()),
+                (Some(Slot::Said(property)), _) => Why::Optional(*property),
+                (_, Some(object)) => Why::Unnamed(*object),
                 (_, None) if place.is_kept() => Why::Unset,
                 (_, None) => Why::Envelope,
             };

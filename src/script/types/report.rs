@@ -4,6 +4,7 @@ use std::rc::Rc;
 
 use rhai::Position;
 
+use super::super::engine::STATE;
 use super::super::errors;
 use super::express::{Argument, told};
 use super::model::{Absent, Atom, Kind, Type, Why};
@@ -128,14 +129,26 @@ impl<'a> Walker<'a, '_> {
         above || self.examined.contains(path)
     }
 
+    /// Whether the script has asked anything of the state: what is there comes together, so one part tells of the others.
+    fn asked_of_state(&self) -> bool {
+        let is_kept = |path: &Rc<str>| path.split(['.', '[']).next() == Some(STATE);
+        self.tested.iter().any(is_kept) || self.examined.iter().any(is_kept)
+    }
+
     pub(super) fn may_be_absent(&mut self, absent: &Absent<'a>, at: Position, why: &str) {
         let path = &absent.place.path;
-        if self.report.caught > 0 || (!absent.sure && self.is_examined(path)) {
+        if self.report.caught > 0 {
+            // If it goes on behind that, it was there.
+            self.examined.insert(path.clone());
+            return;
+        }
+        let is_examined = self.is_examined(path) || (absent.place.is_kept() && self.asked_of_state());
+        if !absent.sure && is_examined {
             return;
         }
         self.wants(path);
         let how = if matches!(absent.why, Why::Null(_)) { "null" } else { "absent" };
-        let help = if let Why::Unset = absent.why {
+        let help = if matches!(absent.why, Why::Unset) && !path.contains('[') {
             "the first event of a key finds an empty state: give it a default with `??`".to_owned()
         } else if absent.place.unique {
             format!("give it a default with `??`, or check it first: `if {path} != () {{ … }}`")

@@ -242,7 +242,7 @@ impl<'a> Node<'a> {
         let pointer = reference.as_str()?.strip_prefix('#')?;
         let schema = self.document.schema.pointer(pointer)?;
         let has_ids = *self.document.has_ids.get_or_init(|| has_ids(self.document.schema));
-        (!has_ids).then(|| Self { schema, ..*self })
+        (!has_ids).then_some(Self { schema, ..*self })
     }
 
     fn of_type(&self, name: &str, schema: &'a Map<String, Value>, place: Option<&Place>, left: usize) -> Type<'a> {

@@ -201,7 +201,9 @@ impl<'a> Scope<'a> {
     /// The event has something in this place: so has every copy of it.
     pub(super) fn finds(&mut self, place: &Place) {
         if place.unique {
-            self.present.insert(place.path.clone());
+            // And so has everything on the way there.
+            let above = place.path.match_indices('.').map(|(at, _)| place.path[..at].into());
+            self.present.extend(above.chain([place.path.clone()]));
         }
     }
 
@@ -316,6 +318,8 @@ fn written<'a>(known: &Type<'a>, steps: &[Step], value: &Type<'a>, at: rhai::Pos
         }
         // It is not known which of them.
         (Step::Item(..), Atom::Array(item)) => {
+            // All of them may be written so, one after the other.
+            let value = if rest.is_empty() { value } else { &Type::any() };
             Type::of(Atom::Array(Rc::new((**item).clone().or(written(item, rest, value, at)))))
         }
         (Step::Item(..), Atom::Map(_)) => Type::of_kind(Kind::Map),

@@ -94,7 +94,7 @@ fn kept_record<'a>(record: &Record<'a>, place: &Place) -> Record<'a> {
         members: record.members.iter().map(member).collect(),
         rest,
         place: Some(place.clone()),
-        says: record.says.clone(),
+        says: record.says,
         at: None,
         also: record.also.clone(),
     }

@@ -22,6 +22,9 @@ impl<'a> Walker<'a, '_> {
         let begun = self.tested.len();
         let known = self.express(scope, subject);
         let places: Vec<_> = known.absences().map(|absent| absent.place.path.clone()).collect();
+        if self.examining > 0 {
+            self.examined.extend(places.iter().cloned());
+        }
         self.tested.extend(places);
         let asked = type_asked(subject);
         let known = asked.map_or(known, |of| kinds_of(&self.known(scope, of)));

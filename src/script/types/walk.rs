@@ -107,6 +107,9 @@ impl<'a, 's> Walker<'a, 's> {
         }
         if let Some(filter) = self.given.filter {
             self.assume(&mut scope, &filter.compiled);
+            if filter.text().contains(STATE) {
+                self.examined.insert(format!("{STATE}.").into());
+            }
         }
         let value = self.statements(&mut scope, self.script.ast.statements());
         self.ends(&mut scope, &value);
@@ -285,8 +288,12 @@ impl<'a, 's> Walker<'a, 's> {
             return self.examined(|walker| walker.aside(scope, value));
         }
         self.deciding += 1;
+        let begun = self.tested.len();
         let known = self.express(scope, value);
         self.deciding -= 1;
+        // The state changes, and the answer then is about what it was.
+        let of_state = self.tested.iter().skip(begun).filter(|path| path.starts_with(STATE));
+        self.examined.extend(of_state.cloned());
         known
     }
 

@@ -4,6 +4,7 @@ mod copies;
 mod correct;
 mod corpus;
 mod events;
+mod hunted;
 mod modules;
 mod mutants;
 mod runs;

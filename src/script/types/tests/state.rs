@@ -54,6 +54,37 @@ fn the_first_event_of_a_key_finds_nothing() {
 }
 
 #[test]
+fn what_comes_together_is_told_by_one_part() {
+    for test in [
+        "if state.status == () { state.status = 1; state.items = []; }",
+        "let first = state.status == (); if first { state.status = 1; state.items = []; }",
+        "switch state.status { () => { state.status = 1; state.items = []; } }",
+        "if state.status == () { state = #{ status: 1, items: [] }; }",
+        "if (state.status ?? 0) == 0 { state.status = 1; state.items = []; }",
+        "if state.is_empty() { state.status = 1; state.items = []; }",
+        "if state.len() == 0 { state.status = 1; state.items = []; }",
+        "if state == #{} { state.status = 1; state.items = []; }",
+        "if state.keys().len() == 0 { state.status = 1; state.items = []; }",
+        "fn init() { this.status = 1; this.items = []; } if state.status == () { state.init(); }",
+        "fn init(s) { if s.len() > 0 { return s; } s.status = 1; s.items = []; s } state = init(state);",
+    ] {
+        silent(&[&format!("{test} state.items.push(1);")]);
+    }
+    for test in [
+        "if state.status == () { skip(\"not yet\"); }",
+        "if state.status != 1 { skip(\"not yet\"); }",
+        "if !(\"status\" in state) { wait_for(\"OrderPlaced\"); }",
+        "fn known(s) { s.status != () } if !known(state) { reject(\"unknown\"); }",
+        "if (state.status ?? 0) == 0 { skip(\"not yet\"); }",
+    ] {
+        silent(&["state.status = 1; state.items = [];", &format!("{test} state.items.push(1);")]);
+    }
+    silent(&[
+        "let old = state.at ?? 0; let first = state.n == (); state.n = 1; if !first { state.at - 1; } state.at = 2;",
+    ]);
+}
+
+#[test]
 fn where_an_order_is_promised_it_may_be_there() {
     let handlers = ["state.total = event.data.total_cents;", "state.paid = state.total - 1; state.left = state.totl;"];
     let wrong = ["SG225 1:50 nothing in this pipeline writes `state.totl`"];
