@@ -9,7 +9,7 @@ use super::express::Argument;
 use super::functions::Yielded;
 use super::model::{Atom, Kind, Type};
 use super::record::Record;
-use super::scope::{Path, Scope, Step};
+use super::scope::{Path, Scope};
 use super::trial::Form;
 use super::walk::Walker;
 
@@ -295,9 +295,9 @@ impl<'a, 's> Walker<'a, 's> {
             })
             .collect();
         if let Some(item) = yielded.iter().flatten().find_map(|yielded| yielded.leaves.clone()) {
-            let after = if name == "for_each" { Type::of(Atom::Array(Rc::new(item))) } else { Type::any() };
-            let one_of_many = path.is_some_and(|path| path.steps.iter().any(|step| matches!(step, Step::Item(..))));
-            self.changed(scope, (receiver, if one_of_many { Type::any() } else { after }), path, at);
+            let all = name == "for_each" && path.is_some_and(|path| !path.is_one_of_many());
+            let after = if all { Type::of(Atom::Array(Rc::new(item))) } else { Type::any() };
+            self.changed(scope, (receiver, after), path, at);
         }
         match (name, call.args.as_slice()) {
             ("contains", [Expr::StringConstant(name, at)]) => self.reads(receiver, name, *at),
@@ -355,8 +355,7 @@ impl<'a, 's> Walker<'a, 's> {
             return false;
         }
         // Of one item after the other it may be called on all.
-        let one_of_many = path.steps.iter().any(|step| matches!(step, Step::Item(..)));
-        let after = if one_of_many { Type::any() } else { Type::of(after) };
+        let after = if path.is_one_of_many() { Type::any() } else { Type::of(after) };
         if path.steps.is_empty() {
             scope.assign(&path.root, after);
         } else {

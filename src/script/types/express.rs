@@ -10,7 +10,7 @@ use super::chain;
 use super::model::{Atom, Kind, Place, Type};
 use super::narrow::is_test;
 use super::record::{Member, Record};
-use super::scope::{Scope, Step};
+use super::scope::Scope;
 use super::trial::Form;
 use super::walk::{THIS, Walker};
 
@@ -390,7 +390,7 @@ impl<'a> Walker<'a, '_> {
             }
             Some(path) => {
                 // Of something with items it is not followed which of them is another now.
-                if path.steps.iter().any(|step| matches!(step, Step::Item(..))) {
+                if path.is_one_of_many() {
                     self.lets_go(scope, &path.root);
                 }
                 scope.write(&path, known, chain::blamed(lhs));

@@ -68,6 +68,11 @@ impl Path {
         key
     }
 
+    /// It leads to an item, or into one: there are others beside it.
+    pub(super) fn is_one_of_many(&self) -> bool {
+        self.items() > 0
+    }
+
     /// Steps up to the last item, that included.
     fn items(&self) -> usize {
         self.steps.iter().rposition(|step| matches!(step, Step::Item(..))).map_or(0, |at| at + 1)
